@@ -1,0 +1,167 @@
+package events
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// ErrUnknownType is returned when a message's type or subject is none of [Kinds]. Retrying cannot help.
+var ErrUnknownType = errors.New("unknown event type")
+
+// ErrInvalid is returned when a message is of a known type but its name, headers or payload break the contract. Retrying cannot help.
+var ErrInvalid = errors.New("invalid event")
+
+// CloudEvents header names, and the two headers of NATS that carry meaning here.
+const (
+	HeaderSpecVersion = "ce-specversion"
+	HeaderID          = "ce-id"
+	HeaderType        = "ce-type"
+	HeaderSource      = "ce-source"
+	HeaderSubject     = "ce-subject"
+	HeaderTime        = "ce-time"
+	HeaderContentType = "content-type"
+	HeaderMsgID       = "Nats-Msg-Id"
+	HeaderScheduler   = "Nats-Scheduler"
+	HeaderScheduleDue = "Nats-Schedule-Next"
+)
+
+// Payload is the data of one event type. Implementations are the structs of this package; their pointers implement it.
+type Payload interface {
+	// EventType returns the type with its version, for instance "run.completed.v1".
+	EventType() Type
+	// Validate returns an error that wraps ErrInvalid and names the field and the rule, or nil.
+	Validate() error
+}
+
+// Event is one fact with its CloudEvents context.
+type Event struct {
+	// ID names the occurrence and is the message id of the publish. See [ID].
+	ID string
+	// Source says who published it, for instance "trainer/host-1".
+	Source string
+	// Model is the real model name; the subject carries its token.
+	Model string
+	// Time is when the fact was established by its publisher's clock, with nanoseconds, UTC. Stream order, not Time, orders events.
+	Time time.Time
+	// Payload is never nil in a decoded event.
+	Payload Payload
+}
+
+// ID returns the event id "type/model/key". It must be unique for each occurrence: the key of a compare-and-set holds the
+// sequence it expects, so that a later event with otherwise equal content is not swallowed as a duplicate.
+func ID(t Type, model, key string) string { return string(t) + "/" + model + "/" + key }
+
+// New returns an event whose id is [ID] of the payload's type, the model and key.
+func New(model, source, key string, at time.Time, p Payload) Event {
+	return Event{ID: ID(p.EventType(), model, key), Source: source, Model: model, Time: at.UTC(), Payload: p}
+}
+
+// Subject returns the subject that the event is published on.
+func (e Event) Subject() (string, error) {
+	k, ok := KindOf(e.Payload.EventType())
+	if !ok {
+		return "", fmt.Errorf("%w: %s", ErrUnknownType, e.Payload.EventType())
+	}
+	return k.Subject(e.Model)
+}
+
+// Encode validates the event and returns its subject, headers and data. The headers are those of CloudEvents' NATS binding in binary mode
+// and Nats-Msg-Id.
+func (e Event) Encode() (subject string, header map[string][]string, data []byte, err error) {
+	if e.Payload == nil {
+		return "", nil, nil, fmt.Errorf("%w: no payload", ErrInvalid)
+	}
+	if e.ID == "" || e.Source == "" {
+		return "", nil, nil, fmt.Errorf("%s: %w: id and source are required", e.Payload.EventType(), ErrInvalid)
+	}
+	if err := e.Payload.Validate(); err != nil {
+		return "", nil, nil, fmt.Errorf("%s: %w", e.Payload.EventType(), err)
+	}
+	if subject, err = e.Subject(); err != nil {
+		return "", nil, nil, err
+	}
+	if data, err = json.Marshal(e.Payload); err != nil {
+		return "", nil, nil, fmt.Errorf("encode %s: %w", e.Payload.EventType(), err)
+	}
+	header = map[string][]string{
+		HeaderSpecVersion: {"1.0"},
+		HeaderID:          {headerValue(e.ID)},
+		HeaderType:        {string(e.Payload.EventType())},
+		HeaderSource:      {headerValue(e.Source)},
+		HeaderSubject:     {headerValue(e.Model)},
+		HeaderTime:        {e.Time.UTC().Format(time.RFC3339Nano)},
+		HeaderContentType: {"application/json"},
+		HeaderMsgID:       {headerValue(e.ID)},
+	}
+	return subject, header, data, nil
+}
+
+// Decode reads a message. The type comes from ce-type, or from the subject where the header is missing or the message is the tick of a
+// schedule (whose headers are copies of the schedule's own). Both must agree otherwise. The model comes from the subject. The id of a message
+// without ce-id and Nats-Msg-Id is empty: the caller knows its stream and sequence.
+func Decode(subject string, header map[string][]string, data []byte) (Event, error) {
+	kind, model, err := ParseSubject(subject)
+	if err != nil {
+		return Event{}, err
+	}
+	if t := first(header, HeaderType); t != "" && first(header, HeaderScheduler) == "" && Type(t) != kind.Type {
+		if _, known := KindOf(Type(t)); !known {
+			return Event{}, fmt.Errorf("%w: %q on %s", ErrUnknownType, t, subject)
+		}
+		return Event{}, fmt.Errorf("%w: type %q on subject %s", ErrInvalid, t, subject)
+	}
+	e := Event{ID: first(header, HeaderID), Source: first(header, HeaderSource), Model: model, Payload: kind.New()}
+	if e.ID == "" {
+		e.ID = first(header, HeaderMsgID)
+	}
+	if at := first(header, HeaderTime); at != "" {
+		if e.Time, err = time.Parse(time.RFC3339Nano, at); err != nil {
+			return Event{}, fmt.Errorf("%s: %w: %s %q is not an RFC 3339 time", subject, ErrInvalid, HeaderTime, at)
+		}
+		e.Time = e.Time.UTC()
+	}
+	if err := json.Unmarshal(data, e.Payload); err != nil {
+		return Event{}, fmt.Errorf("%s: %w: %s", subject, ErrInvalid, err.Error())
+	}
+	if err := e.Payload.Validate(); err != nil {
+		return Event{}, fmt.Errorf("%s: %w", subject, err)
+	}
+	return e, nil
+}
+
+// ScheduleKey returns the key of a schedule's tick, which is the same for a tick that the server fired twice, and false for any other message.
+func ScheduleKey(header map[string][]string) (string, bool) {
+	s := first(header, HeaderScheduler)
+	if s == "" {
+		return "", false
+	}
+	return s + "@" + first(header, HeaderScheduleDue), true
+}
+
+func first(h map[string][]string, key string) string {
+	if v := h[key]; len(v) > 0 {
+		return v[0]
+	}
+	for k, v := range h { // header names are case-insensitive for whoever wrote them by hand
+		if len(v) > 0 && strings.EqualFold(k, key) {
+			return v[0]
+		}
+	}
+	return ""
+}
+
+// headerValue escapes what may not stand in a header (control and non-ASCII characters, quote, percent) as CloudEvents' HTTP binding does.
+func headerValue(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c < 0x21 && c != ' ' || c > 0x7e || c == '"' || c == '%' {
+			fmt.Fprintf(&b, "%%%02X", c)
+			continue
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}

@@ -1,0 +1,355 @@
+package events
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+)
+
+// check collects the first broken rule of a payload.
+type check struct{ err error }
+
+func (c *check) that(ok bool, format string, args ...any) {
+	if c.err == nil && !ok {
+		c.err = fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, args...))
+	}
+}
+
+func (c *check) required(field, value string) { c.that(value != "", "%s is required", field) }
+
+func (c *check) finite(field string, v float64) {
+	c.that(!math.IsNaN(v) && !math.IsInf(v, 0), "%s must be finite", field)
+}
+
+func (c *check) share(field string, v float64) {
+	c.that(v >= 0 && v <= 1, "%s must be in [0, 1], is %v", field, v)
+}
+
+func (c *check) digest(field, d string) {
+	h, ok := strings.CutPrefix(d, "sha256:")
+	ok = ok && len(h) == 64 && strings.Trim(h, "0123456789abcdef") == ""
+	c.that(ok, "%s must be sha256: and 64 hexadecimal digits, is %q", field, d)
+}
+
+func (c *check) artifact(field string, a Artifact) {
+	c.required(field+".name", a.Name)
+	c.that(a.Name != "." && a.Name != ".." && !strings.HasPrefix(a.Name, "/") && !strings.Contains(a.Name, ".."),
+		"%s.name %q must stay inside the run", field, a.Name)
+	c.digest(field+".digest", a.Digest)
+	c.that(a.SizeBytes >= 0, "%s.size_bytes must not be negative", field)
+}
+
+func (c *check) artifacts(field string, as []Artifact) {
+	seen := make(map[string]bool, len(as))
+	for i, a := range as {
+		c.artifact(fmt.Sprintf("%s[%d]", field, i), a)
+		c.that(!seen[a.Name], "%s[%d].name %q stands twice", field, i, a.Name)
+		seen[a.Name] = true
+	}
+}
+
+func (c *check) target(field string, s Stage) {
+	c.that(s == StageStaging || s == StageProduction, "%s must be Staging or Production, is %q", field, s)
+}
+
+func (c *check) causes(cs []Cause) {
+	for i, cause := range cs {
+		switch cause.Kind {
+		case CauseFirst, CauseDrift, CauseRequested, CauseSchedule:
+		default:
+			c.that(false, "causes[%d].kind %q is unknown", i, cause.Kind)
+		}
+	}
+}
+
+func (c *check) record(field string, raw json.RawMessage) {
+	c.that(len(raw) > 1 && raw[0] == '{', "%s must be a JSON object", field)
+}
+
+// Version and sequence numbers beyond this do not survive a reader that keeps JSON numbers as doubles.
+const maxExact = 1 << 53
+
+func (c *check) version(field string, v, least int) {
+	c.that(v >= least && v < maxExact, "%s must be at least %d, is %d", field, least, v)
+}
+
+// EventType implements [Payload].
+func (*RunStarted) EventType() Type { return TypeRunStarted }
+
+// EventType implements [Payload].
+func (*RunCompleted) EventType() Type { return TypeRunCompleted }
+
+// EventType implements [Payload].
+func (*RunFailed) EventType() Type { return TypeRunFailed }
+
+// EventType implements [Payload].
+func (*ModelRegistered) EventType() Type { return TypeModelRegistered }
+
+// EventType implements [Payload].
+func (*ModelGated) EventType() Type { return TypeModelGated }
+
+// EventType implements [Payload].
+func (*ModelPromoted) EventType() Type { return TypeModelPromoted }
+
+// EventType implements [Payload].
+func (*ModelChanged) EventType() Type { return TypeModelChanged }
+
+// EventType implements [Payload].
+func (*DriftAlert) EventType() Type { return TypeDriftAlert }
+
+// EventType implements [Payload].
+func (*DriftCleared) EventType() Type { return TypeDriftCleared }
+
+// EventType implements [Payload].
+func (*RetrainRequested) EventType() Type { return TypeRetrainRequested }
+
+// EventType implements [Payload].
+func (*RetrainSkipped) EventType() Type { return TypeRetrainSkipped }
+
+// EventType implements [Payload].
+func (*ScheduleRetrain) EventType() Type { return TypeScheduleRetrain }
+
+// EventType implements [Payload].
+func (*ModelLoaded) EventType() Type { return TypeModelLoaded }
+
+// EventType implements [Payload].
+func (*ModelLoadFailed) EventType() Type { return TypeModelLoadFailed }
+
+// EventType implements [Payload].
+func (*InstanceAlive) EventType() Type { return TypeInstanceAlive }
+
+// EventType implements [Payload].
+func (*PredictionMade) EventType() Type { return TypePredictionMade }
+
+// EventType implements [Payload].
+func (*LabelObserved) EventType() Type { return TypeLabelObserved }
+
+// EventType implements [Payload].
+func (*ExampleJoined) EventType() Type { return TypeExampleJoined }
+
+// EventType implements [Payload].
+func (*DriftEvaluated) EventType() Type { return TypeDriftEvaluated }
+
+// Validate implements [Payload].
+func (p *RunStarted) Validate() error {
+	var c check
+	c.required("run_id", p.RunID)
+	c.that(len(p.Causes) > 0, "causes must not be empty")
+	c.causes(p.Causes)
+	c.target("target_stage", p.TargetStage)
+	return c.err
+}
+
+// Validate implements [Payload].
+func (p *RunCompleted) Validate() error {
+	var c check
+	c.required("run_id", p.RunID)
+	c.required("experiment", p.Experiment)
+	c.artifacts("artifacts", p.Artifacts)
+	c.target("target_stage", p.TargetStage)
+	c.causes(p.Causes)
+	for name, v := range p.Metrics {
+		c.finite("metrics."+name, v)
+	}
+	c.that(p.DurationMS >= 0, "duration_ms must not be negative")
+	return c.err
+}
+
+// Validate implements [Payload].
+func (p *RunFailed) Validate() error {
+	var c check
+	c.required("run_id", p.RunID)
+	c.required("step", p.Step)
+	c.required("reason", p.Reason)
+	c.causes(p.Causes)
+	return c.err
+}
+
+// Validate implements [Payload].
+func (p *ModelRegistered) Validate() error {
+	var c check
+	c.version("version", p.Version, 1)
+	c.required("run_id", p.RunID)
+	c.artifact("bundle", p.Bundle)
+	c.artifacts("artifacts", p.Artifacts)
+	c.target("target_stage", p.TargetStage)
+	return c.err
+}
+
+// Validate implements [Payload].
+func (p *ModelGated) Validate() error {
+	var c check
+	c.version("version", p.Version, 1)
+	c.required("run_id", p.RunID)
+	c.required("reason", p.Reason)
+	c.version("champion", p.Champion, 0)
+	switch p.Verdict {
+	case VerdictRejected, VerdictStaged, VerdictNotPromoted, VerdictPromotable:
+	default:
+		c.that(false, "verdict %q is unknown", p.Verdict)
+	}
+	for i, r := range p.Rules {
+		c.required(fmt.Sprintf("rules[%d].rule", i), r.Rule)
+	}
+	return c.err
+}
+
+// Validate implements [Payload].
+func (p *ModelPromoted) Validate() error {
+	var c check
+	c.version("version", p.Version, 0)
+	c.version("previous_version", p.PreviousVersion, 0)
+	switch p.Cause {
+	case PromotedByGate, PromotedManually, PromotedByRollback, PromotionRepair:
+	case PromotionWithdrawn:
+		c.that(p.Version == 0, "a withdrawal's version must be 0, is %d", p.Version)
+	default:
+		c.that(false, "cause %q is unknown", p.Cause)
+	}
+	if p.Version == 0 {
+		c.that(p.Cause == PromotionWithdrawn || p.Cause == PromotionRepair, "version 0 needs the cause withdrawn")
+		return c.err
+	}
+	c.required("run_id", p.RunID)
+	c.artifact("bundle", p.Bundle)
+	return c.err
+}
+
+// Validate implements [Payload].
+func (p *ModelChanged) Validate() error {
+	var c check
+	c.version("version", p.Version, 0)
+	switch p.Change {
+	case ChangeArchive, ChangeDelete, ChangeDescription:
+	case ChangeAlias, ChangeTag:
+		c.required("key", p.Key)
+	default:
+		c.that(false, "change %q is unknown", p.Change)
+	}
+	return c.err
+}
+
+func (m *Measurement) validate() error {
+	var c check
+	c.required("column", m.Column)
+	c.required("statistic", m.Statistic)
+	c.finite("value", m.Value)
+	c.finite("threshold", m.Threshold)
+	c.version("version", m.Version, 1)
+	c.that(m.N >= 0, "n must not be negative")
+	switch m.Kind {
+	case DriftData, DriftPrediction, DriftPerformance:
+	default:
+		c.that(false, "kind %q is unknown", m.Kind)
+	}
+	c.that(m.Action == ActionRetrain || m.Action == ActionReport, "action %q is unknown", m.Action)
+	return c.err
+}
+
+// Validate implements [Payload].
+func (p *DriftAlert) Validate() error { return p.validate() }
+
+// Validate implements [Payload].
+func (p *DriftCleared) Validate() error { return p.validate() }
+
+// Validate implements [Payload].
+func (p *RetrainRequested) Validate() error {
+	var c check
+	if p.TargetStage != "" {
+		c.target("target_stage", p.TargetStage)
+	}
+	return c.err
+}
+
+// Validate implements [Payload].
+func (p *RetrainSkipped) Validate() error {
+	var c check
+	c.that(p.Sequence > 0, "sequence is required")
+	c.required("reason", string(p.Reason))
+	return c.err
+}
+
+// Validate implements [Payload].
+func (p *ScheduleRetrain) Validate() error {
+	var c check
+	n := len(strings.Fields(p.Cron))
+	c.that(n == 6 || strings.HasPrefix(p.Cron, "@"), "cron must have six fields, seconds first, or be an @-form; %q has %d", p.Cron, n)
+	if p.TargetStage != "" {
+		c.target("target_stage", p.TargetStage)
+	}
+	return c.err
+}
+
+func (s *Serving) check(least int) check {
+	var c check
+	c.required("instance", s.Instance)
+	c.required("boot", s.Boot)
+	c.version("version", s.Version, least)
+	return c
+}
+
+// Validate implements [Payload].
+func (p *ModelLoaded) Validate() error {
+	c := p.check(1)
+	c.digest("digest", p.Digest)
+	return c.err
+}
+
+// Validate implements [Payload].
+func (p *ModelLoadFailed) Validate() error {
+	c := p.check(1)
+	c.that(p.Class == LoadTransient || p.Class == LoadPermanent, "class %q is unknown", p.Class)
+	c.required("reason", p.Reason)
+	return c.err
+}
+
+// Validate implements [Payload].
+func (p *InstanceAlive) Validate() error { return p.check(0).err }
+
+// Validate implements [Payload].
+func (p *PredictionMade) Validate() error {
+	var c check
+	c.required("prediction_id", p.PredictionID)
+	c.version("version", p.Version, 1)
+	c.record("record", p.Record)
+	c.share("score", p.Score)
+	c.share("threshold", p.Threshold)
+	return c.err
+}
+
+// Validate implements [Payload].
+func (p *LabelObserved) Validate() error {
+	var c check
+	c.that(p.PredictionID != "" || p.EntityID != "", "prediction_id or entity_id is required")
+	c.required("outcome", string(p.Outcome))
+	return c.err
+}
+
+// Validate implements [Payload].
+func (p *ExampleJoined) Validate() error {
+	var c check
+	c.required("prediction_id", p.PredictionID)
+	c.version("version", p.Version, 1)
+	c.that(p.PredictionsSequence > 0, "predictions_sequence is required")
+	c.record("record", p.Record)
+	c.share("score", p.Score)
+	return c.err
+}
+
+// Validate implements [Payload].
+func (p *DriftEvaluated) Validate() error {
+	var c check
+	c.that(p.Kind == DriftData || p.Kind == DriftPerformance, "kind %q is unknown", p.Kind)
+	c.that(p.Evaluation > 0, "evaluation is required")
+	c.version("version", p.Version, 1)
+	for i, col := range p.Columns {
+		c.required(fmt.Sprintf("columns[%d].column", i), col.Column)
+		switch col.State {
+		case StateOK, StatePending, StateFiring, StateInsufficient:
+		default:
+			c.that(false, "columns[%d].state %q is unknown", i, col.State)
+		}
+	}
+	return c.err
+}
