@@ -2,6 +2,7 @@ package baseline
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 )
@@ -77,18 +78,26 @@ func (r *Reference) BinLabel(i int) string {
 func (r *Reference) edgeText(i int) string {
 	text := shorten(r.Edges[i])
 	if i > 0 && shorten(r.Edges[i-1]) == text || i+1 < len(r.Edges) && shorten(r.Edges[i+1]) == text {
-		return fmt.Sprint(r.Edges[i])
+		return plain(r.Edges[i])
 	}
 	return text
 }
 
-// shorten rounds to six significant digits and writes them without an exponent where that is readable.
+// shorten rounds to six significant digits.
 func shorten(v float64) string {
 	rounded, err := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 6, 64), 64)
 	if err != nil { // rounding up the greatest floats overflows
 		rounded = v
 	}
-	return fmt.Sprint(rounded)
+	return plain(rounded)
+}
+
+// plain writes v in full, without an exponent below 1e15.
+func plain(v float64) string {
+	if a := math.Abs(v); a >= 1e-4 && a < 1e15 {
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	}
+	return strconv.FormatFloat(v, 'g', -1, 64)
 }
 
 // Counter counts a window of values over a reference's bins. Add and Remove take constant time and allocate nothing. It is not safe
