@@ -67,7 +67,7 @@ type RunStarted struct {
 	CausesThrough uint64 `json:"causes_through"`
 	// DataCutoff is the last TRAINING sequence whose examples the run uses.
 	DataCutoff uint64 `json:"data_cutoff"`
-	// DriftSince is the PREDICTIONS sequence of the evaluation behind the newest drift cause; rows predicted after it are the new regime.
+	// DriftSince is the PREDICTIONS sequence of the evaluation behind the oldest drift cause; rows predicted after it are the new regime.
 	// 0 in a run that has no drift cause.
 	DriftSince uint64 `json:"drift_since,omitempty"`
 	// DatasetFingerprint identifies the bytes of the spec's dataset when the run started.
@@ -185,8 +185,10 @@ type ModelPromoted struct {
 	// PreviousSequence is the sequence on the subject that this promotion expected, 0 for the first.
 	PreviousSequence uint64         `json:"previous_sequence"`
 	Cause            PromotionCause `json:"cause"`
-	Reason           string         `json:"reason,omitempty"`
-	Actor            string         `json:"actor,omitempty"`
+	// Refuted is true in a rollback because the previous version could not be loaded; no gate promotes its digest again.
+	Refuted bool   `json:"refuted,omitempty"`
+	Reason  string `json:"reason,omitempty"`
+	Actor   string `json:"actor,omitempty"`
 }
 
 // Change is the kind of a ModelChanged.

@@ -207,6 +207,7 @@ func (p *ModelPromoted) Validate() error {
 	default:
 		c.that(false, "cause %q is unknown", p.Cause)
 	}
+	c.that(!p.Refuted || p.Cause == PromotedByRollback, "refuted needs the cause rollback")
 	if p.Version == 0 {
 		c.that(p.Cause == PromotionWithdrawn || p.Cause == PromotionRepair, "version 0 needs the cause withdrawn")
 		return c.err
