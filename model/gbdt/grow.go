@@ -212,7 +212,7 @@ func (g *grower[T]) workers(updates int) int {
 	return g.threads
 }
 
-// gather puts the derivatives of a leaf's rows in their order and returns their sums, added by blocks.
+// gather puts the derivatives of a leaf's rows in their order into g.ordered and returns their sums, added by blocks.
 func (g *grower[T]) gather(l *leaf) cell {
 	rows := g.index[l.low:l.high]
 	sums := make([]pair, blocks(len(rows)))
@@ -239,23 +239,38 @@ func (g *grower[T]) gather(l *leaf) cell {
 func (g *grower[T]) evaluate(l *leaf) {
 	l.cells = g.take()
 	rows := g.index[l.low:l.high]
-	parallel(g.workers(len(rows)*len(g.active)), len(g.active), func(i int) {
-		cells := l.cells[g.starts[i]:g.starts[i+1]]
-		g.sum(cells, g.active[i], rows)
-		g.splits[0][i] = g.params.bestSplit(cells, l.total)
+	g.eachPair(len(rows), func(first, last int) {
+		g.sum(l.cells, first, last, rows)
+		for i := first; i <= last; i++ {
+			g.splits[0][i] = g.params.bestSplit(l.cells[g.starts[i]:g.starts[i+1]], l.total)
+		}
 	})
 	g.choose(l, g.splits[0])
 }
 
-// sum sets cells to the sums of a feature over rows whose derivatives have been gathered.
-func (g *grower[T]) sum(cells []cell, feature int, rows []int32) {
-	clear(cells)
-	bins := g.bins[feature]
-	if len(rows) == len(bins) {
-		accumulateAll(cells, bins, g.ordered)
+// eachPair calls work for every two active features beside each other, and for a last one alone with itself.
+func (g *grower[T]) eachPair(rows int, work func(first, last int)) {
+	n := len(g.active)
+	parallel(g.workers(rows*n), (n+1)/2, func(i int) {
+		work(2*i, min(2*i+1, n-1))
+	})
+}
+
+// sum sets the cells of the active features first and last to the sums over rows whose derivatives have been gathered.
+func (g *grower[T]) sum(cells []cell, first, last int, rows []int32) {
+	cells1, cells2 := cells[g.starts[first]:g.starts[first+1]], cells[g.starts[last]:g.starts[last+1]]
+	if first == last {
+		// A column without a partner is summed beside itself, into cells that nobody reads.
+		cells2 = make([]cell, len(cells1))
+	}
+	clear(cells1)
+	clear(cells2)
+	bins1, bins2 := g.bins[g.active[first]], g.bins[g.active[last]]
+	if len(rows) == len(bins1) {
+		accumulateAll(cells1, cells2, bins1, bins2, g.ordered)
 		return
 	}
-	accumulate(cells, bins, rows, g.ordered)
+	accumulate(cells1, cells2, bins1, bins2, rows, g.ordered)
 }
 
 // evaluatePair finds the best splits of two siblings. It takes over their parent's histogram, which may be nil.
@@ -278,14 +293,16 @@ func (g *grower[T]) evaluatePair(parent []cell, left, right *leaf) {
 	g.gather(small)
 	small.cells, large.cells = g.take(), parent
 	rows := g.index[small.low:small.high]
-	parallel(g.workers(len(rows)*len(g.active)), len(g.active), func(i int) {
-		from, to := g.starts[i], g.starts[i+1]
-		g.sum(small.cells[from:to], g.active[i], rows)
-		subtract(large.cells[from:to], small.cells[from:to])
-		if smallWorth {
-			g.splits[0][i] = g.params.bestSplit(small.cells[from:to], small.total)
+	g.eachPair(len(rows), func(first, last int) {
+		g.sum(small.cells, first, last, rows)
+		for i := first; i <= last; i++ {
+			from, to := g.starts[i], g.starts[i+1]
+			subtract(large.cells[from:to], small.cells[from:to])
+			if smallWorth {
+				g.splits[0][i] = g.params.bestSplit(small.cells[from:to], small.total)
+			}
+			g.splits[1][i] = g.params.bestSplit(large.cells[from:to], large.total)
 		}
-		g.splits[1][i] = g.params.bestSplit(large.cells[from:to], large.total)
 	})
 	if smallWorth {
 		g.choose(small, g.splits[0])

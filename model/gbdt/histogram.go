@@ -9,27 +9,35 @@ type cell struct {
 	rows int64
 }
 
-// accumulate adds the rows' derivatives, given in the order of rows, to the cells of their bins.
-func accumulate[T binIndex](cells []cell, bins []T, rows []int32, derivatives []pair) {
+// accumulate adds the derivatives of rows, given in the order of rows, to the cells of their bins, for each of two columns. Two
+// at a time the additions of one column, which wait for one another where rows share a bin, overlap with those of the other.
+func accumulate[T binIndex](cells1, cells2 []cell, bins1, bins2 []T, rows []int32, derivatives []pair) {
 	derivatives = derivatives[:len(rows)]
+	bins2 = bins2[:len(bins1)]
 	for i, r := range rows {
-		c := &cells[bins[r]]
 		d := derivatives[i]
-		c.g += d.g
-		c.h += d.h
-		c.rows++
+		c1, c2 := &cells1[bins1[r]], &cells2[bins2[r]]
+		c1.g += d.g
+		c1.h += d.h
+		c1.rows++
+		c2.g += d.g
+		c2.h += d.h
+		c2.rows++
 	}
 }
 
 // accumulateAll is accumulate for all rows in order.
-func accumulateAll[T binIndex](cells []cell, bins []T, derivatives []pair) {
-	derivatives = derivatives[:len(bins)]
-	for i, b := range bins {
-		c := &cells[b]
-		d := derivatives[i]
-		c.g += d.g
-		c.h += d.h
-		c.rows++
+func accumulateAll[T binIndex](cells1, cells2 []cell, bins1, bins2 []T, derivatives []pair) {
+	derivatives = derivatives[:len(bins1)]
+	bins2 = bins2[:len(bins1)]
+	for i, d := range derivatives {
+		c1, c2 := &cells1[bins1[i]], &cells2[bins2[i]]
+		c1.g += d.g
+		c1.h += d.h
+		c1.rows++
+		c2.g += d.g
+		c2.h += d.h
+		c2.rows++
 	}
 }
 

@@ -55,10 +55,11 @@ func log(x float64) float64 {
 	}
 	s := (m - 1) / (m + 1)
 	z := float64(s * s)
-	sum := 1.0 / 21
-	for n := 19.0; n >= 3; n -= 2 {
-		sum = 1/n + float64(z*sum)
-	}
+	z2 := float64(z * z)
+	z4 := float64(z2 * z2)
+	low := (1.0/3 + float64(z*(1.0/5))) + float64(z2*(1.0/7+float64(z*(1.0/9))))
+	middle := (1.0/11 + float64(z*(1.0/13))) + float64(z2*(1.0/15+float64(z*(1.0/17))))
+	sum := low + float64(z4*(middle+float64(z4*(1.0/19+float64(z*(1.0/21))))))
 	series := float64(2*s) + float64(float64(2*s)*float64(z*sum))
 	return float64(float64(k)*ln2High) + (series + float64(float64(k)*ln2Low))
 }
@@ -69,21 +70,45 @@ func logLoss(threads int, m Matrix, margin []float64, total float64) float64 {
 	sums := make([]float64, blocks(m.Rows))
 	parallel(threads, len(sums), func(b int) {
 		low, high := block(b, m.Rows)
-		var sum float64
-		for i := low; i < high; i++ {
-			// -log p is log(1+exp(-z)) with z the margin towards the true label.
-			z := margin[i]
-			if m.Label[i] == 0 {
-				z = -z
-			}
-			loss := max(-z, 0) + log(1+exp(-math.Abs(z)))
-			sum += float64(m.weight(i) * loss)
+		if m.Weight == nil {
+			sums[b] = equalLoss(m.Label[low:high], margin[low:high])
+			return
 		}
-		sums[b] = sum
+		for i := low; i < high; i++ {
+			z := towards(m.Label[i], margin[i])
+			sums[b] += float64(m.Weight[i] * (max(-z, 0) + log(1+exp(-math.Abs(z)))))
+		}
 	})
 	var sum float64
 	for _, s := range sums {
 		sum += s
 	}
 	return sum / total
+}
+
+// towards returns the margin in favour of the label; the loss is log(1+exp(-z)) of it.
+func towards(label, margin float64) float64 {
+	if label == 0 {
+		return -margin
+	}
+	return margin
+}
+
+// equalLoss sums the loss of rows that all weigh 1. It takes one logarithm of the product of many rows' 1+exp(-|z|), each
+// of which is at most 2.
+func equalLoss(labels, margin []float64) float64 {
+	const group = 512
+	margin = margin[:len(labels)]
+	var sum float64
+	product := 1.0
+	for i, y := range labels {
+		z := towards(y, margin[i])
+		sum += max(-z, 0)
+		product *= 1 + exp(-math.Abs(z))
+		if i%group == group-1 {
+			sum += log(product)
+			product = 1
+		}
+	}
+	return sum + log(product)
 }

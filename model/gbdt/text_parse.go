@@ -43,14 +43,14 @@ type textParser struct {
 	line int
 }
 
-// next returns the next line without its end.
+// next returns the next line without its end, carriage returns included.
 func (p *textParser) next() (text string, ok bool) {
 	if p.rest == "" {
 		return "", false
 	}
 	p.line++
 	text, p.rest, _ = strings.Cut(p.rest, "\n")
-	return strings.TrimSuffix(text, "\r"), true
+	return strings.TrimRight(text, "\r"), true
 }
 
 // nextFilled returns the next line that is not blank.

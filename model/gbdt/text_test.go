@@ -1,0 +1,290 @@
+package gbdt_test
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/dmitryikh/leaves"
+	"github.com/stretchr/testify/require"
+
+	"telco-churn-mlops/model/gbdt"
+)
+
+// independent reads a model's text with a reader that is not ours. It knows versions up to 3.
+func independent(t *testing.T, model []byte) *leaves.Ensemble {
+	t.Helper()
+	older := bytes.Replace(model, []byte("version=v4\n"), []byte("version=v3\n"), 1)
+	e, err := leaves.LGEnsembleFromReader(bufio.NewReader(bytes.NewReader(older)), true)
+	require.NoError(t, err)
+	return e
+}
+
+func TestIndependentReaderAgrees(t *testing.T) {
+	m, names := generate(10, 4000, 17)
+	for _, maxLeaves := range []int{0, 40} {
+		p := gbdt.DefaultParams()
+		p.MaxLeaves, p.Trees = maxLeaves, 60
+		if maxLeaves > 0 {
+			p.MaxDepth, p.Subsample, p.ColumnSample = 0, 0.6, 0.5
+		}
+		e := train(t, p, names, m)
+		other := independent(t, text(t, e))
+		require.Equal(t, e.Trees(), other.NEstimators())
+		raw := other.EnsembleWithRawPredictions()
+		for i := range m.Rows {
+			x := append([]float64(nil), m.Row(i)...)
+			if i%3 == 0 {
+				x[i%m.Width] = math.NaN() // also where training never saw one
+			}
+			require.InDelta(t, raw.PredictSingle(x, 0), e.Margin(x), 1e-9, "row %d", i)
+			require.InDelta(t, other.PredictSingle(x, 0), e.Probability(x), 1e-9, "row %d", i)
+		}
+	}
+}
+
+func TestIndependentReaderAgreesOnSingleLeaf(t *testing.T) {
+	m := gbdt.Matrix{Rows: 3, Width: 1, X: []float64{1, 1, 1}, Label: []float64{0, 0, 1}}
+	e := train(t, gbdt.DefaultParams(), []string{"constant"}, m)
+	model := text(t, e)
+	require.InDelta(t, 1.0/3, independent(t, model).PredictSingle([]float64{5}, 0), 1e-15)
+	back, err := gbdt.ParseText(bytes.NewReader(model))
+	require.NoError(t, err)
+	require.Equal(t, string(model), string(text(t, back)))
+}
+
+// foreign is a model by hand with each kind of missing value, on either default side.
+const foreign = `tree
+version=v3
+num_class=1
+num_tree_per_iteration=1
+label_index=0
+max_feature_idx=2
+objective=binary sigmoid:1
+feature_names=none zero nan
+feature_infos=[-1:1] [-2:2] none
+tree_sizes=501 502
+
+Tree=0
+num_leaves=4
+num_cat=0
+split_feature=0 1 2
+split_gain=5.5 3 2
+threshold=-0.5 1.5 0.25
+decision_type=2 4 10
+left_child=-1 -2 -3
+right_child=1 2 -4
+leaf_value=1 2 4 8
+leaf_weight=1 1 1 1
+leaf_count=1 1 1 1
+internal_value=0 0 0
+internal_weight=0 0 0
+internal_count=4 3 2
+is_linear=0
+shrinkage=1
+
+
+Tree=1
+num_leaves=3
+num_cat=0
+split_feature=1 2
+threshold=-1 0.25
+decision_type=6 8
+left_child=1 -1
+right_child=-2 -3
+leaf_value=0.125 0.25 0.5
+shrinkage=0.1
+
+
+end of trees
+
+feature_importances:
+zero=2
+`
+
+func TestParseEveryKindOfMissing(t *testing.T) {
+	e, err := gbdt.ParseText(strings.NewReader(foreign))
+	require.NoError(t, err)
+	require.Equal(t, []string{"none", "zero", "nan"}, e.FeatureNames())
+	require.Equal(t, 3, e.Width())
+	require.Equal(t, []float64{5.5, 3, 2}, e.Importance(), "a tree without split_gain counts as 0")
+	nan := math.NaN()
+	for _, test := range []struct {
+		name   string
+		x      []float64
+		margin float64
+	}{
+		{"at the threshold", []float64{-0.5, 9, 9}, 1 + 0.25},
+		{"none: NaN is 0, right of -0.5 whatever the default", []float64{nan, 9, 0.25}, 4 + 0.25},
+		{"zero goes to the default: right, then left", []float64{0, 0, 1}, 8 + 0.5},
+		{"NaN is a zero there", []float64{0, nan, 1}, 8 + 0.5},
+		{"just a zero still", []float64{0, 1e-36, 1}, 8 + 0.5},
+		{"no zero any more", []float64{0, 1e-30, 1}, 2 + 0.25},
+		{"low", []float64{0, -1, 0}, 2 + 0.125},
+		{"NaN left, NaN right", []float64{0, 0, nan}, 4 + 0.5},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			require.Equal(t, test.margin, e.Margin(test.x))
+			require.InDelta(t, gbdt.Sigmoid(test.margin), e.Probability(test.x), 0)
+		})
+	}
+	require.Equal(t, []int32{3, 2}, e.Leaves([]float64{0, nan, 1}, nil))
+
+	other := independent(t, []byte(foreign)).EnsembleWithRawPredictions()
+	random := rand.New(rand.NewPCG(1, 1))
+	for range 2000 {
+		x := make([]float64, 3)
+		for f := range x {
+			x[f] = []float64{random.NormFloat64(), 0, nan, -0.5, 0.25, 1.5, -1}[random.IntN(7)]
+		}
+		require.InDelta(t, other.PredictSingle(x, 0), e.Margin(x), 1e-12, "%v", x)
+	}
+
+	again, err := gbdt.ParseText(bytes.NewReader(text(t, e)))
+	require.NoError(t, err)
+	require.Equal(t, string(text(t, e)), string(text(t, again)))
+	crlf, err := gbdt.ParseText(strings.NewReader(strings.ReplaceAll(foreign, "\n", "\r\n")))
+	require.NoError(t, err)
+	require.Equal(t, string(text(t, e)), string(text(t, crlf)))
+}
+
+func TestParseRefuses(t *testing.T) {
+	for _, test := range []struct{ name, old, new, want string }{
+		{"empty", foreign, "", `begins with ""`},
+		{"not a model", "tree\n", "forest\n", `line 1: begins with "forest"`},
+		{"version", "version=v3", "version=v5", `version "v5" is not supported`},
+		{"no version", "version=v3\n", "", "no field version"},
+		{"classes", "num_class=1", "num_class=3", `num_class "3" is not supported`},
+		{"objective", "objective=binary sigmoid:1", "objective=regression", `objective "regression" is not supported`},
+		{"no objective", "objective=binary sigmoid:1\n", "", `objective "" is not supported`},
+		{"forest", "label_index=0", "average_output", "random forests"},
+		{"width", "max_feature_idx=2", "max_feature_idx=3", `max_feature_idx is "3", want 2`},
+		{"names", "none zero nan", "none zero zero", `both named "zero"`},
+		{"two spaces", "none zero nan", "none  nan", "feature 1 has no name"},
+		{"infos", "[-1:1] [-2:2] none", "[-1:1]", "feature_infos has 1 entries, want 3"},
+		{"sizes", "tree_sizes=501 502", "tree_sizes=501", "tree_sizes has 1 entries for 2 trees"},
+		{"tree number", "Tree=1", "Tree=2", `found "Tree=2", want "Tree=1"`},
+		{"cut off", "end of trees", "", "want \"Tree=2\""},
+		{"parameters cut off", "zero=2\n", "zero=2\n\nparameters:\n[a: b]\n", `ends before "end of parameters"`},
+		{"twice", "num_leaves=4\n", "num_leaves=4\nnum_leaves=4\n", `"num_leaves" is there twice`},
+		{"categorical tree", "num_cat=0", "num_cat=1", "tree 0: num_cat is \"1\": categorical splits are not supported"},
+		{"categorical node", "decision_type=2 4 10", "decision_type=2 5 10", "node 1: categorical splits are not supported"},
+		{"linear", "is_linear=0", "is_linear=1", "linear trees are not supported"},
+		{"decision", "decision_type=2 4 10", "decision_type=2 4 14", "node 2: unknown decision_type 14"},
+		{"decision bits", "decision_type=2 4 10", "decision_type=2 4 16", "node 2: unknown decision_type 16"},
+		{"no leaves", "num_leaves=4", "num_leaves=0", `num_leaves is "0"`},
+		{"many leaves", "num_leaves=4", "num_leaves=999999999999", `num_leaves is "999999999999"`},
+		{"leaf count", "num_leaves=4", "num_leaves=5", "split_feature has 3 entries, want 4"},
+		{"feature", "split_feature=0 1 2", "split_feature=0 1 3", `split_feature: entry 2 is "3", want a whole number from 0 to 2`},
+		{"negative feature", "split_feature=0 1 2", "split_feature=0 1 -1", `entry 2 is "-1"`},
+		{"no threshold", "threshold=-0.5 1.5 0.25\n", "", "no field threshold"},
+		{"NaN threshold", "threshold=-0.5 1.5 0.25", "threshold=-0.5 nan 0.25", `threshold: entry 1 is "nan"`},
+		{"infinite leaf", "leaf_value=1 2 4 8", "leaf_value=1 2 4 1e999", `leaf_value: entry 3 is "1e999"`},
+		{"word", "leaf_weight=1 1 1 1", "leaf_weight=1 1 x 1", `leaf_weight: entry 2 is "x"`},
+		{"loop", "right_child=1 2 -4", "right_child=1 0 -4", "node 1: child 0 is reached twice"},
+		{"self", "right_child=1 2 -4", "right_child=0 2 -4", "node 0: child 0 is reached twice"},
+		{"leaf twice", "left_child=-1 -2 -3", "left_child=-1 -2 -1", "node 2: child -1 is reached twice"},
+		{"unreached", "right_child=1 2 -4", "right_child=-4 2 1", "2 of 3 nodes are not reached"},
+		{"child beyond", "right_child=1 2 -4", "right_child=1 3 -4", `right_child: entry 1 is "3"`},
+		{"leaf beyond", "right_child=1 2 -4", "right_child=1 2 -5", `right_child: entry 2 is "-5"`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			require.Contains(t, foreign, test.old)
+			e, err := gbdt.ParseText(strings.NewReader(strings.Replace(foreign, test.old, test.new, 1)))
+			require.ErrorContains(t, err, test.want)
+			require.Nil(t, e)
+		})
+	}
+}
+
+func TestEveryTruncationIsRefused(t *testing.T) {
+	m, names := generate(11, 300, 3)
+	p := gbdt.DefaultParams()
+	p.Trees = 3
+	model := text(t, train(t, p, names, m))
+	end := bytes.Index(model, []byte("end of trees"))
+	for n := range end {
+		_, err := gbdt.ParseText(bytes.NewReader(model[:n]))
+		require.Error(t, err, "the first %d bytes", n)
+	}
+}
+
+func TestFeatureNamesSurvive(t *testing.T) {
+	m, _ := generate(12, 300, 7)
+	names := []string{"Payment Method=Electronic check", "100%", "a%20b", `"quoted", [list] {x:y}`, "tab\tline\nend", "größe", "%"}
+	e := train(t, gbdt.DefaultParams(), names, m)
+	model := text(t, e)
+	require.Contains(t, string(model), "feature_names=Payment%20Method%3DElectronic%20check 100%25 a%2520b %22quoted")
+	back, err := gbdt.ParseText(bytes.NewReader(model))
+	require.NoError(t, err)
+	require.Equal(t, names, back.FeatureNames())
+	require.Equal(t, string(model), string(text(t, back)))
+	independent(t, model)
+}
+
+func TestTreeSizesAreTheBlocks(t *testing.T) {
+	m, names := generate(13, 500, 3)
+	p := gbdt.DefaultParams()
+	p.Trees = 12
+	model := string(text(t, train(t, p, names, m)))
+	_, rest, _ := strings.Cut(model, "tree_sizes=")
+	sizes, blocks, _ := strings.Cut(rest, "\n\n")
+	for i, size := range strings.Fields(sizes) {
+		next := strings.Index(blocks[1:], "Tree=") + 1
+		if i == p.Trees-1 {
+			next = strings.Index(blocks, "end of trees")
+		}
+		require.Equal(t, size, strconv.Itoa(next), "tree %d", i)
+		blocks = blocks[next:]
+	}
+	require.True(t, strings.HasPrefix(blocks, "end of trees\n"))
+}
+
+type brokenWriter struct{}
+
+var errBroken = errors.New("pipe broken")
+
+func (brokenWriter) Write([]byte) (int, error) { return 0, errBroken }
+func (brokenWriter) Read([]byte) (int, error)  { return 0, errBroken }
+
+func TestStreamErrorsAreReturned(t *testing.T) {
+	e, err := gbdt.ParseText(strings.NewReader(foreign))
+	require.NoError(t, err)
+	require.ErrorIs(t, e.WriteText(brokenWriter{}), errBroken)
+	_, err = gbdt.ParseText(brokenWriter{})
+	require.ErrorIs(t, err, errBroken)
+}
+
+func FuzzParseText(f *testing.F) {
+	m, names := generate(14, 200, 4)
+	p := gbdt.DefaultParams()
+	p.Trees = 2
+	f.Add(text(f, train(f, p, names, m)))
+	f.Add([]byte(foreign))
+	f.Add([]byte(strings.Replace(foreign, "right_child=1 2 -4", "right_child=1 0 -4", 1)))
+	f.Add([]byte("tree\n\n"))
+	f.Fuzz(func(t *testing.T, model []byte) {
+		e, err := gbdt.ParseText(bytes.NewReader(model))
+		if err != nil {
+			return
+		}
+		x := make([]float64, e.Width())
+		margin := e.Margin(x)
+		for i := range x {
+			x[i] = math.NaN()
+		}
+		e.Margin(x)
+		require.Len(t, e.Leaves(x, nil), e.Trees())
+		require.Len(t, e.Importance(), e.Width())
+		written := text(t, e)
+		back, err := gbdt.ParseText(bytes.NewReader(written))
+		require.NoError(t, err, "what is written can be read")
+		require.Equal(t, string(written), string(text(t, back)))
+		require.Equal(t, math.Float64bits(margin), math.Float64bits(back.Margin(make([]float64, e.Width()))))
+	})
+}
