@@ -1,0 +1,160 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"telco-churn-mlops/events"
+)
+
+// Provision makes all streams exist as stated in the table of streams.go. It is idempotent, and any number of processes may call it at once. It
+// retries what is transient (a cluster that elects, a server that starts) until ctx ends.
+//
+// LIFECYCLE is read back, and a difference in anything that protects it is [ErrStreamDiffers]. On the other streams missing
+// subjects, flags, republishing or another dedupe window are put right, while limits of size and age and the number of replicas, once a stream exists, are the
+// operator's: they are left alone. So is LIFECYCLE's size limit, as a full LIFECYCLE refuses messages and loses none.
+func (b *Bus) Provision(ctx context.Context) error {
+	replicas := b.replicas()
+	for _, s := range streamSpecs(b.cfg.PredictionsMaxAge) {
+		err := b.retry(ctx, func(ctx context.Context) error { return b.provision(ctx, s, replicas) })
+		if err != nil {
+			return fmt.Errorf("provision stream %s: %w", s.stream, err)
+		}
+	}
+	return nil
+}
+
+// replicas returns the configured number of replicas or the one that the server's cluster allows.
+func (b *Bus) replicas() int {
+	if b.cfg.Replicas > 0 {
+		return b.cfg.Replicas
+	}
+	// The server's list of its cluster's addresses holds itself; Servers adds what we were configured with, maybe by other names.
+	if b.nc.ConnectedClusterName() != "" && max(len(b.nc.DiscoveredServers())+1, len(b.nc.Servers())) >= 3 {
+		return 3
+	}
+	return 1
+}
+
+var errRaced = errors.New("stream was created by another process at the same moment")
+
+func (b *Bus) provision(ctx context.Context, s streamSpec, replicas int) error {
+	want := s.config(b.cfg.StoreBytes, replicas)
+	stream, err := b.js.Stream(ctx, want.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		_, err = b.js.CreateStream(ctx, want)
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			return errRaced // with other limits: look at it on the next try
+		}
+		if err != nil {
+			return err
+		}
+		b.log.Info("stream created", "stream", want.Name, "replicas", want.Replicas, "max_bytes", want.MaxBytes)
+		stream, err = b.js.Stream(ctx, want.Name)
+	}
+	if err != nil {
+		return err
+	}
+	have := stream.CachedInfo().Config
+	diff := differences(have, want)
+	if len(diff) == 0 {
+		return nil
+	}
+	if s.locked {
+		return Permanent(fmt.Errorf("%w: %s", ErrStreamDiffers, strings.Join(diff, "; ")))
+	}
+	if _, err := b.js.UpdateStream(ctx, mend(have, want)); err != nil {
+		return fmt.Errorf("put right %s: %w", strings.Join(diff, "; "), err)
+	}
+	b.log.Warn("stream put right", "stream", want.Name, "differences", strings.Join(diff, "; "))
+	return nil
+}
+
+// differences names each field of have that is not as wanted, leaving out what an operator may change.
+func differences(have, want jetstream.StreamConfig) []string {
+	var diff []string
+	field := func(name string, have, want any) {
+		if have != want {
+			diff = append(diff, fmt.Sprintf("%s is %v, must be %v", name, have, want))
+		}
+	}
+	for _, subject := range want.Subjects {
+		if !slices.Contains(have.Subjects, subject) {
+			diff = append(diff, "subjects lack "+subject)
+		}
+	}
+	field("retention", have.Retention, want.Retention)
+	field("storage", have.Storage, want.Storage)
+	field("discard", have.Discard, want.Discard)
+	field("discard_new_per_subject", have.DiscardNewPerSubject, false)
+	field("duplicate_window", have.Duplicates, want.Duplicates)
+	field("deny_delete", have.DenyDelete, want.DenyDelete)
+	field("deny_purge", have.DenyPurge, want.DenyPurge)
+	field("allow_rollup_hdrs", have.AllowRollup, false)
+	field("allow_msg_ttl", have.AllowMsgTTL, false)
+	field("allow_msg_schedules", have.AllowMsgSchedules, want.AllowMsgSchedules)
+	field("allow_msg_counter", have.AllowMsgCounter, false)
+	field("allow_direct", have.AllowDirect, false)
+	field("no_ack", have.NoAck, false)
+	field("sealed", have.Sealed, false)
+	field("persist_mode", have.PersistMode, want.PersistMode)
+	field("subject_transform", have.SubjectTransform != nil, false)
+	field("mirror", have.Mirror != nil, false)
+	field("sources", len(have.Sources) > 0, false)
+	field("republish", republish(have), republish(want))
+	if want.Discard == jetstream.DiscardNew { // kept for ever
+		field("max_age", have.MaxAge, want.MaxAge)
+		field("max_msgs", have.MaxMsgs, want.MaxMsgs)
+		field("max_msgs_per_subject", have.MaxMsgsPerSubject, want.MaxMsgsPerSubject)
+		field("subject_delete_marker_ttl", have.SubjectDeleteMarkerTTL, want.SubjectDeleteMarkerTTL)
+	}
+	return diff
+}
+
+func republish(c jetstream.StreamConfig) string {
+	if c.RePublish == nil {
+		return "none"
+	}
+	s := c.RePublish.Source + " to " + c.RePublish.Destination
+	if c.RePublish.HeadersOnly {
+		s += " (headers only)"
+	}
+	return s
+}
+
+// mend returns have with everything that differences finds put right where the server lets it be changed.
+func mend(have, want jetstream.StreamConfig) jetstream.StreamConfig {
+	for _, subject := range want.Subjects {
+		if !slices.Contains(have.Subjects, subject) {
+			have.Subjects = append(have.Subjects, subject)
+		}
+	}
+	have.Retention, have.Storage, have.Discard = want.Retention, want.Storage, want.Discard
+	have.DiscardNewPerSubject = false
+	have.Duplicates = want.Duplicates
+	if have.MaxAge > 0 && have.MaxAge < have.Duplicates {
+		have.Duplicates = have.MaxAge // the server refuses a window longer than the stream's life
+	}
+	have.DenyDelete, have.DenyPurge = want.DenyDelete, want.DenyPurge
+	have.AllowRollup, have.AllowMsgTTL, have.AllowMsgCounter, have.AllowDirect, have.NoAck = false, false, false, false, false
+	have.AllowMsgSchedules = want.AllowMsgSchedules
+	have.SubjectTransform, have.RePublish = nil, want.RePublish
+	return have
+}
+
+// wildcards returns the subjects of a stream, for a reader without filters.
+func wildcards(s events.Stream) []string {
+	if s == events.Dead {
+		return []string{events.DeadPrefix + ".>", "$JS.EVENT.ADVISORY.CONSUMER.>"}
+	}
+	var subjects []string
+	for _, k := range events.KindsOn(s) {
+		subjects = append(subjects, k.Wildcard())
+	}
+	return subjects
+}
