@@ -1,0 +1,317 @@
+package dataset
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"telco-churn-mlops/model/spec"
+)
+
+// maxLine bounds a line of JSON. A longer one is a fault of its row.
+const maxLine = 1 << 20
+
+// ReaderOptions say how a file is read. The zero value reads a file without labels whose format is told by its content.
+type ReaderOptions struct {
+	Format       string // spec.FormatCSV or spec.FormatJSONL; "" = JSON lines where the first byte is "{", else CSV
+	Delimiter    rune   // of CSV; 0 = ","
+	RequireLabel bool   // every row needs a label and, where the spec has an id column, an id
+}
+
+// source yields the next record into the decoder's row.
+type source interface {
+	// next returns io.EOF at the end; any other error is final. Faults of the record go to d.
+	next(d *decoder) error
+}
+
+// Reader streams rows from CSV or JSON lines in constant memory. A value outside its bounds makes a row faulty, one
+// outside a closed set is a warning. It is not safe for concurrent use.
+type Reader struct {
+	h        *Schema
+	o        ReaderOptions
+	source   source
+	warnings []Fault // of the header
+	row      []Fault // warnings of the last row
+	number   int64
+}
+
+// NewReader reads as far as the first row. A *DataError says that the file is empty, has a header and no rows, or that
+// the header lacks a column or has one twice. A byte-order mark and CRLF line ends are accepted. A column that the spec
+// does not name is a warning.
+//
+// Without RequireLabel a CSV file may lack the label and the id column.
+func NewReader(r io.Reader, h *Schema, o ReaderOptions) (*Reader, error) {
+	b := bufio.NewReaderSize(r, 64<<10)
+	if mark, err := b.Peek(3); err == nil && string(mark) == "\ufeff" {
+		_, _ = b.Discard(3)
+	}
+	first, err := firstByte(b)
+	if err != nil {
+		return nil, err
+	}
+	format := o.Format
+	if format == "" {
+		format = spec.FormatCSV
+		if first == '{' {
+			format = spec.FormatJSONL
+		}
+	}
+	d := &Reader{h: h, o: o}
+	switch format {
+	case spec.FormatCSV:
+		d.source, d.warnings, err = newCSV(b, h, o)
+	case spec.FormatJSONL:
+		d.source = &jsonLines{r: b, h: h}
+	default:
+		err = fmt.Errorf("read data: unknown format %q", o.Format)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// firstByte returns the first byte that is no white space, and leaves blank lines before it read.
+func firstByte(b *bufio.Reader) (byte, error) {
+	for {
+		p, err := b.Peek(1)
+		switch {
+		case errors.Is(err, io.EOF):
+			return 0, &DataError{Message: "the file is empty"}
+		case err != nil:
+			return 0, fmt.Errorf("read data: %w", err)
+		case p[0] != '\n' && p[0] != '\r':
+			return p[0], nil
+		}
+		_, _ = b.Discard(1)
+	}
+}
+
+// Warnings returns what is odd about the header: columns that the spec does not name. A row's warnings are in
+// RowWarnings.
+func (r *Reader) Warnings() []Fault { return r.warnings }
+
+// RowWarnings returns the warnings of the row that Next read last. They are valid until the next call of Next.
+func (r *Reader) RowWarnings() []Fault { return r.row }
+
+// Next reads the next row, whose fields it overwrites. It returns io.EOF at the end. A *RecordError says what is wrong
+// with this row, with its number and line; reading goes on with the next. Any other error is final.
+func (r *Reader) Next(row *Row) error {
+	row.reset()
+	r.row = nil
+	d := decoder{h: r.h, row: row, need: r.o.RequireLabel, severity: severity{rangeFault: true}}
+	row.Number = r.number + 1
+	if err := r.source.next(&d); err != nil {
+		return err
+	}
+	r.number++
+	r.row = d.warnings
+	return d.finish()
+}
+
+// csvSource reads CSV. The first row is read with the header, so that a file without rows is known at once.
+type csvSource struct {
+	r        *csv.Reader
+	columns  []slot
+	ahead    []string
+	aheadErr error
+	pending  bool
+}
+
+func newCSV(b io.Reader, h *Schema, o ReaderOptions) (*csvSource, []Fault, error) {
+	c := csv.NewReader(b)
+	c.FieldsPerRecord = -1
+	c.ReuseRecord = true
+	if o.Delimiter != 0 {
+		c.Comma = o.Delimiter
+	}
+	header, err := c.Read()
+	if err != nil {
+		return nil, nil, headerError(err)
+	}
+	s := &csvSource{r: c}
+	warnings, err := s.header(header, h, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.ahead, s.aheadErr = c.Read()
+	s.pending = true
+	if errors.Is(s.aheadErr, io.EOF) {
+		return nil, nil, &DataError{Message: "the file has a header and no rows"}
+	}
+	return s, warnings, nil
+}
+
+func headerError(err error) error {
+	var syntax *csv.ParseError
+	switch {
+	case errors.Is(err, io.EOF):
+		return &DataError{Message: "the file is empty"}
+	case errors.As(err, &syntax):
+		return &DataError{Message: "the header is not valid CSV", Faults: []Fault{{
+			Line: int64(syntax.Line), Rule: RuleQuote, Message: syntax.Err.Error(),
+		}}}
+	}
+	return fmt.Errorf("read header: %w", err)
+}
+
+// header maps the columns of the file to slots and returns warnings.
+func (s *csvSource) header(names []string, h *Schema, o ReaderOptions) (warnings []Fault, err error) {
+	var faults []Fault
+	seen := map[string]bool{}
+	for _, raw := range names {
+		name := clean(raw)
+		c, known := h.slots[name]
+		if !known {
+			c = slot{kind: slotIgnored, name: name}
+		}
+		switch {
+		case seen[name] && known:
+			faults = append(faults, Fault{Line: 1, Column: name, Rule: RuleDuplicateColumn, Message: "the column is there twice"})
+		case !known && name == "":
+			warnings = append(warnings, Fault{Line: 1, Rule: RuleUnknownColumn, Message: "a column without a name is not used"})
+		case !known:
+			warnings = append(warnings, Fault{Line: 1, Column: name, Rule: RuleUnknownColumn,
+				Message: "the column is not in the spec and not used"})
+		}
+		seen[name] = true
+		s.columns = append(s.columns, c)
+	}
+	need := decoder{h: h, need: o.RequireLabel}
+	for _, c := range h.order {
+		if !seen[c.name] && need.needs(c) {
+			faults = append(faults, Fault{Line: 1, Column: c.name, Rule: RuleMissingColumn, Message: "the column is missing"})
+		}
+	}
+	if len(faults) > 0 {
+		return nil, &DataError{Message: "the header does not fit the spec: " + found(names), Faults: faults}
+	}
+	return warnings, nil
+}
+
+// found lists the columns of a header, and says so where the delimiter seems to be another one.
+func found(names []string) string {
+	if len(names) == 1 {
+		for _, other := range []string{";", "\t", "|", ","} {
+			if strings.Count(names[0], other) > 0 {
+				return fmt.Sprintf("there is one column, %q; is the delimiter %q?", cut(names[0]), other)
+			}
+		}
+	}
+	const most = 60
+	quoted := make([]string, 0, len(names))
+	for i, n := range names {
+		if i == most {
+			quoted = append(quoted, fmt.Sprintf("and %d more", len(names)-most))
+			break
+		}
+		quoted = append(quoted, cut(clean(n)))
+	}
+	return fmt.Sprintf("there are %d columns (%s)", len(names), strings.Join(quoted, ", "))
+}
+
+func (s *csvSource) next(d *decoder) error {
+	record, err := s.ahead, s.aheadErr
+	if !s.pending {
+		record, err = s.r.Read()
+	}
+	s.pending = false
+	var syntax *csv.ParseError
+	switch {
+	case errors.Is(err, io.EOF):
+		return io.EOF
+	case errors.As(err, &syntax):
+		d.row.Line = int64(syntax.StartLine)
+		// A quote that stays open takes in the rows below it. To go on would lose them without a trace.
+		if syntax.Line > syntax.StartLine {
+			return &DataError{Message: "the file is not valid CSV", Faults: []Fault{{
+				Row: d.row.Number, Line: d.row.Line, Rule: RuleQuote,
+				Message: fmt.Sprintf("a quote is opened that is not closed properly up to line %d: %s", syntax.Line, syntax.Err),
+			}}}
+		}
+		d.fault("", RuleQuote, "", "column %d of the line: %s", syntax.Column, syntax.Err)
+		return nil
+	case err != nil:
+		return fmt.Errorf("read row %d: %w", d.row.Number, err)
+	}
+	line, _ := s.r.FieldPos(0)
+	d.row.Line = int64(line)
+	if len(record) != len(s.columns) {
+		d.fault("", RuleColumnsCount, "", "the row has %d values, the header %d", len(record), len(s.columns))
+		return nil
+	}
+	for i, text := range record {
+		c := s.columns[i]
+		if c.kind == slotIgnored {
+			continue
+		}
+		if !utf8.ValidString(text) {
+			d.warn(c.name, RuleEncoding, text, "the text is not UTF-8; what can't be read becomes U+FFFD")
+		}
+		// A record's strings are one allocation of the whole line: a copy keeps the line from staying in memory.
+		d.text(c, text, true)
+	}
+	return nil
+}
+
+// jsonLines reads one JSON object per line. Blank lines are skipped.
+type jsonLines struct {
+	r    *bufio.Reader
+	h    *Schema
+	line int64
+	buf  []byte
+}
+
+func (s *jsonLines) next(d *decoder) error {
+	for {
+		text, long, err := s.readLine()
+		if err != nil {
+			return err
+		}
+		d.row.Line = s.line
+		if long {
+			d.fault("", RuleTooLong, "", "the line is longer than %d bytes", maxLine)
+			return nil
+		}
+		if text = bytes.TrimSpace(text); len(text) == 0 {
+			continue
+		}
+		// The record's own error repeats the faults that are in d, where finish finds them.
+		warnings, err := s.h.decodeJSON(text, d.row, d.need, d.severity)
+		var record *RecordError
+		if errors.As(err, &record) {
+			d.faults = record.Faults
+		}
+		d.warnings = warnings
+		return nil
+	}
+}
+
+// readLine returns the next line; long says that it was beyond the bound and is gone.
+func (s *jsonLines) readLine() (text []byte, long bool, err error) {
+	s.buf = s.buf[:0]
+	for {
+		part, err := s.r.ReadSlice('\n')
+		if len(s.buf)+len(part) > maxLine {
+			long = true
+		}
+		if !long {
+			s.buf = append(s.buf, part...)
+		}
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			continue
+		case errors.Is(err, io.EOF) && len(part) == 0 && len(s.buf) == 0 && !long:
+			return nil, false, io.EOF
+		case err != nil && !errors.Is(err, io.EOF):
+			return nil, false, fmt.Errorf("read line %d: %w", s.line+1, err)
+		}
+		s.line++
+		return s.buf, long, nil
+	}
+}

@@ -1,0 +1,152 @@
+package dataset
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"unsafe"
+)
+
+// scanner reads JSON tokens by hand: a record is flat, and a token stream that boxes each value costs more than all the
+// rest of a prediction.
+type scanner struct {
+	data []byte
+	pos  int
+}
+
+func (s *scanner) fail(format string, args ...any) error {
+	if s.pos >= len(s.data) {
+		return fmt.Errorf("the JSON ends early, at byte %d: %s", s.pos, fmt.Sprintf(format, args...))
+	}
+	return fmt.Errorf("at byte %d: %s", s.pos, fmt.Sprintf(format, args...))
+}
+
+func (s *scanner) space() {
+	for s.pos < len(s.data) {
+		switch s.data[s.pos] {
+		case ' ', '\t', '\n', '\r':
+			s.pos++
+		default:
+			return
+		}
+	}
+}
+
+// peek returns the next byte, 0 at the end.
+func (s *scanner) peek() byte {
+	if s.pos < len(s.data) {
+		return s.data[s.pos]
+	}
+	return 0
+}
+
+func (s *scanner) take(b byte) bool {
+	if s.pos < len(s.data) && s.data[s.pos] == b {
+		s.pos++
+		return true
+	}
+	return false
+}
+
+func (s *scanner) word(w string) bool {
+	if len(s.data)-s.pos >= len(w) && string(s.data[s.pos:s.pos+len(w)]) == w {
+		s.pos += len(w)
+		return true
+	}
+	return false
+}
+
+// end checks that nothing but white space follows.
+func (s *scanner) end() error {
+	if s.space(); s.pos < len(s.data) {
+		return s.fail("there is more after the object")
+	}
+	return nil
+}
+
+// str reads a string. shared says that it is a view of the input, to be copied before it is kept.
+func (s *scanner) str() (text string, shared bool, err error) {
+	if !s.take('"') {
+		return "", false, s.fail("want a string")
+	}
+	start := s.pos
+	for ; s.pos < len(s.data); s.pos++ {
+		switch c := s.data[s.pos]; {
+		case c == '"':
+			s.pos++
+			return view(s.data[start : s.pos-1]), true, nil
+		case c == '\\':
+			return s.escaped(start)
+		case c < 0x20:
+			return "", false, s.fail("a control character in a string")
+		}
+	}
+	return "", false, s.fail("the string does not end")
+}
+
+// escaped reads a string that has a backslash.
+func (s *scanner) escaped(start int) (string, bool, error) {
+	for ; s.pos < len(s.data) && s.data[s.pos] != '"'; s.pos++ {
+		if s.data[s.pos] == '\\' {
+			s.pos++
+		}
+	}
+	if s.pos >= len(s.data) {
+		s.pos = len(s.data)
+		return "", false, s.fail("the string does not end")
+	}
+	s.pos++
+	var text string
+	if err := json.Unmarshal(s.data[start-1:s.pos], &text); err != nil {
+		s.pos = start
+		return "", false, s.fail("the string is not valid: %v", err)
+	}
+	return text, false, nil
+}
+
+// number reads a number as JSON has it: no leading plus or zero, digits on both sides of a point.
+func (s *scanner) number() error {
+	start := s.pos
+	s.take('-')
+	switch {
+	case s.take('0'):
+	case s.digits() == 0:
+		s.pos = start
+		return s.fail("want a value")
+	}
+	if s.take('.') && s.digits() == 0 {
+		return s.fail("want a digit after the point")
+	}
+	if s.take('e') || s.take('E') {
+		if !s.take('+') {
+			s.take('-')
+		}
+		if s.digits() == 0 {
+			return s.fail("want a digit in the exponent")
+		}
+	}
+	return nil
+}
+
+func (s *scanner) digits() int {
+	start := s.pos
+	for s.pos < len(s.data) && s.data[s.pos] >= '0' && s.data[s.pos] <= '9' {
+		s.pos++
+	}
+	return s.pos - start
+}
+
+// nested steps over a list or an object.
+func (s *scanner) nested() error {
+	dec := json.NewDecoder(bytes.NewReader(s.data[s.pos:]))
+	var raw json.RawMessage
+	if err := dec.Decode(&raw); err != nil {
+		return s.fail("a list or object that is not valid: %v", err)
+	}
+	s.pos += len(raw)
+	return nil
+}
+
+// view returns b as a string without a copy. It lives no longer than the decoding of one record, during which the input
+// does not change: the decoder copies what it keeps.
+func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
