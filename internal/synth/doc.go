@@ -6,6 +6,6 @@
 // Regime states in full (see Customer.ChurnProbability). The tables behind it are rounded shares of the public file.
 //
 // What a configuration generates depends on nothing else: no clock, no files. The first k rows do not depend on Rows. The same seed
-// and prefix under another regime give the same customers, id by id, with other charges and another outcome. Memory does not grow
+// and prefix under another regime give the same customers, id by id, with other monthly charges and another outcome. Memory does not grow
 // with the number of rows.
 package synth
