@@ -22,7 +22,7 @@ func rocAUC(blocks []block, pos, neg float64) float64 {
 	area, above := 0.0, 0.0 // above: the share of positives in the blocks passed so far
 	for _, b := range blocks {
 		share := b.pos / pos
-		area += float64((above + share/2) * (b.neg / neg))
+		area += float64((above + float64(share/2)) * (b.neg / neg))
 		above += share
 	}
 	return min(area, 1)
@@ -85,7 +85,7 @@ func BestF1Threshold(score, label, weight []float64) (threshold, f1 float64, err
 
 // midpoint returns a value in (lo, hi], half way where rounding allows it. lo < hi.
 func midpoint(lo, hi float64) float64 {
-	m := lo/2 + hi/2
+	m := float64(lo/2) + float64(hi/2)
 	if m <= lo || m > hi {
 		return hi
 	}
