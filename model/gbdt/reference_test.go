@@ -256,6 +256,39 @@ func TestCut(t *testing.T) {
 	require.Equal(t, 2, c.bin(math.NaN()))
 }
 
+func TestMidpointStaysBelowUpperValue(t *testing.T) {
+	a := math.Nextafter(1, 2)
+	b := math.Nextafter(a, 2)
+	for _, pair := range [][2]float64{{1, a}, {a, b}, {-b, -a}, {0, 5e-324}, {5e-324, 1e-323}, {-math.MaxFloat64, math.MaxFloat64}, {1e308, math.MaxFloat64}} {
+		m := midpoint(pair[0], pair[1])
+		require.GreaterOrEqual(t, m, pair[0], "%v", pair)
+		require.Less(t, m, pair[1], "%v", pair)
+	}
+	require.Equal(t, 2.5, midpoint(2, 3))
+}
+
+func TestChooseIsFair(t *testing.T) {
+	random := rand.NewPCG(1, 1)
+	items := []int{0, 1, 2, 3, 4}
+	const trials = 40_000
+	counts := make([]int, len(items))
+	for range trials {
+		chosen := choose(random, nil, items, 2)
+		require.Len(t, chosen, 2)
+		require.Less(t, chosen[0], chosen[1], "the order is kept")
+		counts[chosen[0]]++
+		counts[chosen[1]]++
+	}
+	for i, n := range counts {
+		// 0.4 of the trials each, to within 5 standard deviations.
+		require.InDelta(t, 0.4*trials, n, 5*math.Sqrt(trials*0.4*0.6), "item %d", i)
+	}
+	require.Equal(t, items, choose(random, nil, items, 5))
+	require.Equal(t, 1, shareOf(0.01, 20))
+	require.Equal(t, 10, shareOf(0.5, 20))
+	require.Equal(t, 20, shareOf(1, 20))
+}
+
 func TestBinIsFirstBoundNotBelow(t *testing.T) {
 	for n := range 20 {
 		c := column{}

@@ -124,6 +124,7 @@ func TestParseEveryKindOfMissing(t *testing.T) {
 		{"zero goes to the default: right, then left", []float64{0, 0, 1}, 8 + 0.5},
 		{"NaN is a zero there", []float64{0, nan, 1}, 8 + 0.5},
 		{"just a zero still", []float64{0, 1e-36, 1}, 8 + 0.5},
+		{"the last zero", []float64{0, float64(float32(1e-35)), 1}, 8 + 0.5},
 		{"no zero any more", []float64{0, 1e-30, 1}, 2 + 0.25},
 		{"low", []float64{0, -1, 0}, 2 + 0.125},
 		{"NaN left, NaN right", []float64{0, 0, nan}, 4 + 0.5},
@@ -133,6 +134,9 @@ func TestParseEveryKindOfMissing(t *testing.T) {
 			require.InDelta(t, gbdt.Sigmoid(test.margin), e.Probability(test.x), 0)
 		})
 	}
+	atZero, err := gbdt.ParseText(strings.NewReader(strings.Replace(foreign, "threshold=-0.5 1.5", "threshold=0 1.5", 1)))
+	require.NoError(t, err)
+	require.Equal(t, 1.25, atZero.Margin([]float64{nan, 9, 9}), "NaN is 0 and at the threshold")
 	require.Equal(t, []int32{3, 2}, e.Leaves([]float64{0, nan, 1}, nil))
 
 	other := independent(t, []byte(foreign)).EnsembleWithRawPredictions()
@@ -261,9 +265,9 @@ func TestStreamErrorsAreReturned(t *testing.T) {
 }
 
 func FuzzParseText(f *testing.F) {
-	m, names := generate(14, 200, 4)
+	m, names := generate(14, 100, 2)
 	p := gbdt.DefaultParams()
-	p.Trees = 2
+	p.Trees, p.MaxLeaves = 2, 3
 	f.Add(text(f, train(f, p, names, m)))
 	f.Add([]byte(foreign))
 	f.Add([]byte(strings.Replace(foreign, "right_child=1 2 -4", "right_child=1 0 -4", 1)))

@@ -197,6 +197,52 @@ func TestBoundsOfTrees(t *testing.T) {
 	require.Equal(t, 1, train(t, p, names, m).Trees(), "no gain is enough")
 }
 
+func TestTiesGoToTheFirst(t *testing.T) {
+	// Both columns are the same, and splitting 0 from the rest gains as much as splitting 2 from it.
+	m := gbdt.Matrix{Rows: 400, Width: 2}
+	for i := range m.Rows {
+		v := []float64{0, 1, 1, 2}[i%4]
+		m.X = append(m.X, v, v)
+		m.Label = append(m.Label, []float64{0, 0, 1, 1}[i%4])
+	}
+	p := gbdt.DefaultParams()
+	p.Trees, p.MaxLeaves = 1, 2
+	e := train(t, p, []string{"first", "second"}, m)
+	require.Positive(t, e.Importance()[0])
+	require.Zero(t, e.Importance()[1])
+	require.Less(t, e.Margin([]float64{0, 0}), e.Margin([]float64{1, 1}))
+	require.Equal(t, e.Margin([]float64{1, 1}), e.Margin([]float64{2, 2}))
+}
+
+func TestRoundingIsNoGain(t *testing.T) {
+	// The first column says everything; the other can only split rows that are alike but for the rounding of their sums.
+	random := rand.New(rand.NewPCG(3, 3))
+	m := gbdt.Matrix{Rows: 2000, Width: 2}
+	for range m.Rows {
+		label := float64(random.IntN(2))
+		m.X = append(m.X, label, random.NormFloat64())
+		m.Label = append(m.Label, label)
+		m.Weight = append(m.Weight, random.Float64())
+	}
+	p := gbdt.DefaultParams()
+	p.L2, p.Trees, p.MaxDepth = 0, 10, 6
+	e := train(t, p, []string{"all", "noise"}, m)
+	require.Equal(t, 10, e.Trees())
+	require.Zero(t, e.Importance()[1])
+}
+
+func TestFirstOfEqualLossesIsBest(t *testing.T) {
+	m, names := generate(15, 400, 4)
+	p := gbdt.DefaultParams()
+	// Leaves of about 1e-30 change no margin.
+	p.L2, p.EarlyStoppingRounds = 1e30, 4
+	e, report, err := gbdt.Train(context.Background(), p, names, m, &m, nil)
+	require.NoError(t, err)
+	require.Equal(t, 1, report.BestTree)
+	require.Equal(t, 1, e.Trees())
+	require.Len(t, report.ValidLoss, 5)
+}
+
 func TestBytesOnEveryArchitecture(t *testing.T) {
 	// Only whole-number arithmetic makes the data, so they are the same everywhere.
 	random := rand.NewPCG(1, 2)
