@@ -1,0 +1,304 @@
+package model
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+
+	"telco-churn-mlops/model/dataset"
+	"telco-churn-mlops/model/feature"
+	"telco-churn-mlops/model/gbdt"
+	"telco-churn-mlops/model/spec"
+)
+
+// The names of a bundle's parts.
+const (
+	ManifestFile = "manifest.json"
+	SpecFile     = "spec.yaml"
+	FeaturesFile = "fitted_features.json"
+	TreesFile    = "model.txt"
+	BaselineFile = "baseline.json"
+	GoldenFile   = "golden.json"
+)
+
+// MaxSize is the greatest size in bytes of an encoded bundle that Decode takes.
+const MaxSize = 512 << 20
+
+// fileNames are the parts in their order.
+var fileNames = []string{ManifestFile, SpecFile, FeaturesFile, TreesFile, BaselineFile, GoldenFile}
+
+// File is a part of a bundle under its name.
+type File struct {
+	Name string
+	Data []byte
+}
+
+// Files returns the parts in their fixed order, manifest.json first. The data is freshly made and the caller's.
+func (b *Bundle) Files() ([]File, error) {
+	contents, err := b.contents()
+	if err != nil {
+		return nil, fmt.Errorf("encode bundle: %w", err)
+	}
+	manifest, err := b.Manifest.encode()
+	if err != nil {
+		return nil, fmt.Errorf("encode bundle: %w", err)
+	}
+	return append([]File{{ManifestFile, manifest}}, contents...), nil
+}
+
+// Encode returns the bundle as a tar archive. The same bundle gives the same bytes; Decode reads them back.
+func (b *Bundle) Encode() ([]byte, error) {
+	files, err := b.Files()
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	w := tar.NewWriter(&out)
+	for _, f := range files {
+		h := &tar.Header{Typeflag: tar.TypeReg, Name: f.Name, Size: int64(len(f.Data)), Mode: 0o644, Format: tar.FormatUSTAR}
+		if err := w.WriteHeader(h); err != nil {
+			return nil, fmt.Errorf("encode bundle: %s: %w", f.Name, err)
+		}
+		if _, err := w.Write(f.Data); err != nil {
+			return nil, fmt.Errorf("encode bundle: %s: %w", f.Name, err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("encode bundle: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+// Decode reads what Encode wrote. It refuses an archive above MaxSize, parts that are missing, doubled, unknown or out of order, a
+// part whose digest is not the manifest's, a part that its own package refuses, parts that do not belong together, and any encoding but
+// Encode's. It never panics. It does not score the golden rows: call Verify before the bundle answers anyone.
+func Decode(data []byte) (*Bundle, error) {
+	b, err := decode(data)
+	if err != nil {
+		return nil, fmt.Errorf("decode bundle: %w", err)
+	}
+	return b, nil
+}
+
+func decode(data []byte) (*Bundle, error) {
+	if len(data) > MaxSize {
+		return nil, fmt.Errorf("%d bytes, at most %d are read", len(data), MaxSize)
+	}
+	files, err := readArchive(data)
+	if err != nil {
+		return nil, err
+	}
+	b := &Bundle{}
+	if err := b.Manifest.decode(files[0].Data); err != nil {
+		return nil, fmt.Errorf("%s: %w", ManifestFile, err)
+	}
+	if want, got := b.Manifest.Files, digests(files[1:]); !maps.Equal(want, got) {
+		for _, name := range fileNames[1:] {
+			if want[name] != got[name] {
+				return nil, fmt.Errorf("%s: digest is %s, the manifest says %q", name, got[name], want[name])
+			}
+		}
+		return nil, fmt.Errorf("%s: digests of parts that do not exist", ManifestFile)
+	}
+	for i, part := range []func([]byte) error{b.decodeSpec, b.decodePipeline, b.decodeTrees, b.decodeBaselines, b.decodeGolden} {
+		if err := part(files[1+i].Data); err != nil {
+			return nil, fmt.Errorf("%s: %w", files[1+i].Name, err)
+		}
+	}
+	if err := b.check(); err != nil {
+		return nil, err
+	}
+	again, err := b.Encode()
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(again, data) {
+		return nil, errors.New("the archive is not in the form that bundles are written in")
+	}
+	return b, nil
+}
+
+// readArchive returns the files of a tar archive that holds exactly a bundle's parts in their order.
+func readArchive(data []byte) ([]File, error) {
+	r := tar.NewReader(bytes.NewReader(data))
+	files := make([]File, 0, len(fileNames))
+	for {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read archive: %w", err)
+		}
+		if len(files) == len(fileNames) {
+			return nil, fmt.Errorf("part %q after the last one", h.Name)
+		}
+		if want := fileNames[len(files)]; h.Name != want || h.Typeflag != tar.TypeReg {
+			return nil, fmt.Errorf("part %d is %q, want the file %q", len(files), h.Name, want)
+		}
+		if h.Size > int64(len(data)) {
+			return nil, fmt.Errorf("%s: %d bytes in an archive of %d", h.Name, h.Size, len(data))
+		}
+		content := make([]byte, h.Size)
+		if _, err := io.ReadFull(r, content); err != nil {
+			return nil, fmt.Errorf("read archive: %s: %w", h.Name, err)
+		}
+		files = append(files, File{h.Name, content})
+	}
+	if len(files) < len(fileNames) {
+		return nil, fmt.Errorf("%s is missing", fileNames[len(files)])
+	}
+	return files, nil
+}
+
+// contents encodes every part but the manifest, in order.
+func (b *Bundle) contents() ([]File, error) {
+	var trees bytes.Buffer
+	files := make([]File, 0, len(fileNames)-1)
+	for _, name := range fileNames[1:] {
+		var data []byte
+		var err error
+		switch name {
+		case SpecFile:
+			data, err = b.Spec.Marshal()
+		case FeaturesFile:
+			data, err = plainJSON(b.Pipeline, "  ")
+		case TreesFile:
+			err = b.Trees.WriteText(&trees)
+			data = trees.Bytes()
+		case BaselineFile:
+			data, err = plainJSON(b.Baselines, "  ")
+		case GoldenFile:
+			data, err = encodeGolden(b.Golden)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		files = append(files, File{name, data})
+	}
+	return files, nil
+}
+
+// encodeGolden writes one golden row per line.
+func encodeGolden(golden []Golden) ([]byte, error) {
+	out := []byte("[\n")
+	for i := range golden {
+		line, err := plainJSON(golden[i], "")
+		if err != nil {
+			return nil, err
+		}
+		line = bytes.TrimSuffix(line, []byte("\n"))
+		if i < len(golden)-1 {
+			line = append(line, ',')
+		}
+		out = append(append(out, line...), '\n')
+	}
+	return append(out, "]\n"...), nil
+}
+
+func (b *Bundle) decodeSpec(data []byte) error {
+	s, err := spec.Parse(data)
+	if err != nil {
+		return err
+	}
+	b.Spec = s
+	b.Schema, err = dataset.NewSchema(s)
+	return err
+}
+
+func (b *Bundle) decodePipeline(data []byte) (err error) {
+	b.Pipeline, err = feature.Parse(data, b.Spec, b.Schema)
+	return err
+}
+
+func (b *Bundle) decodeTrees(data []byte) (err error) {
+	b.Trees, err = gbdt.ParseText(bytes.NewReader(data))
+	return err
+}
+
+func (b *Bundle) decodeBaselines(data []byte) error { return strictJSON(data, &b.Baselines) }
+
+func (b *Bundle) decodeGolden(data []byte) error { return strictJSON(data, &b.Golden) }
+
+// encode writes the manifest as it is.
+func (m *Manifest) encode() ([]byte, error) { return plainJSON(m, "  ") }
+
+// digest returns the digest of the manifest without its own.
+func (m *Manifest) digest() (string, error) {
+	c := *m
+	c.Digest = ""
+	data, err := c.encode()
+	if err != nil {
+		return "", err
+	}
+	return digest(data), nil
+}
+
+// decode reads a manifest and checks its format and its own digest.
+func (m *Manifest) decode(data []byte) error {
+	var format struct {
+		Format int `json:"format"`
+	}
+	if err := json.Unmarshal(data, &format); err != nil {
+		return err
+	}
+	if format.Format != FormatVersion { // said before fields of another format are found unknown
+		return fmt.Errorf("format %d, want %d", format.Format, FormatVersion)
+	}
+	if err := strictJSON(data, m); err != nil {
+		return err
+	}
+	got, err := m.digest()
+	if err != nil {
+		return err
+	}
+	if got != m.Digest {
+		return fmt.Errorf("its digest is %s, it says %q", got, m.Digest)
+	}
+	return nil
+}
+
+// digests returns the SHA-256 of each file in hex, by name.
+func digests(files []File) map[string]string {
+	out := make(map[string]string, len(files))
+	for _, f := range files {
+		out[f.Name] = digest(f.Data)
+	}
+	return out
+}
+
+func digest(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// plainJSON encodes without escaping for HTML, one value per line if indent is not empty, and ends in a newline.
+func plainJSON(v any, indent string) ([]byte, error) {
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", indent)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}
+
+// strictJSON decodes one value that is all of data and has no unknown fields.
+func strictJSON(data []byte, v any) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("data after the value")
+	}
+	return nil
+}
