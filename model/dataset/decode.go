@@ -14,6 +14,10 @@ type DecodeOptions struct {
 	Strict       bool // values outside bounds and closed sets are faults; otherwise they are warnings
 }
 
+// maxFaults bounds the faults, and the warnings, of one record: a request made of unknown keys must not be answered with
+// ten times its size.
+const maxFaults = 1000
+
 // severity of breaches that a caller may tolerate.
 type severity struct{ rangeFault, setFault bool }
 
@@ -28,10 +32,16 @@ type decoder struct {
 }
 
 func (d *decoder) fault(column, rule, value, format string, args ...any) {
+	if len(d.faults) == maxFaults {
+		return
+	}
 	d.faults = append(d.faults, d.make(column, rule, value, format, args...))
 }
 
 func (d *decoder) warn(column, rule, value, format string, args ...any) {
+	if len(d.warnings) == maxFaults {
+		return
+	}
 	d.warnings = append(d.warnings, d.make(column, rule, value, format, args...))
 }
 
@@ -122,7 +132,7 @@ func (d *decoder) category(s slot, text string, shared bool) {
 	if d.severity.setFault {
 		report = d.fault
 	}
-	report(s.name, RuleSet, text, "%q is not one of the %d known values", cut(text), len(set))
+	report(s.name, RuleSet, text, "%q is not one of: %s", cut(text), d.h.known[s.index])
 }
 
 func (d *decoder) id(s slot, text string, shared bool) {

@@ -50,7 +50,10 @@ func NewReader(r io.Reader, h *Schema, o ReaderOptions) (*Reader, error) {
 	if mark, err := b.Peek(3); err == nil && string(mark) == "\ufeff" {
 		_, _ = b.Discard(3)
 	}
-	first, err := firstByte(b)
+	if err := notText(b); err != nil {
+		return nil, err
+	}
+	first, blank, err := firstByte(b)
 	if err != nil {
 		return nil, err
 	}
@@ -64,9 +67,9 @@ func NewReader(r io.Reader, h *Schema, o ReaderOptions) (*Reader, error) {
 	d := &Reader{h: h, o: o}
 	switch format {
 	case spec.FormatCSV:
-		d.source, d.warnings, err = newCSV(b, h, o)
+		d.source, d.warnings, err = newCSV(b, h, o, blank)
 	case spec.FormatJSONL:
-		d.source = &jsonLines{r: b, h: h}
+		d.source = &jsonLines{r: b, h: h, line: blank}
 	default:
 		err = fmt.Errorf("read data: unknown format %q", o.Format)
 	}
@@ -76,20 +79,38 @@ func NewReader(r io.Reader, h *Schema, o ReaderOptions) (*Reader, error) {
 	return d, nil
 }
 
-// firstByte returns the first byte that is no white space, and leaves blank lines before it read.
-func firstByte(b *bufio.Reader) (byte, error) {
+// firstByte returns the first byte that begins no blank line, and how many blank lines it left behind.
+func firstByte(b *bufio.Reader) (first byte, blank int64, err error) {
 	for {
 		p, err := b.Peek(1)
 		switch {
 		case errors.Is(err, io.EOF):
-			return 0, &DataError{Message: "the file is empty"}
+			return 0, 0, &DataError{Message: "the file is empty"}
 		case err != nil:
-			return 0, fmt.Errorf("read data: %w", err)
+			return 0, 0, fmt.Errorf("read data: %w", err)
 		case p[0] != '\n' && p[0] != '\r':
-			return p[0], nil
+			return p[0], blank, nil
+		case p[0] == '\n':
+			blank++
 		}
 		_, _ = b.Discard(1)
 	}
+}
+
+// notText names the usual files that are taken for CSV, whose bytes would give a puzzling error.
+func notText(b *bufio.Reader) error {
+	for _, f := range []struct{ magic, name string }{
+		{"\xff\xfe", "UTF-16 text; save it as UTF-8"},
+		{"\xfe\xff", "UTF-16 text; save it as UTF-8"},
+		{"\x1f\x8b", "compressed with gzip; unpack it"},
+		{"PK\x03\x04", "a zip archive or an Excel workbook; save it as CSV"},
+		{"PAR1", "a Parquet file; save it as CSV"},
+	} {
+		if p, err := b.Peek(len(f.magic)); err == nil && string(p) == f.magic {
+			return &DataError{Message: "the file is " + f.name}
+		}
+	}
+	return nil
 }
 
 // Warnings returns what is odd about the header: columns that the spec does not name. A row's warnings are in
@@ -117,13 +138,14 @@ func (r *Reader) Next(row *Row) error {
 // csvSource reads CSV. The first row is read with the header, so that a file without rows is known at once.
 type csvSource struct {
 	r        *csv.Reader
+	before   int64 // blank lines before the header
 	columns  []slot
 	ahead    []string
 	aheadErr error
 	pending  bool
 }
 
-func newCSV(b io.Reader, h *Schema, o ReaderOptions) (*csvSource, []Fault, error) {
+func newCSV(b io.Reader, h *Schema, o ReaderOptions, before int64) (*csvSource, []Fault, error) {
 	c := csv.NewReader(b)
 	c.FieldsPerRecord = -1
 	c.ReuseRecord = true
@@ -132,9 +154,9 @@ func newCSV(b io.Reader, h *Schema, o ReaderOptions) (*csvSource, []Fault, error
 	}
 	header, err := c.Read()
 	if err != nil {
-		return nil, nil, headerError(err)
+		return nil, nil, headerError(err, before)
 	}
-	s := &csvSource{r: c}
+	s := &csvSource{r: c, before: before}
 	warnings, err := s.header(header, h, o)
 	if err != nil {
 		return nil, nil, err
@@ -147,14 +169,14 @@ func newCSV(b io.Reader, h *Schema, o ReaderOptions) (*csvSource, []Fault, error
 	return s, warnings, nil
 }
 
-func headerError(err error) error {
+func headerError(err error, before int64) error {
 	var syntax *csv.ParseError
 	switch {
 	case errors.Is(err, io.EOF):
 		return &DataError{Message: "the file is empty"}
 	case errors.As(err, &syntax):
 		return &DataError{Message: "the header is not valid CSV", Faults: []Fault{{
-			Line: int64(syntax.Line), Rule: RuleQuote, Message: syntax.Err.Error(),
+			Line: before + int64(syntax.Line), Rule: RuleQuote, Message: syntax.Err.Error(),
 		}}}
 	}
 	return fmt.Errorf("read header: %w", err)
@@ -172,11 +194,11 @@ func (s *csvSource) header(names []string, h *Schema, o ReaderOptions) (warnings
 		}
 		switch {
 		case seen[name] && known:
-			faults = append(faults, Fault{Line: 1, Column: name, Rule: RuleDuplicateColumn, Message: "the column is there twice"})
+			faults = append(faults, Fault{Line: s.before + 1, Column: name, Rule: RuleDuplicateColumn, Message: "the column is there twice"})
 		case !known && name == "":
-			warnings = append(warnings, Fault{Line: 1, Rule: RuleUnknownColumn, Message: "a column without a name is not used"})
+			warnings = append(warnings, Fault{Line: s.before + 1, Rule: RuleUnknownColumn, Message: "a column without a name is not used"})
 		case !known:
-			warnings = append(warnings, Fault{Line: 1, Column: name, Rule: RuleUnknownColumn,
+			warnings = append(warnings, Fault{Line: s.before + 1, Column: name, Rule: RuleUnknownColumn,
 				Message: "the column is not in the spec and not used"})
 		}
 		seen[name] = true
@@ -185,7 +207,7 @@ func (s *csvSource) header(names []string, h *Schema, o ReaderOptions) (warnings
 	need := decoder{h: h, need: o.RequireLabel}
 	for _, c := range h.order {
 		if !seen[c.name] && need.needs(c) {
-			faults = append(faults, Fault{Line: 1, Column: c.name, Rule: RuleMissingColumn, Message: "the column is missing"})
+			faults = append(faults, Fault{Line: s.before + 1, Column: c.name, Rule: RuleMissingColumn, Message: "the column is missing"})
 		}
 	}
 	if len(faults) > 0 {
@@ -226,12 +248,12 @@ func (s *csvSource) next(d *decoder) error {
 	case errors.Is(err, io.EOF):
 		return io.EOF
 	case errors.As(err, &syntax):
-		d.row.Line = int64(syntax.StartLine)
+		d.row.Line = s.before + int64(syntax.StartLine)
 		// A quote that stays open takes in the rows below it. To go on would lose them without a trace.
 		if syntax.Line > syntax.StartLine {
 			return &DataError{Message: "the file is not valid CSV", Faults: []Fault{{
 				Row: d.row.Number, Line: d.row.Line, Rule: RuleQuote,
-				Message: fmt.Sprintf("a quote is opened that is not closed properly up to line %d: %s", syntax.Line, syntax.Err),
+				Message: fmt.Sprintf("a quote is opened that is not closed properly up to line %d: %s", s.before+int64(syntax.Line), syntax.Err),
 			}}}
 		}
 		d.fault("", RuleQuote, "", "column %d of the line: %s", syntax.Column, syntax.Err)
@@ -240,7 +262,7 @@ func (s *csvSource) next(d *decoder) error {
 		return fmt.Errorf("read row %d: %w", d.row.Number, err)
 	}
 	line, _ := s.r.FieldPos(0)
-	d.row.Line = int64(line)
+	d.row.Line = s.before + int64(line)
 	if len(record) != len(s.columns) {
 		d.fault("", RuleColumnsCount, "", "the row has %d values, the header %d", len(record), len(s.columns))
 		return nil

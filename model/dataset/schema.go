@@ -39,6 +39,7 @@ type Schema struct {
 	bounds      []bounds
 	categorical []string
 	sets        []map[string]string // per categorical column: value and its other spellings to the value; nil = open
+	known       []string            // per categorical column: the closed set, for a message
 	missing     map[string]bool
 	id          string
 	target      string
@@ -75,6 +76,7 @@ func NewSchema(s *spec.Spec) (*Schema, error) {
 	for _, k := range c.Categorical {
 		h.add(slotCategorical, len(h.categorical), k.Name)
 		h.categorical, h.sets = append(h.categorical, k.Name), append(h.sets, spellings(k.Values))
+		h.known = append(h.known, listed(k.Values))
 	}
 	if c.ID != "" {
 		h.add(slotID, 0, c.ID)
@@ -96,6 +98,15 @@ func (h *Schema) add(kind slotKind, index int, name string) {
 	s := slot{kind: kind, index: index, seen: len(h.order), name: name}
 	h.slots[name] = s
 	h.order = append(h.order, s)
+}
+
+// listed joins the first values of a closed set.
+func listed(values []string) string {
+	const most = 12
+	if len(values) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(values[:most], ", "), len(values)-most)
+	}
+	return strings.Join(values, ", ")
 }
 
 // spellings maps each value, and the canonical form of it, to the value.

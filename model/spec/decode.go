@@ -58,7 +58,7 @@ func parseYAML(data []byte) (ast.Node, error) {
 			continue
 		}
 		if body != nil {
-			return nil, &Error{Line: line(doc.Body), Msg: "a spec is one document; this is a second one"}
+			return nil, &Error{Line: lineOf(doc.Body), Msg: "a spec is one document; this is a second one"}
 		}
 		body = doc.Body
 	}
@@ -95,7 +95,7 @@ type decoder struct {
 
 func (d *decoder) fault(n ast.Node, path, format string, args ...any) {
 	e := &Error{Path: path, Msg: fmt.Sprintf(format, args...)}
-	e.Line, e.Column = line(n), column(n)
+	e.Line, e.Column = lineOf(n), columnOf(n)
 	d.show(e)
 	d.faults = append(d.faults, e)
 	d.at[path] = position{line: e.Line, column: e.Column, bad: true}
@@ -134,14 +134,14 @@ func parent(path string) string {
 	return path[:max(0, strings.LastIndexAny(path, ".["))]
 }
 
-func line(n ast.Node) int {
+func lineOf(n ast.Node) int {
 	if t := n.GetToken(); t != nil && t.Position != nil {
 		return t.Position.Line
 	}
 	return 0
 }
 
-func column(n ast.Node) int {
+func columnOf(n ast.Node) int {
 	if t := n.GetToken(); t != nil && t.Position != nil {
 		return t.Position.Column
 	}
@@ -151,7 +151,7 @@ func column(n ast.Node) int {
 // node stores n in v. A null leaves v as it is: at its default.
 func (d *decoder) node(n ast.Node, v reflect.Value, path string) {
 	if _, ok := d.at[path]; !ok {
-		d.at[path] = position{line: line(n), column: column(n)}
+		d.at[path] = position{line: lineOf(n), column: columnOf(n)}
 	}
 	switch n.(type) {
 	case *ast.AnchorNode, *ast.AliasNode, *ast.TagNode, *ast.MergeKeyNode:
@@ -197,13 +197,13 @@ func (d *decoder) mapping(n ast.Node, v reflect.Value, path string) {
 			d.fault(e.Key, sub, "the key is there twice, first in line %d", first)
 			continue
 		}
-		seen[key] = line(e.Key)
+		seen[key] = lineOf(e.Key)
 		field, ok := fieldByKey(v, key)
 		if !ok {
 			d.fault(e.Key, sub, "unknown key, want one of: %s", strings.Join(keys(v.Type()), ", "))
 			continue
 		}
-		d.at[sub] = position{line: line(e.Key), column: column(e.Key)}
+		d.at[sub] = position{line: lineOf(e.Key), column: columnOf(e.Key)}
 		d.node(e.Value, field, sub)
 	}
 }
