@@ -1,0 +1,308 @@
+package trainer
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"telco-churn-mlops/model"
+	"telco-churn-mlops/model/baseline"
+	"telco-churn-mlops/model/dataset"
+	"telco-churn-mlops/model/eval"
+	"telco-churn-mlops/model/feature"
+	"telco-churn-mlops/model/gbdt"
+	"telco-churn-mlops/model/spec"
+)
+
+// Example is a labelled prediction as training data.
+type Example struct {
+	// PredictionsSequence orders examples: of one entity the newest counts.
+	PredictionsSequence uint64
+	// Row is the record with its observed label.
+	Row *dataset.Row
+}
+
+// Input is everything that a run is made of. The same input gives the same bytes, whatever Threads.
+type Input struct {
+	Spec   *spec.Spec
+	Schema *dataset.Schema
+	// Dataset holds the rows of the spec's dataset; it may be empty.
+	Dataset *dataset.Table
+	// Examples are the labelled predictions up to the run's cut-off, in any order.
+	Examples []Example
+	// DriftSince is the PREDICTIONS sequence after which the new regime begins; 0 for a run without drift.
+	DriftSince         uint64
+	RunID              string
+	DatasetFingerprint string
+	// Threads bounds the goroutines; 0 means all processors.
+	Threads int
+	// OnTree may be nil; an error it returns ends the training.
+	OnTree func(gbdt.Progress) error
+}
+
+// Result is what a run made.
+type Result struct {
+	Bundle *model.Bundle
+	// Holdout is holdout.csv: the raw records and labels that decide, by column name.
+	Holdout []byte
+	Metrics map[string]float64
+	Params  map[string]string
+}
+
+// StepError says in which step of the recipe the data made a model impossible. It is final for the same input.
+type StepError struct {
+	Step string
+	Err  error
+}
+
+func (e *StepError) Error() string { return e.Step + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *StepError) Unwrap() error { return e.Err }
+
+// Train runs the recipe: split by entity, fit the features on the training part, fit the trees with early stopping on the validation part, choose
+// the threshold there (best F1), evaluate on the holdout, and bundle.
+//
+// A labelled prediction supersedes the dataset row of the same entity. In a run for drift that has at least MinNewRows labelled entities
+// predicted after DriftSince, those rows weigh as much as all older rows together in training, validation and threshold, the holdout is the
+// hash share of those rows alone, their distribution is the drift reference, and the metrics on the older holdout stand beside with the prefix
+// older_. With fewer, the run is an ordinary one over all rows.
+//
+// An error is a *StepError if the data is to blame; a context error otherwise.
+func Train(ctx context.Context, in Input) (*Result, error) {
+	d := collect(in)
+	trainRows, trainWeight := gather(d.older[training], d.fresh[training])
+	validRows, validWeight := gather(d.older[validation], d.fresh[validation])
+	testRows := d.older[holdout]
+	if d.drift {
+		testRows = d.fresh[holdout]
+	}
+	for _, p := range []struct {
+		name string
+		rows []int
+	}{{"training", trainRows}, {"validation", validRows}, {"holdout", testRows}} {
+		if pos, neg := labelled(d.table, p.rows); pos == 0 || neg == 0 {
+			return nil, &StepError{"split", fmt.Errorf("the %s part has %d rows, %d positive and %d negative: both classes are needed",
+				p.name, len(p.rows), pos, neg)}
+		}
+	}
+
+	f, err := fit(ctx, in, d.table, trainRows, trainWeight, validRows, validWeight)
+	if err != nil {
+		return nil, err
+	}
+	test := matrix(f.pipeline, d.table, testRows, nil)
+	testScores := score(f.trees, test)
+	figures, err := eval.Evaluate(testScores, test.Label, nil, f.threshold)
+	if err != nil {
+		return nil, &StepError{"evaluate", err}
+	}
+	metrics := figures.Map()
+	metrics["trees"] = float64(f.trees.Trees())
+	metrics["train_log_loss"], metrics["validation_log_loss"] = f.trainLoss, f.validLoss
+	if d.drift {
+		addOlder(metrics, f, d)
+	}
+
+	refRows, refScores := trainRows, testScores
+	if d.drift {
+		// The holdout of the new rows alone is small; the validation rows were not trained on either.
+		refRows = append(append(append([]int{}, d.fresh[training]...), d.fresh[validation]...), d.fresh[holdout]...)
+		refScores = append(append([]float64{}, testScores...), score(f.trees, matrix(f.pipeline, d.table, d.fresh[validation], nil))...)
+	}
+	bundle, err := makeBundle(in, d, bundleParts{f.pipeline, f.trees, f.threshold, metrics, trainRows, refRows, testRows, testScores, refScores, len(validRows)})
+	if err != nil {
+		return nil, &StepError{"bundle", err}
+	}
+	var csv bytes.Buffer
+	if err := d.table.WriteCSV(&csv, testRows); err != nil {
+		return nil, &StepError{"holdout", err}
+	}
+	return &Result{Bundle: bundle, Holdout: csv.Bytes(), Metrics: metrics, Params: params(in, d, f.trees)}, nil
+}
+
+// fitted is what the training and validation parts gave.
+type fitted struct {
+	pipeline             *feature.Pipeline
+	trees                *gbdt.Ensemble
+	threshold            float64
+	trainLoss, validLoss float64
+}
+
+// fit fits the features and trees on the training rows, and stops early and chooses the threshold on the validation rows.
+func fit(ctx context.Context, in Input, t *dataset.Table, trainRows []int, trainWeight []float64, validRows []int, validWeight []float64) (*fitted, error) {
+	pipeline, err := feature.Fit(in.Spec, in.Schema, t, trainRows, trainWeight)
+	if err != nil {
+		return nil, &StepError{"features", err}
+	}
+	train, valid := matrix(pipeline, t, trainRows, trainWeight), matrix(pipeline, t, validRows, validWeight)
+	trees, report, err := gbdt.Train(ctx, learnerParams(in.Spec.Learner, in.Threads), pipeline.Names(), train, &valid, in.OnTree)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, &StepError{"train", err}
+	}
+	threshold, _, err := eval.BestF1Threshold(score(trees, valid), valid.Label, valid.Weight)
+	if err != nil {
+		return nil, &StepError{"threshold", err}
+	}
+	best := max(0, report.BestTree-1)
+	return &fitted{pipeline, trees, threshold, report.TrainLoss[best], report.ValidLoss[best]}, nil
+}
+
+// data is the dataset and the examples in one table, split.
+type data struct {
+	table        *dataset.Table
+	older, fresh rowsByPart
+	// drift says that the fresh rows are a regime of their own; otherwise they stand in older.
+	drift      bool
+	examples   int // entities with an example
+	superseded int // dataset rows that an example replaced
+}
+
+// collect joins the dataset with the newest example of each entity.
+func collect(in Input) data {
+	newest := make(map[string]int, len(in.Examples))
+	for i, e := range in.Examples {
+		if j, ok := newest[e.Row.ID]; !ok || e.PredictionsSequence > in.Examples[j].PredictionsSequence {
+			newest[e.Row.ID] = i
+		}
+	}
+	freshEntities := 0
+	for _, i := range newest {
+		if in.DriftSince > 0 && in.Examples[i].PredictionsSequence > in.DriftSince {
+			freshEntities++
+		}
+	}
+	d := data{table: dataset.NewTable(in.Schema), examples: len(newest)}
+	d.drift = freshEntities > 0 && freshEntities >= in.Spec.Retrain.MinNewRows
+	row := in.Schema.NewRow()
+	for i := range in.Dataset.Len() {
+		in.Dataset.Row(i, row)
+		if _, ok := newest[row.ID]; ok {
+			d.superseded++
+			continue
+		}
+		d.older.add(d.append(row), row.ID, in.Spec.Split)
+	}
+	for i, e := range in.Examples { // in order of arrival, so that the table does not depend on map order
+		if newest[e.Row.ID] != i {
+			continue
+		}
+		to := &d.older
+		if d.drift && e.PredictionsSequence > in.DriftSince {
+			to = &d.fresh
+		}
+		to.add(d.append(e.Row), e.Row.ID, in.Spec.Split)
+	}
+	return d
+}
+
+func (d *data) append(row *dataset.Row) int {
+	d.table.Append(row)
+	return d.table.Len() - 1
+}
+
+func matrix(p *feature.Pipeline, t *dataset.Table, rows []int, weight []float64) gbdt.Matrix {
+	w := p.Width()
+	m := gbdt.Matrix{Rows: len(rows), Width: w, X: make([]float64, len(rows)*w), Label: make([]float64, len(rows)), Weight: weight}
+	row := t.Schema().NewRow()
+	for i, r := range rows {
+		p.Transform(t.Row(r, row), m.X[i*w:(i+1)*w])
+		m.Label[i] = row.Label
+	}
+	return m
+}
+
+func score(e *gbdt.Ensemble, m gbdt.Matrix) []float64 {
+	out := make([]float64, m.Rows)
+	for i := range out {
+		out[i] = e.Probability(m.Row(i))
+	}
+	return out
+}
+
+// addOlder adds the figures on the older rows' holdout, where they can be computed, as older_ metrics. They decide nothing.
+func addOlder(metrics map[string]float64, f *fitted, d data) {
+	m := matrix(f.pipeline, d.table, d.older[holdout], nil)
+	figures, err := eval.Evaluate(score(f.trees, m), m.Label, nil, f.threshold)
+	if err != nil {
+		return
+	}
+	for name, v := range figures.Map() {
+		metrics["older_"+name] = v
+	}
+}
+
+func learnerParams(l spec.Learner, threads int) gbdt.Params {
+	return gbdt.Params{
+		Trees: l.Trees, LearningRate: l.LearningRate, MaxDepth: l.MaxDepth, MaxLeaves: l.MaxLeaves, L2: l.L2,
+		MinChildWeight: l.MinChildWeight, MinChildRows: l.MinChildRows, MinGain: l.MinGain,
+		Subsample: l.Subsample, ColumnSample: l.ColumnSample, MaxBins: l.MaxBins,
+		EarlyStoppingRounds: l.EarlyStoppingRounds, Seed: l.Seed, Threads: threads,
+	}
+}
+
+func params(in Input, d data, trees *gbdt.Ensemble) map[string]string {
+	regime := "all"
+	if d.drift {
+		regime = "drift"
+	}
+	l := in.Spec.Learner
+	return map[string]string{
+		"learner":               "gbdt",
+		"trees":                 fmt.Sprint(l.Trees),
+		"trees_used":            fmt.Sprint(trees.Trees()),
+		"learning_rate":         fmt.Sprint(l.LearningRate),
+		"max_depth":             fmt.Sprint(l.MaxDepth),
+		"max_leaves":            fmt.Sprint(l.MaxLeaves),
+		"l2":                    fmt.Sprint(l.L2),
+		"min_child_weight":      fmt.Sprint(l.MinChildWeight),
+		"min_child_rows":        fmt.Sprint(l.MinChildRows),
+		"subsample":             fmt.Sprint(l.Subsample),
+		"column_sample":         fmt.Sprint(l.ColumnSample),
+		"max_bins":              fmt.Sprint(l.MaxBins),
+		"early_stopping_rounds": fmt.Sprint(l.EarlyStoppingRounds),
+		"seed":                  fmt.Sprint(l.Seed),
+		"regime":                regime,
+		"dataset_rows":          fmt.Sprint(in.Dataset.Len()),
+		"examples":              fmt.Sprint(d.examples),
+		"superseded_rows":       fmt.Sprint(d.superseded),
+		"drift_since":           fmt.Sprint(in.DriftSince),
+	}
+}
+
+// references fits the drift reference of every raw column on rows.
+func references(in Input, t *dataset.Table, rows []int, scores []float64, source string) (baseline.Baseline, error) {
+	b := baseline.Baseline{Rows: int64(len(rows)), Period: baseline.Period{Source: source}}
+	for c, name := range in.Schema.Numeric() {
+		all := t.Numeric(c)
+		values := make([]float64, len(rows))
+		for i, r := range rows {
+			values[i] = all[r]
+		}
+		ref, err := baseline.FitNumeric(name, values, in.Spec.Drift.Bins)
+		if err != nil {
+			return b, err
+		}
+		b.Columns = append(b.Columns, ref)
+	}
+	for c, name := range in.Schema.Categorical() {
+		values := make([]string, len(rows))
+		for i, r := range rows {
+			values[i] = t.Category(c, r)
+		}
+		ref, err := baseline.FitCategorical(name, values, maxLevels)
+		if err != nil {
+			return b, err
+		}
+		b.Columns = append(b.Columns, ref)
+	}
+	var err error
+	b.Score, err = baseline.FitScore(scores, in.Spec.Drift.Bins)
+	return b, err
+}
+
+// maxLevels bounds the bins of a categorical column's drift reference.
+const maxLevels = 50

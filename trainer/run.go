@@ -1,0 +1,328 @@
+package trainer
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"telco-churn-mlops/events"
+	"telco-churn-mlops/internal/artifact"
+	"telco-churn-mlops/internal/bus"
+	"telco-churn-mlops/model/gbdt"
+)
+
+const leaseBucket = "trainer"
+
+// act takes the lease, decides once more on what is known then, and starts or finishes a run.
+func (s *Service) act(ctx context.Context) error {
+	key, err := events.Token(s.cfg.Spec.Name)
+	if err != nil {
+		return err
+	}
+	lease, err := s.cfg.Bus.Lease(ctx, bus.LeaseConfig{Bucket: leaseBucket, Key: key, Holder: s.cfg.Instance,
+		TTL: s.cfg.LeaseTTL, Renew: s.cfg.LeaseTTL * 3 / 10})
+	if err != nil {
+		return fmt.Errorf("lease of %s: %w", key, err)
+	}
+	defer func() {
+		release, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		if err := lease.Release(release); err != nil {
+			s.log.Warn("lease not released", "err", err)
+		}
+		s.setStep("", "", 0)
+	}()
+
+	open := s.fold.state().Open
+	if open == nil {
+		d := s.decide()
+		if d.Action != Start {
+			return s.skip(ctx, d.Skips)
+		}
+		if open, err = s.start(lease.Context(), d); err != nil || open == nil {
+			return s.lost(ctx, lease, err)
+		}
+	}
+	err = s.finish(lease.Context(), open)
+	return s.lost(ctx, lease, err)
+}
+
+// lost turns an error that comes from a lost lease into none: another trainer goes on.
+func (s *Service) lost(ctx context.Context, lease *bus.Lease, err error) error {
+	if err != nil && ctx.Err() == nil && lease.Context().Err() != nil {
+		s.log.Warn("lease lost, another trainer may finish the run", "err", err)
+		return nil
+	}
+	return err
+}
+
+// start publishes run.started. It returns nil without an error if another trainer was first.
+func (s *Service) start(ctx context.Context, d Decision) (*OpenRun, error) {
+	state, expected := s.fold.state(), s.fold.startedSequence()
+	fingerprint, err := s.source.fingerprint()
+	if err != nil { // the run fails in its own step, with a report
+		s.log.Warn("dataset can't be read", "err", err)
+	}
+	started := events.RunStarted{
+		CausesThrough: causesThrough(state, d), DataCutoff: s.fold.at(events.Training), DriftSince: d.DriftSince,
+		DatasetFingerprint: fingerprint, SpecDigest: s.digest, TargetStage: d.TargetStage,
+	}
+	for _, c := range d.Causes {
+		started.Causes = append(started.Causes, c.Cause)
+	}
+	started.RunID = runID(s.cfg.Spec.Name, expected, started.CausesThrough)
+	ev := events.New(s.cfg.Spec.Name, s.cfg.Bus.Source(), started.RunID, s.cfg.Now(), &started)
+	seq, err := s.cfg.Bus.Append(ctx, ev, expected)
+	if errors.Is(err, bus.ErrConflict) {
+		s.log.Info("another trainer started a run first", "run_id", started.RunID)
+		return nil, s.waitForStart(ctx, expected)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("start run %s: %w", started.RunID, err)
+	}
+	s.log.Info("run started", "run_id", started.RunID, "why", d.Why, "causes", len(d.Causes))
+	if err := s.await(ctx, events.Lifecycle, seq); err != nil {
+		return nil, err
+	}
+	return s.fold.state().Open, nil
+}
+
+// waitForStart blocks until the fold has a later run.started than the expected one.
+func (s *Service) waitForStart(ctx context.Context, expected uint64) error {
+	for {
+		changed := s.fold.wait()
+		if s.fold.startedSequence() > expected {
+			return nil
+		}
+		if err := s.sleep(ctx, changed, time.Time{}); err != nil {
+			return err
+		}
+	}
+}
+
+// causesThrough returns the mark of a run: the newest cause it takes, and never less than the mark before.
+func causesThrough(s State, d Decision) uint64 {
+	var mark uint64
+	for _, c := range d.Causes {
+		mark = max(mark, c.Sequence)
+	}
+	for _, k := range d.Skips {
+		mark = max(mark, k.Cause.Sequence)
+	}
+	return max(mark, s.Mark)
+}
+
+// runID returns 32 hexadecimal digits that the same start always gets.
+func runID(model string, previous, through uint64) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s/%d/%d", model, previous, through))
+	return hex.EncodeToString(sum[:16])
+}
+
+// finish executes a run until it has an end: what fails because the bus or the store is away is tried again with back-off, what fails because of
+// the data ends as run.failed.
+func (s *Service) finish(ctx context.Context, open *OpenRun) error {
+	for attempt := 0; ; attempt++ {
+		err := s.attempt(ctx, open)
+		var step *StepError
+		if errors.As(err, &step) {
+			err = s.fail(ctx, open, step)
+		}
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		s.metrics.retries.Inc()
+		wait := min(time.Second<<min(attempt, 5), 30*time.Second)
+		s.log.Error("run interrupted, will be tried again", "run_id", open.RunID, "err", err, "wait", wait)
+		if err := s.sleep(ctx, nil, s.cfg.Now().Add(wait)); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *Service) attempt(ctx context.Context, open *OpenRun) error {
+	if ended, err := s.endedAlready(ctx, open); err != nil || ended {
+		return err
+	}
+	in, report, err := s.gather(ctx, open)
+	if err != nil {
+		return err
+	}
+	in.OnTree = func(p gbdt.Progress) error {
+		s.setStep(open.RunID, "train", p.Tree)
+		return context.Cause(ctx)
+	}
+	s.setStep(open.RunID, "train", 0)
+	began := s.cfg.Now()
+	res, err := Train(ctx, in)
+	s.metrics.step("train", began, s.cfg.Now())
+	if err != nil {
+		return err
+	}
+	s.setStep(open.RunID, "upload", 0)
+	began = s.cfg.Now()
+	artifacts, err := s.upload(ctx, res)
+	s.metrics.step("upload", began, s.cfg.Now())
+	if err != nil {
+		return err
+	}
+	return s.complete(ctx, open, &events.RunCompleted{
+		RunID: open.RunID, Experiment: s.cfg.Spec.Experiment, Params: res.Params, Metrics: res.Metrics, Artifacts: artifacts,
+		DatasetFingerprint: in.DatasetFingerprint, SpecDigest: s.digest, TargetStage: open.TargetStage, Causes: open.Causes,
+		StartedAt: open.At.UTC(), DurationMS: s.cfg.Now().Sub(open.At).Milliseconds(), Quarantined: report.Quarantined,
+	})
+}
+
+// upload stores every file of the bundle under its own name, the bundle as a whole and the holdout.
+func (s *Service) upload(ctx context.Context, res *Result) ([]events.Artifact, error) {
+	whole, err := res.Bundle.Encode()
+	if err != nil {
+		return nil, &StepError{"bundle", err}
+	}
+	files, err := res.Bundle.Files()
+	if err != nil {
+		return nil, &StepError{"bundle", err}
+	}
+	var out []events.Artifact
+	put := func(name string, data []byte) error {
+		ref, err := artifact.PutBytes(ctx, s.cfg.Store, data)
+		if err != nil {
+			return fmt.Errorf("put artifact %s: %w", name, err)
+		}
+		out = append(out, events.Artifact{Name: name, Digest: string(ref.Digest), SizeBytes: ref.Size})
+		return nil
+	}
+	if err := put(events.ArtifactBundle, whole); err != nil {
+		return nil, err
+	}
+	if err := put(events.ArtifactHoldout, res.Holdout); err != nil {
+		return nil, err
+	}
+	for _, f := range files {
+		if err := put(f.Name, f.Data); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// endedAlready reports whether the run has an end in the stream.
+func (s *Service) endedAlready(ctx context.Context, open *OpenRun) (bool, error) {
+	last, err := s.lastEnd(ctx, events.TypeRunFailed)
+	if err != nil {
+		return false, err
+	}
+	if p, ok := last.Event.Payload.(*events.RunFailed); ok && p.RunID == open.RunID {
+		return true, s.await(ctx, events.Lifecycle, last.Sequence)
+	}
+	ended := false
+	subject, err := events.SubjectOf(events.TypeRunCompleted, s.cfg.Spec.Name)
+	if err != nil {
+		return false, err
+	}
+	r := bus.ReadConfig{Stream: events.Lifecycle, Filters: []string{subject}, From: open.Sequence}
+	var at uint64
+	err = s.cfg.Bus.Read(ctx, r, func(m bus.Message) error {
+		if p, ok := m.Event.Payload.(*events.RunCompleted); ok && p.RunID == open.RunID {
+			ended, at = true, m.Sequence
+		}
+		return nil
+	})
+	if err != nil || !ended {
+		return false, err
+	}
+	return true, s.await(ctx, events.Lifecycle, at)
+}
+
+func (s *Service) lastEnd(ctx context.Context, t events.Type) (bus.Message, error) {
+	m, _, err := s.cfg.Bus.LastValid(ctx, t, s.cfg.Spec.Name)
+	return m, err
+}
+
+// complete publishes run.completed once. Another trainer may have finished the same run: if it made other bytes, ours are dead-lettered.
+func (s *Service) complete(ctx context.Context, open *OpenRun, p *events.RunCompleted) error {
+	for {
+		if ended, err := s.endedAlready(ctx, open); err != nil || ended {
+			return err
+		}
+		last, _, err := s.cfg.Bus.Last(ctx, events.TypeRunCompleted, s.cfg.Spec.Name)
+		if err != nil {
+			return err
+		}
+		seq, err := s.cfg.Bus.Append(ctx, events.New(s.cfg.Spec.Name, s.cfg.Bus.Source(), p.RunID, s.cfg.Now(), p), last.Sequence)
+		if errors.Is(err, bus.ErrConflict) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("complete run %s: %w", p.RunID, err)
+		}
+		if err := s.checkStored(ctx, seq, p); err != nil {
+			return err
+		}
+		s.metrics.runs.WithLabelValues("completed").Inc()
+		s.metrics.lastSuccess.Set(float64(s.cfg.Now().Unix()))
+		s.log.Info("run completed", "run_id", p.RunID, "duration_ms", p.DurationMS, "f1_churn", p.Metrics["f1_churn"], "roc_auc", p.Metrics["roc_auc"])
+		return s.await(ctx, events.Lifecycle, seq)
+	}
+}
+
+// checkStored compares what the stream holds under our event id with what we made: the same run finished twice must give the same bytes.
+func (s *Service) checkStored(ctx context.Context, seq uint64, p *events.RunCompleted) error {
+	m, ok, err := s.cfg.Bus.Get(ctx, events.Lifecycle, seq)
+	if err != nil || !ok {
+		return err
+	}
+	stored, ok := m.Event.Payload.(*events.RunCompleted)
+	if !ok || bundleDigest(stored.Artifacts) == bundleDigest(p.Artifacts) {
+		return nil
+	}
+	reason := fmt.Sprintf("run %s was completed twice with different bundles: %s is stored, %s is this one",
+		p.RunID, bundleDigest(stored.Artifacts), bundleDigest(p.Artifacts))
+	s.log.Error("run completed twice with different bundles", "run_id", p.RunID)
+	m.Data, err = json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	return s.cfg.Bus.DeadLetter(ctx, m, "trainer", reason)
+}
+
+func bundleDigest(as []events.Artifact) string {
+	for _, a := range as {
+		if a.Name == events.ArtifactBundle {
+			return a.Digest
+		}
+	}
+	return ""
+}
+
+// fail publishes run.failed once.
+func (s *Service) fail(ctx context.Context, open *OpenRun, step *StepError) error {
+	p := &events.RunFailed{RunID: open.RunID, Step: step.Step, Reason: step.Err.Error(), Causes: open.Causes, StartedAt: open.At.UTC(),
+		DurationMS: s.cfg.Now().Sub(open.At).Milliseconds(), DatasetFingerprint: open.DatasetFingerprint, SpecDigest: s.digest}
+	var report *reportError
+	if errors.As(step.Err, &report) {
+		p.Report = report.json()
+	}
+	for {
+		if ended, err := s.endedAlready(ctx, open); err != nil || ended {
+			return err
+		}
+		last, _, err := s.cfg.Bus.Last(ctx, events.TypeRunFailed, s.cfg.Spec.Name)
+		if err != nil {
+			return err
+		}
+		seq, err := s.cfg.Bus.Append(ctx, events.New(s.cfg.Spec.Name, s.cfg.Bus.Source(), p.RunID, s.cfg.Now(), p), last.Sequence)
+		if errors.Is(err, bus.ErrConflict) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("fail run %s: %w", p.RunID, err)
+		}
+		s.metrics.runs.WithLabelValues("failed").Inc()
+		s.log.Error("run failed", "run_id", p.RunID, "step", p.Step, "err", p.Reason)
+		return s.await(ctx, events.Lifecycle, seq)
+	}
+}

@@ -1,0 +1,97 @@
+package trainer
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"telco-churn-mlops/events"
+	"telco-churn-mlops/internal/bus"
+)
+
+// Headers of the server's message schedules.
+const (
+	headerSchedule       = "Nats-Schedule"
+	headerScheduleZone   = "Nats-Schedule-Time-Zone"
+	headerScheduleTarget = "Nats-Schedule-Target"
+)
+
+// scheduledBySpec is the actor of a schedule that the spec states.
+const scheduledBySpec = "spec"
+
+// keepSchedule makes the stored schedule the spec's, and asks for a run whose tick a killed server lost. A schedule that somebody else stored
+// stays as long as the spec states none.
+func (s *Service) keepSchedule(ctx context.Context) error {
+	last, ok, err := s.cfg.Bus.LastValid(ctx, events.TypeScheduleRetrain, s.cfg.Spec.Name)
+	if err != nil {
+		return fmt.Errorf("read schedule: %w", err)
+	}
+	if want := s.cfg.Spec.Retrain.Schedule; want != nil {
+		have, _ := last.Event.Payload.(*events.ScheduleRetrain)
+		next := events.ScheduleRetrain{Cron: want.Cron, TimeZone: want.TimeZone, TargetStage: stageOf(want.TargetStage), Actor: scheduledBySpec, Reason: "schedule"}
+		if !ok || have == nil || *have != next {
+			if err := PublishSchedule(ctx, s.cfg.Bus, s.cfg.Spec.Name, next, s.cfg.Now()); err != nil {
+				return err
+			}
+			s.log.Info("schedule stored", "cron", next.Cron, "time_zone", next.TimeZone)
+		}
+	} else if have, isSchedule := last.Event.Payload.(*events.ScheduleRetrain); ok && isSchedule && have.Actor == scheduledBySpec {
+		if err := RemoveSchedule(ctx, s.cfg.Bus, s.cfg.Spec.Name); err != nil {
+			return err
+		}
+		s.log.Info("schedule removed, the spec states none any more")
+		return nil
+	}
+	due, missed := s.fold.missedTick(s.cfg.Now(), s.cfg.TickGrace)
+	if !missed {
+		return nil
+	}
+	s.log.Warn("a scheduled tick never came, asking for its run", "due", due)
+	ev := events.New(s.cfg.Spec.Name, s.cfg.Bus.Source(), "missed@"+due.UTC().Format(time.RFC3339), s.cfg.Now(),
+		&events.RetrainRequested{Actor: "schedule", Reason: "the tick due at " + due.UTC().Format(time.RFC3339) + " was lost"})
+	_, err = s.cfg.Bus.Publish(ctx, ev)
+	return err
+}
+
+// PublishSchedule stores the schedule of a model; it replaces the former one. The server publishes a retrain.requested at each tick.
+func PublishSchedule(ctx context.Context, b *bus.Bus, model string, sched events.ScheduleRetrain, now time.Time) error {
+	target, err := events.SubjectOf(events.TypeRetrainRequested, model)
+	if err != nil {
+		return err
+	}
+	opts := []bus.PublishOption{bus.WithHeader(headerSchedule, sched.Cron), bus.WithHeader(headerScheduleTarget, target)}
+	if sched.TimeZone != "" {
+		opts = append(opts, bus.WithHeader(headerScheduleZone, sched.TimeZone))
+	}
+	ev := events.New(model, b.Source(), fmt.Sprintf("%d", now.UnixNano()), now, &sched)
+	if _, err := b.Publish(ctx, ev, opts...); err != nil {
+		return fmt.Errorf("store schedule %q: %w", sched.Cron, err)
+	}
+	return nil
+}
+
+// RemoveSchedule takes the stored schedule of a model away. It is no error if there is none.
+func RemoveSchedule(ctx context.Context, b *bus.Bus, model string) error {
+	subject, err := events.SubjectOf(events.TypeScheduleRetrain, model)
+	if err != nil {
+		return err
+	}
+	stream, err := b.JetStream().Stream(ctx, string(events.Causes))
+	if err == nil {
+		err = stream.Purge(ctx, jetstream.WithPurgeSubject(subject))
+	}
+	if err != nil {
+		return fmt.Errorf("remove schedule: %w", err)
+	}
+	return nil
+}
+
+// stageOf returns the stage that a spec's word means.
+func stageOf(word string) events.Stage {
+	if word == "staging" {
+		return events.StageStaging
+	}
+	return events.StageProduction
+}
