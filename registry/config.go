@@ -1,0 +1,117 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"telco-churn-mlops/internal/app"
+	"telco-churn-mlops/internal/artifact"
+	"telco-churn-mlops/internal/bus"
+	"telco-churn-mlops/model/spec"
+)
+
+// Defaults of Config.
+const (
+	DefaultAddr        = "127.0.0.1:5000"
+	DefaultFlag        = "--registry-addr"
+	DefaultActor       = "registry"
+	DefaultInstance    = "registry"
+	DefaultGrace       = 30 * time.Second
+	DefaultMaxBundle   = 1 << 30
+	DefaultMaxArtifact = 4 << 30
+)
+
+// Config says what a registry judges by and what it stands on. Spec, Bus, Store and Log are required; everything else has a default.
+type Config struct {
+	// Spec holds the gates and names the model. Runs of other models are shown, not judged.
+	Spec *spec.Spec
+	// Addr is where the pages, /health and /metrics are served; Flag is the flag that sets it, for the error of a busy port.
+	Addr string
+	Flag string
+	// Actor stands in the promotions that the registry writes by itself.
+	Actor string
+	// Instance tells this process from others in ce-source.
+	Instance string
+	// Grace is how long after its event an object may be missing or damaged in the store before that is believed.
+	Grace time.Duration
+	// MaxBundle bounds the size in bytes of a bundle, MaxArtifact that of a holdout.
+	MaxBundle   int64
+	MaxArtifact int64
+
+	Bus   *bus.Bus
+	Store artifact.Store
+	Log   *slog.Logger
+	// Metrics may be nil. If it is a prometheus.Gatherer as well, as a Registry is, /metrics shows it.
+	Metrics prometheus.Registerer
+	// Health may be nil.
+	Health *app.Health
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// DefaultConfig returns a Config in which the required fields are still missing.
+func DefaultConfig() Config {
+	return Config{
+		Addr: DefaultAddr, Flag: DefaultFlag, Actor: DefaultActor, Instance: DefaultInstance, Grace: DefaultGrace,
+		MaxBundle: DefaultMaxBundle, MaxArtifact: DefaultMaxArtifact, Now: time.Now,
+	}
+}
+
+// withDefaults fills what may be left out.
+func (c Config) withDefaults() Config {
+	d := DefaultConfig()
+	set := func(field *string, value string) {
+		if *field == "" {
+			*field = value
+		}
+	}
+	set(&c.Addr, d.Addr)
+	set(&c.Flag, d.Flag)
+	set(&c.Actor, d.Actor)
+	set(&c.Instance, d.Instance)
+	if c.Grace == 0 {
+		c.Grace = d.Grace
+	}
+	if c.MaxBundle == 0 {
+		c.MaxBundle = d.MaxBundle
+	}
+	if c.MaxArtifact == 0 {
+		c.MaxArtifact = d.MaxArtifact
+	}
+	if c.Metrics == nil {
+		c.Metrics = prometheus.NewRegistry()
+	}
+	if c.Health == nil {
+		c.Health = app.NewHealth()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+// Validate returns every fault of the configuration at once, or nil.
+func (c Config) Validate() error {
+	var faults []error
+	need := func(ok bool, format string, args ...any) {
+		if !ok {
+			faults = append(faults, fmt.Errorf("registry config: "+format, args...))
+		}
+	}
+	need(c.Spec != nil, "spec is required")
+	need(c.Bus != nil, "bus is required")
+	need(c.Store != nil, "store is required")
+	need(c.Log != nil, "log is required")
+	need(c.Grace >= 0, "grace must not be negative, is %s", c.Grace)
+	need(c.MaxBundle >= 0 && c.MaxArtifact >= 0, "size limits must not be negative")
+	if c.Spec != nil {
+		if err := c.Spec.Validate(); err != nil {
+			faults = append(faults, fmt.Errorf("registry config: spec: %w", err))
+		}
+	}
+	return errors.Join(faults...)
+}

@@ -1,0 +1,30 @@
+// Package registry gives a run's model its version number, judges it and says which version is Production.
+//
+// Nothing here is a database. The registry is the stream LIFECYCLE, and every table, stage and page is a fold of it ([Catalog]): the
+// Production version of a model is the last valid message on model.promoted.<model>. What the registry writes it writes as a compare-and-set
+// on the last sequence of the subject, so two registries, a killed one and the operator's command line can't disagree: one of them wins
+// and the others fold again and decide again. The pure part ([Catalog], [Fleet], [Judge], [DecideRollback]) has no clock and no network.
+//
+// Consumes:
+//   - run.completed of its model (durable "registry-<model>", one at a time): check the bundle, register, gate, promote.
+//   - all of LIFECYCLE (durable "registry"): junk, and facts that contradict an earlier one, become dead letters.
+//   - all of LIFECYCLE again, followed from the first message: the fold that the pages show and that repairs start from.
+//   - all of FLEET (durable "registry-fleet": junk becomes dead letters), and followed: what each instance serves, and failed loads, which
+//     can lead to a rollback.
+//
+// Emits model.registered, model.gated and model.promoted on LIFECYCLE.
+//
+// Keeps nothing on disk and no bucket; bundles of the last few versions stay in memory.
+//
+// On restart it folds LIFECYCLE, repairs a model.promoted whose last message is junk, judges every registered version that has no verdict,
+// promotes every promotable version that has no promotion, and looks again at failed loads of what is Production now.
+//
+// On redelivery each step asks the fold first: a run that has a version is not registered again, a version that has a verdict is
+// not judged again, one that was promoted is not promoted again. So the second delivery of a run.completed changes nothing, and a rollback
+// stays.
+//
+// A run is refused, and gets no version, if its bundle is missing from the store, is damaged, does not decode, is not the bundle of this run,
+// model and spec, or does not score its own golden rows as recorded. The refusal is a dead letter with the reason, and Production stays.
+// As an upload ends before its event is published, a missing or damaged object is believed after three deliveries and Config.Grace, in which
+// a lagging replica can catch up. A store or network that is away is retried for ever, with an alarm, and never refuses anything.
+package registry

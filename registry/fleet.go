@@ -1,0 +1,156 @@
+package registry
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"telco-churn-mlops/events"
+)
+
+// LiveFor is how long after its last sign an instance counts as live: three beats of instance.alive.
+const LiveFor = 45 * time.Second
+
+// Failure is an instance's last failed load.
+type Failure struct {
+	Version           int
+	Digest            string
+	PromotionSequence uint64
+	Class             events.LoadClass
+	Reason            string
+	At                time.Time
+}
+
+// Instance is what the registry knows of one inference instance and one model.
+type Instance struct {
+	Model string
+	events.Serving
+	// SeenAt is the time of its last event, LoadedAt of its last load.
+	SeenAt, LoadedAt time.Time
+	LoadMS           float64
+	Address          string
+	StartedAt        time.Time
+	Predictions      uint64
+	Dropped          uint64
+	// Failure is nil once a load succeeded after it.
+	Failure *Failure
+}
+
+// Live reports whether the instance gave a sign in the last [LiveFor].
+func (i Instance) Live(now time.Time) bool { return now.Sub(i.SeenAt) < LiveFor }
+
+type instanceKey struct{ model, instance string }
+
+type instanceState struct {
+	Instance
+	sequence uint64
+}
+
+// Fleet is the fold of FLEET: what each instance serves, and which versions were ever loaded. Make one by [NewFleet]. It is not safe for
+// concurrent use; what its methods return is the caller's own.
+type Fleet struct {
+	instances map[instanceKey]*instanceState
+	loaded    map[string]map[string]bool // model -> digest
+}
+
+// NewFleet returns an empty fleet.
+func NewFleet() *Fleet {
+	return &Fleet{instances: map[instanceKey]*instanceState{}, loaded: map[string]map[string]bool{}}
+}
+
+// Apply folds one message of FLEET. Junk is ignored; of an instance's events the one with the greatest sequence counts, so they may come
+// twice or, from two readers, out of order.
+func (f *Fleet) Apply(r Record) {
+	if r.Err != nil {
+		return
+	}
+	name := r.Event.Model
+	switch p := r.Event.Payload.(type) {
+	case *events.ModelLoaded:
+		f.prove(name, p.Digest)
+		if i := f.instance(r, p.Serving); i != nil {
+			i.Serving, i.LoadedAt, i.LoadMS, i.Failure = p.Serving, r.Time, p.DurationMS, nil
+		}
+	case *events.ModelLoadFailed:
+		if i := f.instance(r, p.Serving); i != nil {
+			i.Boot = p.Boot
+			if i.Serving.Version != p.StillServing { // its load was forgotten, or came from its disk
+				i.Serving = events.Serving{Instance: p.Instance, Boot: p.Boot, Version: p.StillServing}
+			}
+			i.Failure = &Failure{
+				Version: p.Version, Digest: p.Digest, PromotionSequence: p.PromotionSequence, Class: p.Class, Reason: p.Reason, At: r.Time,
+			}
+		}
+	case *events.InstanceAlive:
+		if p.Version > 0 && p.Digest != "" {
+			f.prove(name, p.Digest)
+		}
+		if i := f.instance(r, p.Serving); i != nil {
+			i.Serving, i.StartedAt, i.Predictions, i.Dropped = p.Serving, p.StartedAt, p.Predictions, p.Dropped
+			if p.Address != "" {
+				i.Address = p.Address
+			}
+		}
+	}
+}
+
+func (f *Fleet) instance(r Record, s events.Serving) *instanceState {
+	key := instanceKey{r.Event.Model, s.Instance}
+	i := f.instances[key]
+	if i == nil {
+		i = &instanceState{Instance: Instance{Model: key.model}}
+		f.instances[key] = i
+	}
+	if r.Sequence <= i.sequence {
+		return nil
+	}
+	i.sequence, i.SeenAt, i.Instance.Instance = r.Sequence, r.Time, s.Instance
+	return i
+}
+
+func (f *Fleet) prove(name, digest string) {
+	if f.loaded[name] == nil {
+		f.loaded[name] = map[string]bool{}
+	}
+	f.loaded[name][digest] = true
+}
+
+// Loaded reports whether any instance ever served this digest.
+func (f *Fleet) Loaded(name, digest string) bool { return f.loaded[name][digest] }
+
+// Instances returns the instances of a model by name, or of every model for "".
+func (f *Fleet) Instances(name string) []Instance {
+	var out []Instance
+	for _, key := range slices.SortedFunc(maps.Keys(f.instances), func(a, b instanceKey) int {
+		return strings.Compare(a.model+"\x00"+a.instance, b.model+"\x00"+b.instance)
+	}) {
+		if name == "" || key.model == name {
+			out = append(out, f.instances[key].Instance)
+		}
+	}
+	return out
+}
+
+// Failures returns the instances of a model, live or not, whose last word on a version and digest is that they can never load it.
+func (f *Fleet) Failures(name string, version int, digest string) []Instance {
+	var out []Instance
+	for _, i := range f.Instances(name) {
+		bad := i.Failure
+		if bad != nil && bad.Class == events.LoadPermanent && bad.Version == version && (bad.Digest == digest || bad.Digest == "") {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// LiveCount counts the live instances of a model.
+func (f *Fleet) LiveCount(name string, now time.Time) int {
+	n := 0
+	for _, i := range f.Instances(name) {
+		if i.Live(now) {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,272 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"telco-churn-mlops/events"
+	"telco-churn-mlops/internal/app"
+	"telco-churn-mlops/internal/bus"
+)
+
+// Back-off of the supervisor, and the tries after which it raises an alarm.
+const (
+	retryFirst  = 100 * time.Millisecond
+	retryLimit  = 30 * time.Second
+	alarmAfter  = 5
+	healthCheck = "registry"
+)
+
+// Service is one registry. Make it by New.
+type Service struct {
+	cfg        Config
+	log        *slog.Logger
+	metrics    *metrics
+	ledger     *ledger
+	server     *app.Server
+	model      string
+	source     string
+	specDigest string
+	wake       chan struct{}
+
+	// work is held while something is decided and written, so that the consumer and the supervisor do not do the same work twice. Other
+	// processes may; the compare-and-set decides then. It guards what follows.
+	work       sync.Mutex
+	bundles    []verified
+	missed     map[string]int
+	considered map[string]string // by model: the failures that the last decision about a rollback was made on
+}
+
+// New checks the configuration and binds the address. Run must be called, or the listener stays open: it closes it.
+func New(c Config) (*Service, error) {
+	c = c.withDefaults()
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	m, err := newMetrics(c.Metrics)
+	if err != nil {
+		return nil, fmt.Errorf("registry metrics: %w", err)
+	}
+	s := &Service{
+		cfg: c, log: c.Log.With("component", "registry"), metrics: m, ledger: newLedger(c.Bus), model: c.Spec.Name,
+		source: "registry/" + c.Instance, specDigest: c.Spec.Digest(), wake: make(chan struct{}, 1),
+		missed: map[string]int{}, considered: map[string]string{},
+	}
+	handler, err := newPages(s)
+	if err != nil {
+		return nil, err
+	}
+	ln, err := app.Listen(c.Addr, c.Flag)
+	if err != nil {
+		return nil, err
+	}
+	s.server = app.NewServer(ln, handler, s.log)
+	c.Health.Set(healthCheck, false, "folding the streams")
+	return s, nil
+}
+
+// Addr is the bound address of the pages.
+func (s *Service) Addr() string { return s.server.Addr() }
+
+// Run provisions the streams and works until ctx ends. The pages answer from the start. When ctx ends the consumers stop first, then the
+// supervisor, the followers and the pages. It returns nil after such a stop, and an error if it can't go on, for instance because
+// LIFECYCLE lacks a protection.
+func (s *Service) Run(ctx context.Context) error {
+	defer s.server.Close()
+	token, err := events.Token(s.model)
+	if err != nil {
+		return err
+	}
+	runs, err := events.SubjectOf(events.TypeRunCompleted, s.model)
+	if err != nil {
+		return err
+	}
+	p := provision{ready: make(chan struct{})}
+	parts := []app.Component{
+		{Name: "registry pages", Run: s.server.Run},
+		{Name: "registry provisioning", Run: func(ctx context.Context) error { return p.run(ctx, s) }},
+		p.then("lifecycle fold", s.followLifecycle),
+		p.then("fleet fold", func(ctx context.Context) error { return s.followFleet(ctx, p.loads+1) }),
+		p.then("refusals fold", s.followRefusals),
+		p.then("supervisor", s.supervise),
+		p.then("fact check", s.consume("registry", events.Lifecycle, factsPending, wildcards(events.Lifecycle), s.checkFact)),
+		p.then("fleet check", s.consume("registry-fleet", events.Fleet, factsPending, wildcards(events.Fleet), ignore)),
+		p.then("runs", s.consume(refusedBy+token, events.Lifecycle, 1, []string{runs}, s.handleRun)),
+	}
+	if err := app.Run(ctx, s.log, app.DefaultStopTimeout, parts...); err != nil {
+		return fmt.Errorf("registry: %w", err)
+	}
+	return nil
+}
+
+// provision holds the other parts back until the streams are there.
+type provision struct {
+	ready chan struct{}
+	loads uint64 // FLEET is folded through here
+}
+
+func (p *provision) run(ctx context.Context, s *Service) error {
+	err := s.cfg.Bus.Provision(ctx)
+	if err == nil {
+		p.loads, err = s.ledger.loads(ctx)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return nil // stopped while the store was away
+	case err != nil:
+		return err
+	}
+	close(p.ready)
+	return nil
+}
+
+func (p *provision) then(name string, run func(context.Context) error) app.Component {
+	return app.Component{Name: "registry " + name, Run: func(ctx context.Context) error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-p.ready:
+			return run(ctx)
+		}
+	}}
+}
+
+func (s *Service) followLifecycle(ctx context.Context) error {
+	return s.cfg.Bus.Follow(ctx, bus.FollowConfig{
+		Name: "registry", Stream: events.Lifecycle, OnReset: func() { s.ledger.reset(events.Lifecycle) },
+		OnCaughtUp: func() {
+			s.cfg.Health.Set(healthCheck, true, "catalog is up to date")
+			s.nudge()
+		},
+	}, s.onLifecycle)
+}
+
+func (s *Service) followFleet(ctx context.Context, from uint64) error {
+	return s.cfg.Bus.Follow(ctx, bus.FollowConfig{
+		Name: "registry", Stream: events.Fleet, From: from, OnReset: func() { s.ledger.reset(events.Fleet) }, OnCaughtUp: s.nudge,
+	}, s.onFleet)
+}
+
+func (s *Service) followRefusals(ctx context.Context) error {
+	return s.cfg.Bus.Follow(ctx, bus.FollowConfig{Name: "registry", Stream: events.Dead, Filters: []string{deadFilter}},
+		func(_ context.Context, m bus.Message) error { return s.ledger.apply(m) })
+}
+
+func (s *Service) consume(
+	durable string, stream events.Stream, pending int, filters []string, handle func(context.Context, bus.Message) error,
+) func(context.Context) error {
+	return func(ctx context.Context) error {
+		return s.cfg.Bus.Consume(ctx, bus.ConsumerConfig{Durable: durable, Stream: stream, Filters: filters, MaxAckPending: pending}, handle)
+	}
+}
+
+// ignore is for consumers that are there for the junk.
+func ignore(context.Context, bus.Message) error { return nil }
+
+// factsPending bounds what the consumers that only look for junk hold at once.
+const factsPending = 256
+
+func wildcards(s events.Stream) []string {
+	var out []string
+	for _, k := range events.KindsOn(s) {
+		out = append(out, k.Wildcard())
+	}
+	return out
+}
+
+// checkFact sends facts that contradict an earlier one to the dead letters; junk goes there before it comes here.
+func (s *Service) checkFact(ctx context.Context, m bus.Message) error {
+	if err := s.ledger.refresh(ctx); err != nil {
+		return err
+	}
+	var fault error
+	s.ledger.view(func(c *Catalog, _ *Fleet) { fault = c.Fault(m.Sequence) })
+	return bus.Permanent(fault)
+}
+
+// onLifecycle keeps the fold up to date and wakes the supervisor for what it may have to do.
+func (s *Service) onLifecycle(_ context.Context, m bus.Message) error {
+	if err := s.ledger.apply(m); err != nil {
+		s.log.Error("event contradicts an earlier one", "subject", m.Subject, "sequence", m.Sequence, "err", err)
+	}
+	if m.Err != nil {
+		s.log.Warn("junk", "subject", m.Subject, "sequence", m.Sequence, "err", m.Err)
+		s.nudge()
+		return nil
+	}
+	switch p := m.Event.Payload.(type) {
+	case *events.ModelPromoted:
+		s.metrics.production.WithLabelValues(m.Event.Model).Set(float64(p.Version))
+		s.nudge()
+	case *events.ModelRegistered, *events.ModelGated:
+		s.nudge()
+	}
+	return nil
+}
+
+func (s *Service) onFleet(_ context.Context, m bus.Message) error {
+	if err := s.ledger.apply(m); err != nil {
+		return bus.Permanent(err)
+	}
+	if f, ok := m.Event.Payload.(*events.ModelLoadFailed); ok && m.Err == nil {
+		s.log.Warn("load failed", "model", m.Event.Model, "version", f.Version, "instance", f.Instance, "class", f.Class, "reason", f.Reason)
+		s.nudge()
+	}
+	return nil
+}
+
+// nudge wakes the supervisor; one wake-up stands for all that came before it.
+func (s *Service) nudge() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// supervise brings the streams to the state they should be in: at the start, and each time something happened that could need it.
+func (s *Service) supervise(ctx context.Context) error {
+	timer := time.NewTimer(0) // the first round needs no reason
+	defer timer.Stop()
+	for failures := 0; ; {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.wake:
+		case <-timer.C:
+		}
+		err := s.reconcile(ctx)
+		switch {
+		case err == nil:
+			failures = 0
+			continue
+		case ctx.Err() != nil:
+			return ctx.Err()
+		}
+		failures++
+		if failures >= alarmAfter {
+			s.metrics.alarms.WithLabelValues(alarmRetrying).Inc()
+			s.log.Error("unfinished work is retried", "failures", failures, "err", err)
+		}
+		timer.Reset(min(retryFirst<<min(failures, 10), retryLimit))
+	}
+}
+
+// reconcile repairs, finishes and rolls back, whatever is due. One that fails does not keep the others from being tried.
+func (s *Service) reconcile(ctx context.Context) error {
+	s.work.Lock()
+	defer s.work.Unlock()
+	if err := s.ledger.refresh(ctx); err != nil {
+		return err
+	}
+	var models []string
+	s.ledger.view(func(c *Catalog, _ *Fleet) { models = c.Models() })
+	var errs []error
+	for _, name := range models {
+		errs = append(errs, s.repair(ctx, name), s.considerRollback(ctx, name))
+	}
+	return errors.Join(append(errs, s.finish(ctx))...)
+}

@@ -1,0 +1,47 @@
+package registry
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"telco-churn-mlops/events"
+	"telco-churn-mlops/model/modeltest"
+)
+
+func TestRegisterGatePromote(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	first := r.complete(modeltest.Options{Seed: 1})
+	c := r.production(1)
+	v, _ := c.Version(churn, 1)
+	require.Equal(t, events.StageProduction, v.Stage)
+	require.Equal(t, ReasonFirst, v.Gate.Reason)
+	require.Equal(t, first.RunID, v.RunID)
+	require.Positive(t, v.Gate.HoldoutRows)
+	for name, want := range first.Metrics {
+		require.InDelta(t, want, v.Gate.Metrics[name], 1e-12, "the registry measures what the trainer measured: %s", name)
+	}
+
+	// The same model again is not better, another relation on its own holdout is.
+	r.complete(modeltest.Options{Seed: 1, RunID: "again"})
+	v = r.judged(2)
+	require.Equal(t, events.VerdictNotPromoted, v.Gate.Verdict)
+	require.Equal(t, ReasonNotBetter, v.Gate.Reason)
+	require.Equal(t, events.StageStaging, v.Stage)
+	require.Equal(t, v.Gate.Metrics["f1_churn"], v.Gate.ChampionMetrics["f1_churn"])
+
+	r.complete(modeltest.Options{Seed: 2, Relation: 7})
+	c = r.production(3)
+	v, _ = c.Version(churn, 3)
+	require.Equal(t, ReasonBetter, v.Gate.Reason)
+	require.Equal(t, 1, v.Gate.Champion)
+	for n, want := range map[int]events.Stage{1: events.StageArchived, 2: events.StageArchived, 3: events.StageProduction} {
+		v, _ := c.Version(churn, n)
+		require.Equal(t, want, v.Stage, "version %d", n)
+	}
+	p, _ := c.Promotion(churn)
+	require.Equal(t, events.PromotedByGate, p.Cause)
+	require.Equal(t, 1, p.PreviousVersion)
+	require.Empty(t, r.deadLetters())
+}
