@@ -1,0 +1,30 @@
+// Package inference answers predictions with the Production version of one model and exchanges that version while it answers.
+//
+// Consumes:
+//   - model.promoted.<model> of LIFECYCLE, in order from the first message. The newest valid one once nothing is pending is what has to be
+//     served; it needs no registry and no other service. A message that can't be read is skipped, counted and logged.
+//   - requests: HTTP POST /predict, and predict.<model> over NATS (a micro service, queue group "q") with the same JSON.
+//
+// Emits:
+//   - prediction.made.<model>, one for each answer, asynchronously, acked and retried, from a bounded queue. An answer never waits for it;
+//     what did not fit is counted, and the ordinal of the events lets a reader see the gap.
+//   - model.loaded.<model> after a version was exchanged, model.load_failed.<model> when one could not be, and instance.alive.<model> every
+//     AliveEvery.
+//
+// Keeps: the predictor in memory (one atomic pointer; see [Predictor]), and in Config.CacheDir the last verified bundles and a note of the
+// promotion that is served. Nothing else: the folder can be removed at any time.
+//
+// Exchange: a promoted bundle is read by digest (from the folder or the store), decoded, and made to score its golden rows; then one pointer
+// is stored. Requests in flight end on the predictor they began with, and each answer names its version. Where any step fails nothing is
+// changed and model.load_failed says why. Its class is transient while the store or the network is away, which is retried with growing pauses;
+// it is permanent when the store answered that the object is missing or damaged (tried again every ReloadEvery, as a new upload repairs
+// that) or when the bytes are right and the bundle is not (never tried again). A newer promotion ends every retry. Version 0, withdrawn, takes the
+// predictor away: 503 over HTTP, and the instance leaves the queue group.
+//
+// On restart: the note on disk is read first, so that HTTP answers without NATS and without the store; the bundle's digest and golden rows
+// are checked again. The stream decides as soon as it can be read. The first exchange of a boot is announced by model.loaded, from disk
+// or not.
+//
+// On redelivery: a promotion that is the one served already changes nothing. A re-created stream is read from its first message; until it
+// holds a promotion the version in memory goes on answering.
+package inference

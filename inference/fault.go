@@ -1,0 +1,105 @@
+package inference
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"telco-churn-mlops/model/dataset"
+)
+
+// Problem is one entry of FastAPI's "detail" list: where in the request (a path that starts with "body" or "query"), what, and which kind.
+type Problem struct {
+	Loc  []any  `json:"loc"`
+	Msg  string `json:"msg"`
+	Type string `json:"type"`
+}
+
+// RequestError is a request that can't be answered, with its HTTP status. Problems holds all faults at once where the status is 422; Text is
+// the detail where there is no list.
+type RequestError struct {
+	Code     int
+	Text     string
+	Problems []Problem
+}
+
+// Error returns the text, or the first problem and how many there are.
+func (e *RequestError) Error() string {
+	switch {
+	case len(e.Problems) == 0:
+		return e.Text
+	case len(e.Problems) == 1:
+		return fmt.Sprintf("%v: %s", e.Problems[0].Loc, e.Problems[0].Msg)
+	}
+	return fmt.Sprintf("%v: %s (and %d more)", e.Problems[0].Loc, e.Problems[0].Msg, len(e.Problems)-1)
+}
+
+// Body returns the JSON that goes to the client: {"detail": list} or {"detail": text}.
+func (e *RequestError) Body() []byte {
+	var detail any = e.Text
+	if len(e.Problems) > 0 {
+		detail = e.Problems
+	}
+	b, err := json.Marshal(map[string]any{"detail": detail})
+	if err != nil {
+		panic("inference: encode a request error: " + err.Error()) // strings and ints always encode
+	}
+	return append(b, '\n')
+}
+
+// The reasons why there is nothing to answer with, as 503.
+func errNoModel(model string) *RequestError {
+	return &RequestError{Code: http.StatusServiceUnavailable, Text: "model " + model + " has no version loaded yet"}
+}
+
+func errWithdrawn(model string) *RequestError {
+	return &RequestError{Code: http.StatusServiceUnavailable, Text: "model " + model + " is withdrawn: it has no Production version"}
+}
+
+func errTooMany(bound int) *RequestError {
+	return &RequestError{Code: http.StatusTooManyRequests, Text: fmt.Sprintf("%d requests are in flight already; try again", bound)}
+}
+
+func errTooLarge(most int64) *RequestError {
+	return &RequestError{Code: http.StatusRequestEntityTooLarge, Text: fmt.Sprintf("the body has more than %d bytes", most)}
+}
+
+func unprocessable(problems ...Problem) *RequestError {
+	return &RequestError{Code: http.StatusUnprocessableEntity, Problems: problems}
+}
+
+// location is ["body"], the record's index in a list (none for index < 0), and the column if there is one.
+func location(index int, column string) []any {
+	loc := []any{"body"}
+	if index >= 0 {
+		loc = append(loc, index)
+	}
+	if column != "" {
+		loc = append(loc, column)
+	}
+	return loc
+}
+
+// problemTypes are the rules of dataset.Fault that FastAPI and pydantic have a name for; the rest is "value_error." and the rule.
+var problemTypes = map[string]string{
+	"missing_column": "missing",
+	"json":           "json_invalid",
+	"type":           "type_error",
+}
+
+func problemOf(index int, f dataset.Fault) Problem {
+	kind, ok := problemTypes[f.Rule]
+	if !ok {
+		kind = "value_error." + f.Rule
+	}
+	return Problem{Loc: location(index, f.Column), Msg: f.Message, Type: kind}
+}
+
+// problemsOf turns a record's error into entries. An error that is not about the record's content stays one entry.
+func problemsOf(index int, faults []dataset.Fault) []Problem {
+	ps := make([]Problem, len(faults))
+	for i, f := range faults {
+		ps[i] = problemOf(index, f)
+	}
+	return ps
+}
