@@ -1,0 +1,13 @@
+// Package artifact keeps bytes under the SHA-256 digest of their content: bundles, holdouts, reports. A name that is
+// the content makes an artifact immutable, storing it twice harmless, and every read checkable without trusting the store.
+//
+// Who writes: anybody, at any time, the same content from two places too. A put reads its source to the end before the first byte
+// goes out (the name is not known earlier), so a source that breaks off leaves nothing; the store then makes the object
+// visible in one step after all of its bytes are safe. What is visible under a digest is therefore complete, and if it was
+// damaged later, a reader is told at the end, not handed other bytes as the whole. A put over a damaged object repairs it.
+//
+// Nothing is deleted here: retention is the operator's.
+//
+// The stores are in the sub-packages: objstore on JetStream, s3 on anything that speaks S3. artifacttest holds the suite both
+// pass.
+package artifact
