@@ -1,0 +1,214 @@
+//go:build s3
+
+package s3
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/stretchr/testify/require"
+
+	"telco-churn-mlops/internal/artifact"
+	"telco-churn-mlops/internal/artifact/artifacttest"
+)
+
+const accessKey, secretKey = "testaccess", "testsecret"
+
+// binary is where versitygw is: in the repository's .tools, named by the environment, or in $PATH.
+func binary(t *testing.T) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	require.NoError(t, err)
+	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		p := filepath.Join(dir, ".tools", "versitygw")
+		if _, err := os.Stat(p); err == nil {
+			return p
+		}
+	}
+	if p := os.Getenv("CHURN_TEST_VERSITYGW"); p != "" {
+		return p
+	}
+	p, err := exec.LookPath("versitygw")
+	require.NoError(t, err, "no S3 server to test against: run make tools")
+	return p
+}
+
+// startServer runs versitygw until the test ends and returns how to reach it, and a function that kills it. A port that somebody
+// else took in between is tried again.
+func startServer(t *testing.T) (Config, func()) {
+	t.Helper()
+	for range 5 {
+		addr := freeAddr(t)
+		cmd := exec.Command(binary(t), "--port", addr, "posix", t.TempDir())
+		cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+accessKey, "ROOT_SECRET_KEY="+secretKey)
+		var output bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &output, &output
+		require.NoError(t, cmd.Start())
+		exited := make(chan struct{})
+		go func() {
+			_ = cmd.Wait() // killed at the end, so never nil
+			close(exited)
+		}()
+		stop := sync.OnceFunc(func() {
+			_ = cmd.Process.Kill() // it may have ended
+			<-exited
+		})
+		t.Cleanup(stop)
+		cfg := Config{Endpoint: addr, Region: DefaultRegion, AccessKey: accessKey, SecretKey: secretKey}
+		if answers(addr, exited) {
+			return cfg, stop
+		}
+		stop()
+		t.Logf("versitygw on %s did not answer: %s", addr, output.String())
+	}
+	require.FailNow(t, "versitygw did not start")
+	return Config{}, nil
+}
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
+// answers polls until the server takes connections, has exited, or 20 s are over.
+func answers(addr string, exited <-chan struct{}) bool {
+	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-exited:
+			return false
+		case <-deadline:
+			return false
+		case <-tick.C:
+			if c, err := net.Dial("tcp", addr); err == nil {
+				_ = c.Close()
+				return true
+			}
+		}
+	}
+}
+
+var buckets atomic.Int64
+
+// open returns a store on a bucket that no other test has.
+func open(t *testing.T, cfg Config) *Store {
+	t.Helper()
+	cfg.Bucket, cfg.Prefix, cfg.CreateBucket = fmt.Sprintf("artifacts-%d", buckets.Add(1)), "team/churn", true
+	s, err := Open(t.Context(), cfg)
+	require.NoError(t, err)
+	return s
+}
+
+func replace(t *testing.T, s *Store, d artifact.Digest, content []byte) {
+	t.Helper()
+	_, err := s.core.Client.PutObject(t.Context(), s.cfg.Bucket, s.key(d), bytes.NewReader(content), int64(len(content)), minio.PutObjectOptions{})
+	require.NoError(t, err)
+}
+
+// stored counts objects and uploads under way in the whole bucket.
+func stored(t *testing.T, s *Store) int {
+	t.Helper()
+	n := 0
+	for o := range s.core.Client.ListObjects(t.Context(), s.cfg.Bucket, minio.ListObjectsOptions{Recursive: true}) {
+		require.NoError(t, o.Err)
+		n++
+	}
+	for u := range s.core.ListIncompleteUploads(t.Context(), s.cfg.Bucket, "", true) {
+		require.NoError(t, u.Err)
+		n++
+	}
+	return n
+}
+
+func TestConformance(t *testing.T) {
+	cfg, _ := startServer(t)
+	artifacttest.Run(t, artifacttest.Harness{
+		Open: func(t *testing.T) artifact.Store { return open(t, cfg) },
+		Replace: func(t *testing.T, s artifact.Store, d artifact.Digest, content []byte) {
+			replace(t, s.(*Store), d, content)
+		},
+		Raw: func(t *testing.T, s artifact.Store) int { return stored(t, s.(*Store)) },
+	})
+}
+
+func TestBucketIsMadeOnlyIfAskedFor(t *testing.T) {
+	cfg, _ := startServer(t)
+	cfg.Bucket = "not-there"
+	_, err := Open(t.Context(), cfg)
+	require.ErrorIs(t, err, errNoBucket)
+	require.ErrorContains(t, err, "open s3://not-there at "+cfg.Endpoint)
+	cfg.CreateBucket = true
+	errs := make([]error, 6)
+	var wg sync.WaitGroup
+	for i := range errs {
+		wg.Go(func() { _, errs[i] = Open(t.Context(), cfg) })
+	}
+	wg.Wait()
+	for _, err := range errs {
+		require.NoError(t, err)
+	}
+	cfg.CreateBucket = false
+	_, err = Open(t.Context(), cfg)
+	require.NoError(t, err)
+}
+
+func TestALostBucketIsNotALostObject(t *testing.T) {
+	cfg, _ := startServer(t)
+	s := open(t, cfg)
+	require.NoError(t, s.core.RemoveBucket(t.Context(), s.cfg.Bucket))
+	d := artifact.DigestOf([]byte("x"))
+	_, err := s.Stat(t.Context(), d)
+	require.ErrorIs(t, err, errNoBucket)
+	require.True(t, artifact.Transient(err))
+	_, err = s.Open(t.Context(), d)
+	require.ErrorIs(t, err, errNoBucket)
+	require.True(t, artifact.Transient(err))
+	_, err = artifact.PutBytes(t.Context(), s, []byte("x"))
+	require.True(t, artifact.Transient(err))
+}
+
+func TestWrongKeysAreTransientAndNotShown(t *testing.T) {
+	cfg, _ := startServer(t)
+	open(t, cfg)
+	cfg.Bucket, cfg.SecretKey = "artifacts-1", "wrong-and-secret"
+	_, err := Open(t.Context(), cfg)
+	require.Error(t, err)
+	require.True(t, artifact.Transient(err))
+	require.NotContains(t, err.Error(), "wrong-and-secret")
+}
+
+func TestServerAwayIsTransient(t *testing.T) {
+	cfg, kill := startServer(t)
+	s := open(t, cfg)
+	ref, err := artifact.PutBytes(t.Context(), s, []byte("x"))
+	require.NoError(t, err)
+	kill()
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	_, err = artifact.ReadAll(ctx, s, ref.Digest, 10)
+	require.Error(t, err)
+	require.True(t, artifact.Transient(err), "%v", err)
+	_, err = artifact.PutBytes(ctx, s, []byte("y"))
+	require.Error(t, err)
+	require.True(t, artifact.Transient(err), "%v", err)
+}
+
+func TestStringHasNoKeys(t *testing.T) {
+	s := &Store{cfg: Config{Endpoint: "host:1", Bucket: "b", Prefix: "p", AccessKey: accessKey, SecretKey: secretKey}}
+	require.Equal(t, "s3://b/p at host:1", s.String())
+}
