@@ -208,6 +208,21 @@ func TestOrdinal(t *testing.T) {
 	require.Equal(t, []float64{0, 1}, []float64{at(p, ""), at(p, "new")}, "a column without values")
 }
 
+func TestManyLevels(t *testing.T) {
+	s, sch := smallSpec(t, nil)
+	var records []record
+	for i := range 40 {
+		records = append(records, record{c: fmt.Sprint("level", 10+i)})
+	}
+	p, err := feature.Fit(s, sch, table(sch, records...), nil, nil)
+	require.NoError(t, err)
+	for i, r := range records {
+		require.Equal(t, float64(2+i), transform(p, sch, r)[2], r.c)
+	}
+	require.Equal(t, 2.0, transform(p, sch, record{c: "level9"})[2])
+	require.Equal(t, []string{"c"}, p.Unseen(fill(sch.NewRow(), record{c: "level9"})))
+}
+
 func TestOneHot(t *testing.T) {
 	s, sch := smallSpec(t, func(s *spec.Spec) { s.Features.Encoding = spec.EncodingOneHot })
 	p, err := feature.Fit(s, sch, table(sch, record{c: "two year"}, record{c: "m"}), nil, nil)

@@ -216,7 +216,7 @@ func (c *categoricalColumn) fit(src *source, limit int) error {
 	mode := levels[0]
 	slices.Sort(levels)
 	c.setLevels(levels)
-	common := firstLevel + int(c.index[mode])
+	common := firstLevel + c.place(mode)
 	if !missing {
 		c.missing = common
 	}

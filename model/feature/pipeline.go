@@ -15,6 +15,9 @@ const (
 	firstLevel  = 2
 )
 
+// fewLevels is the size up to which looking through a vocabulary is faster than a map.
+const fewLevels = 8
+
 // Pipeline turns raw records into features. It is made by [Fit] or [Parse], is immutable, and is safe for concurrent use.
 type Pipeline struct {
 	rows        int // rows that it was fitted on
@@ -50,7 +53,7 @@ type categoricalColumn struct {
 	name    string
 	slot    int              // in Row.Cat
 	levels  []string         // the vocabulary, sorted by bytes
-	index   map[string]int32 // level -> its place in levels
+	index   map[string]int32 // level -> its place, where there are more than fewLevels
 	folded  int              // rarer levels of the fitting rows that are treated as unseen
 	missing int              // ordinal: the feature's value where the column is missing
 	unseen  int              // ordinal: the feature's value where the column's value is not in levels
@@ -132,7 +135,7 @@ func (p *Pipeline) Unseen(row *dataset.Row) []string {
 		if v == "" {
 			continue
 		}
-		if _, ok := c.index[v]; !ok {
+		if c.place(v) < 0 {
 			names = append(names, c.name)
 		}
 	}
@@ -161,12 +164,28 @@ func clamp(v float64) float64 {
 	return v
 }
 
+// place returns the place of a value in the vocabulary, -1 if it is not there.
+func (c *categoricalColumn) place(v string) int {
+	if len(c.levels) <= fewLevels {
+		for i, level := range c.levels {
+			if level == v {
+				return i
+			}
+		}
+		return -1
+	}
+	if i, ok := c.index[v]; ok {
+		return int(i)
+	}
+	return -1
+}
+
 // ordinal returns the code of a value, "" being missing.
 func (c *categoricalColumn) ordinal(v string) float64 {
 	if v == "" {
 		return float64(c.missing)
 	}
-	if i, ok := c.index[v]; ok {
+	if i := c.place(v); i >= 0 {
 		return float64(firstLevel + i)
 	}
 	return float64(c.unseen)
@@ -177,8 +196,8 @@ func (c *categoricalColumn) onehot(v string, dst []float64) int {
 	width := len(c.levels) + 2
 	dst = dst[:width]
 	clear(dst)
-	switch i, ok := c.index[v]; {
-	case ok:
+	switch i := c.place(v); {
+	case i >= 0:
 		dst[i] = 1
 	case v == "":
 		dst[width-1] = 1
@@ -191,6 +210,9 @@ func (c *categoricalColumn) onehot(v string, dst []float64) int {
 // setLevels freezes a vocabulary.
 func (c *categoricalColumn) setLevels(levels []string) {
 	c.levels = levels
+	if len(levels) <= fewLevels {
+		return
+	}
 	c.index = make(map[string]int32, len(levels))
 	for i, l := range levels {
 		c.index[l] = int32(i)
