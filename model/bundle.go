@@ -70,6 +70,8 @@ type Bundle struct {
 	Trees     *gbdt.Ensemble
 	Baselines Baselines
 	Golden    []Golden
+
+	files []File // the parts as written
 }
 
 // Parts is what a bundle is made of. Spec, Pipeline, Trees, Baselines, Holdout and HoldoutRows are required.
@@ -92,8 +94,8 @@ type Parts struct {
 }
 
 // New joins the parts and scores the golden rows. It fails if the parts do not fit each other (the trees' feature names are not the
-// pipeline's, a baseline's column is not the spec's), on a threshold outside [0, 1], a metric that is not finite, a negative count, or
-// no holdout row. The spec is copied, and the place of its dataset left out of the copy, as it is no part of the model.
+// pipeline's, the pipeline's columns or a baseline's are not the spec's), on a threshold outside [0, 1], a metric that is not finite, a
+// negative count, or no holdout row; and if what it made does not decode and verify. The spec is copied, and the place of its dataset left out of the copy, as it is no part of the model.
 func New(p Parts) (*Bundle, error) {
 	b, err := assemble(p)
 	if err != nil {
@@ -137,7 +139,25 @@ func assemble(p Parts) (*Bundle, error) {
 	if b.Manifest.Digest, err = b.Manifest.digest(); err != nil {
 		return nil, err
 	}
-	return b, nil
+	manifest, err := b.Manifest.encode()
+	if err != nil {
+		return nil, err
+	}
+	b.files = append([]File{{ManifestFile, manifest}}, contents...)
+	return b, b.prove()
+}
+
+// prove reads the bundle back and verifies it: what cannot be loaded should fail the run that made it and not its first reader.
+func (b *Bundle) prove() error {
+	data, err := b.Encode()
+	if err != nil {
+		return err
+	}
+	read, err := Decode(data)
+	if err != nil {
+		return err
+	}
+	return read.Verify()
 }
 
 // withoutDataset returns a copy of the spec that does not say where its data is.

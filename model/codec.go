@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
+	"sync"
 
 	"telco-churn-mlops/model/dataset"
 	"telco-churn-mlops/model/feature"
@@ -39,45 +41,55 @@ type File struct {
 	Data []byte
 }
 
-// Files returns the parts in their fixed order, manifest.json first. The data is freshly made and the caller's.
+// Files returns the parts in their fixed order, manifest.json first. They are the bytes that New made or Decode read, and are only to
+// be read. It fails for a bundle that neither made.
 func (b *Bundle) Files() ([]File, error) {
-	contents, err := b.contents()
-	if err != nil {
-		return nil, fmt.Errorf("encode bundle: %w", err)
+	if len(b.files) == 0 {
+		return nil, errors.New("encode bundle: it was made by neither New nor Decode")
 	}
-	manifest, err := b.Manifest.encode()
-	if err != nil {
-		return nil, fmt.Errorf("encode bundle: %w", err)
-	}
-	return append([]File{{ManifestFile, manifest}}, contents...), nil
+	return slices.Clone(b.files), nil
 }
 
-// Encode returns the bundle as a tar archive. The same bundle gives the same bytes; Decode reads them back.
+// Encode returns the bundle as a tar archive. The same bundle gives the same bytes, and a decoded one those that it came from.
 func (b *Bundle) Encode() ([]byte, error) {
 	files, err := b.Files()
 	if err != nil {
 		return nil, err
 	}
+	data, err := writeArchive(files)
+	if err != nil {
+		return nil, fmt.Errorf("encode bundle: %w", err)
+	}
+	return data, nil
+}
+
+// writeArchive returns a tar archive of the files with fixed headers.
+func writeArchive(files []File) ([]byte, error) {
 	var out bytes.Buffer
+	size := 2 * 512 // the end
+	for _, f := range files {
+		size += 2*512 + len(f.Data)
+	}
+	out.Grow(size)
 	w := tar.NewWriter(&out)
 	for _, f := range files {
 		h := &tar.Header{Typeflag: tar.TypeReg, Name: f.Name, Size: int64(len(f.Data)), Mode: 0o644, Format: tar.FormatUSTAR}
 		if err := w.WriteHeader(h); err != nil {
-			return nil, fmt.Errorf("encode bundle: %s: %w", f.Name, err)
+			return nil, fmt.Errorf("%s: %w", f.Name, err)
 		}
 		if _, err := w.Write(f.Data); err != nil {
-			return nil, fmt.Errorf("encode bundle: %s: %w", f.Name, err)
+			return nil, fmt.Errorf("%s: %w", f.Name, err)
 		}
 	}
 	if err := w.Close(); err != nil {
-		return nil, fmt.Errorf("encode bundle: %w", err)
+		return nil, err
 	}
 	return out.Bytes(), nil
 }
 
 // Decode reads what Encode wrote. It refuses an archive above MaxSize, parts that are missing, doubled, unknown or out of order, a
-// part whose digest is not the manifest's, a part that its own package refuses, parts that do not belong together, and any encoding but
-// Encode's. It never panics. It does not score the golden rows: call Verify before the bundle answers anyone.
+// part whose digest is not the manifest's, a part that its own package refuses, parts that do not belong together, and headers or
+// padding other than Encode's. It never panics. It does not score the golden rows: call Verify before the bundle answers anyone.
 func Decode(data []byte) (*Bundle, error) {
 	b, err := decode(data)
 	if err != nil {
@@ -106,22 +118,47 @@ func decode(data []byte) (*Bundle, error) {
 		}
 		return nil, fmt.Errorf("%s: digests of parts that do not exist", ManifestFile)
 	}
-	for i, part := range []func([]byte) error{b.decodeSpec, b.decodePipeline, b.decodeTrees, b.decodeBaselines, b.decodeGolden} {
-		if err := part(files[1+i].Data); err != nil {
-			return nil, fmt.Errorf("%s: %w", files[1+i].Name, err)
-		}
+	if err := b.decodeParts(files); err != nil {
+		return nil, err
 	}
 	if err := b.check(); err != nil {
 		return nil, err
 	}
-	again, err := b.Encode()
+	again, err := writeArchive(files)
 	if err != nil {
 		return nil, err
 	}
 	if !bytes.Equal(again, data) {
-		return nil, errors.New("the archive is not in the form that bundles are written in")
+		return nil, errors.New("the archive has headers or padding that bundles are not written with")
 	}
+	b.files = files
 	return b, nil
+}
+
+// decodeParts reads every part but the manifest: the pipeline after the spec that it needs, the others at the same time.
+func (b *Bundle) decodeParts(files []File) error {
+	errs := make([]error, len(files))
+	decode := func(i int, part func([]byte) error) {
+		if err := part(files[i].Data); err != nil {
+			errs[i] = fmt.Errorf("%s: %w", files[i].Name, err)
+		}
+	}
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		if decode(1, b.decodeSpec); errs[1] == nil {
+			decode(2, b.decodePipeline)
+		}
+	})
+	wait.Go(func() { decode(3, b.decodeTrees) })
+	wait.Go(func() { decode(4, b.decodeBaselines) })
+	wait.Go(func() { decode(5, b.decodeGolden) })
+	wait.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readArchive returns the files of a tar archive that holds exactly a bundle's parts in their order.
@@ -224,7 +261,20 @@ func (b *Bundle) decodeTrees(data []byte) (err error) {
 
 func (b *Bundle) decodeBaselines(data []byte) error { return strictJSON(data, &b.Baselines) }
 
-func (b *Bundle) decodeGolden(data []byte) error { return strictJSON(data, &b.Golden) }
+func (b *Bundle) decodeGolden(data []byte) error {
+	var docs []goldenDoc // and not []Golden, whose UnmarshalJSON would scan every row twice more
+	if err := strictJSON(data, &docs); err != nil {
+		return err
+	}
+	for i := range docs {
+		g, err := docs[i].golden()
+		if err != nil {
+			return fmt.Errorf("row %d: %w", i, err)
+		}
+		b.Golden = append(b.Golden, g)
+	}
+	return nil
+}
 
 // encode writes the manifest as it is.
 func (m *Manifest) encode() ([]byte, error) { return plainJSON(m, "  ") }
@@ -260,6 +310,14 @@ func (m *Manifest) decode(data []byte) error {
 	}
 	if got != m.Digest {
 		return fmt.Errorf("its digest is %s, it says %q", got, m.Digest)
+	}
+	// The digest is of what was understood. The text may still differ, as in the case of a key.
+	again, err := m.encode()
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(again, data) {
+		return errors.New("it is not written as manifests are")
 	}
 	return nil
 }

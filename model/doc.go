@@ -11,8 +11,8 @@
 //   - golden.json: rows of the holdout with their expected features, leaves, margin and probability
 //
 // They travel as one tar archive in this order with fixed headers: [Bundle.Encode] and [Decode]. There is no clock and no chance in it,
-// so the same rows, spec, seed and run give the same bytes on one architecture. A bundle has exactly one encoding, and Decode
-// accepts no other: a changed byte, wherever it is, is refused.
+// so the same rows, spec, seed and run give the same bytes on one architecture. The manifest holds the digests of the other parts and its
+// own, and the frame around them can be written in one way only: a changed byte, wherever it is, is refused.
 //
 // # Two steps of trust
 //

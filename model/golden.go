@@ -57,9 +57,18 @@ func (g *Golden) UnmarshalJSON(data []byte) error {
 	if err := strictJSON(data, &d); err != nil {
 		return fmt.Errorf("decode golden row: %w", err)
 	}
+	decoded, err := d.golden()
+	if err != nil {
+		return fmt.Errorf("decode golden row: %w", err)
+	}
+	*g = decoded
+	return nil
+}
+
+func (d *goldenDoc) golden() (Golden, error) {
 	var record bytes.Buffer
 	if err := json.Compact(&record, d.Record); err != nil {
-		return fmt.Errorf("decode golden row: record: %w", err)
+		return Golden{}, fmt.Errorf("record: %w", err)
 	}
 	features := make([]float64, len(d.Features))
 	for i, v := range d.Features {
@@ -69,8 +78,7 @@ func (g *Golden) UnmarshalJSON(data []byte) error {
 			features[i] = *v
 		}
 	}
-	*g = Golden{Record: record.Bytes(), Features: features, Leaves: d.Leaves, Margin: d.Margin, Probability: d.Probability}
-	return nil
+	return Golden{Record: record.Bytes(), Features: features, Leaves: d.Leaves, Margin: d.Margin, Probability: d.Probability}, nil
 }
 
 // GoldenError says that this program does not compute what the trainer did: the bundle must not be used by it.

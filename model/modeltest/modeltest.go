@@ -3,8 +3,11 @@
 package modeltest
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -93,6 +96,61 @@ func Encoded(tb testing.TB, o Options) []byte {
 	data, err := Bundle(tb, o).Encode()
 	require.NoError(tb, err)
 	return data
+}
+
+// Broken returns an encoded bundle that decodes and does not verify: the first golden row's expected margin is another one.
+func Broken(tb testing.TB, o Options) []byte {
+	tb.Helper()
+	b := Bundle(tb, o)
+	files, err := b.Files()
+	require.NoError(tb, err)
+	golden := append([]model.Golden(nil), b.Golden...)
+	golden[0].Margin++
+	for i := range files {
+		if files[i].Name == model.GoldenFile {
+			files[i].Data, err = json.Marshal(golden)
+			require.NoError(tb, err)
+		}
+	}
+	return Seal(tb, files)
+}
+
+// Seal returns an archive of the files, as someone who means harm would write it: with a manifest that holds the digests of the others
+// as they are now.
+func Seal(tb testing.TB, files []model.File) []byte {
+	tb.Helper()
+	require.Equal(tb, model.ManifestFile, files[0].Name)
+	var m model.Manifest
+	require.NoError(tb, json.Unmarshal(files[0].Data, &m))
+	encode := func() []byte {
+		var out bytes.Buffer
+		enc := json.NewEncoder(&out)
+		enc.SetEscapeHTML(false)
+		enc.SetIndent("", "  ")
+		require.NoError(tb, enc.Encode(m))
+		return out.Bytes()
+	}
+	m.Files, m.Digest = map[string]string{}, ""
+	for _, f := range files[1:] {
+		m.Files[f.Name] = fmt.Sprintf("%x", sha256.Sum256(f.Data))
+	}
+	m.Digest = fmt.Sprintf("%x", sha256.Sum256(encode()))
+	return Archive(tb, append([]model.File{{Name: model.ManifestFile, Data: encode()}}, files[1:]...))
+}
+
+// Archive returns the files in an archive with the headers that a bundle has.
+func Archive(tb testing.TB, files []model.File) []byte {
+	tb.Helper()
+	var out bytes.Buffer
+	w := tar.NewWriter(&out)
+	for _, f := range files {
+		h := &tar.Header{Name: f.Name, Typeflag: tar.TypeReg, Size: int64(len(f.Data)), Mode: 0o644, Format: tar.FormatUSTAR}
+		require.NoError(tb, w.WriteHeader(h))
+		_, err := w.Write(f.Data)
+		require.NoError(tb, err)
+	}
+	require.NoError(tb, w.Close())
+	return out.Bytes()
 }
 
 // HoldoutCSV returns the holdout rows of Table as the file that a run publishes.
