@@ -11,6 +11,7 @@ import (
 	"telco-churn-mlops/internal/app"
 	"telco-churn-mlops/internal/artifact"
 	"telco-churn-mlops/internal/bus"
+	"telco-churn-mlops/model"
 	"telco-churn-mlops/model/spec"
 )
 
@@ -21,7 +22,7 @@ const (
 	DefaultActor       = "registry"
 	DefaultInstance    = "registry"
 	DefaultGrace       = 30 * time.Second
-	DefaultMaxBundle   = 1 << 30
+	DefaultMaxBundle   = model.MaxSize
 	DefaultMaxArtifact = 4 << 30
 )
 
