@@ -71,6 +71,8 @@ type ExampleJoined struct {
 	Observed    bool      `json:"observed"`
 	PredictedAt time.Time `json:"predicted_at"`
 	ObservedAt  time.Time `json:"observed_at"`
+	// LabelsSequence is where the label stands in LABELS: the same label never joins a second prediction.
+	LabelsSequence uint64 `json:"labels_sequence,omitempty"`
 }
 
 // ColumnState is the state of a monitored column.
@@ -92,12 +94,15 @@ type ColumnEvaluation struct {
 	Bound     float64     `json:"bound,omitempty"`
 	N         int         `json:"n"`
 	State     ColumnState `json:"state"`
-	// Streak counts the evaluations in a row over the threshold.
-	Streak int    `json:"streak,omitempty"`
-	Action Action `json:"action"`
-	// AlertedAt is the stream time of the last alert of a firing column.
-	AlertedAt time.Time  `json:"alerted_at,omitzero"`
-	Bins      []BinShare `json:"bins,omitempty"`
+	// Streak counts the evaluations in a row over the threshold; of those that share rows only one. StreakSequence is the last row's
+	// sequence at the last one that was counted.
+	Streak         int    `json:"streak,omitempty"`
+	StreakSequence uint64 `json:"streak_sequence,omitempty"`
+	Action         Action `json:"action"`
+	// AlertedAt is the stream time of the last alert that was not cleared yet, AlertedVersion the version that it named.
+	AlertedAt      time.Time  `json:"alerted_at,omitzero"`
+	AlertedVersion int        `json:"alerted_version,omitempty"`
+	Bins           []BinShare `json:"bins,omitempty"`
 }
 
 // DriftEvaluated is one evaluation and at the same time the checkpoint from which drift goes on after a restart. Published by drift after
