@@ -27,8 +27,8 @@ type Config struct {
 	// an operator may have changed it.
 	Replicas int
 	MaxBytes int64
-	// RetryFor is how long one call goes on trying while the server doesn't answer; the context may end it sooner. The default
-	// outlives the election of a new stream leader.
+	// RetryFor is how long one step of a call (finding an object, fetching a chunk, naming an upload) goes on trying while the
+	// server doesn't answer; the context may end it sooner. The default outlives the election of a new stream leader.
 	RetryFor time.Duration
 }
 

@@ -195,6 +195,96 @@ func TestPutCancelledDuringUploadLeavesNothing(t *testing.T) {
 	require.Zero(t, messages(t, s))
 }
 
+func TestPutThatDiesDuringUploadIsInvisible(t *testing.T) {
+	srv := bustest.Start(t)
+	s, err := Open(t.Context(), connect(t, srv.URL()), Config{})
+	require.NoError(t, err)
+	dying, err := Open(t.Context(), connect(t, srv.URL()), Config{RetryFor: time.Millisecond})
+	require.NoError(t, err)
+	_, err = s.js.Conn().Subscribe(s.chunkSubject(">"), func(*nats.Msg) { dying.js.Conn().Close() })
+	require.NoError(t, err)
+	require.NoError(t, s.js.Conn().Flush())
+	content := artifacttest.Content(40 << 20)
+	_, err = artifact.PutBytes(t.Context(), dying, content)
+	require.Error(t, err)
+	require.True(t, artifact.Transient(err), "%v", err)
+
+	require.Positive(t, messages(t, s), "the upload had begun")
+	_, err = s.Stat(t.Context(), artifact.DigestOf(content))
+	require.ErrorIs(t, err, artifact.ErrNotFound)
+	_, err = artifact.PutBytes(t.Context(), s, content)
+	require.NoError(t, err)
+	require.NoError(t, artifact.Verify(t.Context(), s, artifact.DigestOf(content)))
+	n, err := s.sweep(t.Context(), 0)
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	require.Equal(t, 40<<20/chunkSize+1, messages(t, s))
+}
+
+func TestRefusedInfoOfAnOvertakenPut(t *testing.T) {
+	s := open(t, Config{})
+	content := artifacttest.Content(1000)
+	spool, err := artifact.NewSpool(t.Context(), bytes.NewReader(content))
+	require.NoError(t, err)
+	before, err := s.readMeta(t.Context(), spool.Ref().Digest)
+	require.NoError(t, err)
+	require.NoError(t, s.upload(t.Context(), spool, before))
+	// A second writer that looked before the first one wrote.
+	require.ErrorIs(t, s.upload(t.Context(), spool, before), errOvertaken)
+	require.Equal(t, 2, messages(t, s), "its chunks are gone")
+	require.NoError(t, artifact.Verify(t.Context(), s, spool.Ref().Digest))
+}
+
+func TestAnInfoThatIsThereAlreadyIsOurs(t *testing.T) {
+	s := open(t, Config{})
+	d := artifact.DigestOf(nil)
+	info := jetstream.ObjectInfo{ObjectMeta: jetstream.ObjectMeta{Name: d.Hex()}, NUID: "ours", Digest: wireDigest(d)}
+	for range 2 { // the second one is the repetition after a lost ack
+		settled, err := s.publishMeta(t.Context(), d, info, 0)
+		require.NoError(t, err)
+		require.True(t, settled)
+	}
+	require.Equal(t, 1, messages(t, s))
+	require.NoError(t, artifact.Verify(t.Context(), s, d))
+}
+
+func BenchmarkStore(b *testing.B) {
+	for _, size := range []int{200_000, 20 << 20} {
+		srv := bustest.Start(b)
+		nc, err := nats.Connect(srv.URL())
+		require.NoError(b, err)
+		b.Cleanup(nc.Close)
+		js, err := jetstream.New(nc)
+		require.NoError(b, err)
+		s, err := Open(b.Context(), js, Config{})
+		require.NoError(b, err)
+		content := artifacttest.Content(size)
+		b.Run(fmt.Sprintf("put/%d", size), func(b *testing.B) {
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			for i := range b.N {
+				content[0], content[1], content[2] = byte(i), byte(i>>8), byte(i>>16)
+				ref, err := artifact.PutBytes(b.Context(), s, content)
+				require.NoError(b, err)
+				b.StopTimer()
+				bucket, err := js.ObjectStore(b.Context(), s.cfg.Bucket)
+				require.NoError(b, err)
+				require.NoError(b, bucket.Delete(b.Context(), ref.Digest.Hex()))
+				b.StartTimer()
+			}
+		})
+		ref, err := artifact.PutBytes(b.Context(), s, content)
+		require.NoError(b, err)
+		b.Run(fmt.Sprintf("get/%d", size), func(b *testing.B) {
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			for b.Loop() {
+				require.NoError(b, artifact.Verify(b.Context(), s, ref.Digest))
+			}
+		})
+	}
+}
+
 func TestFullBucketIsToldAtOnceAndKeepsNothing(t *testing.T) {
 	s := open(t, Config{MaxBytes: 1 << 20, RetryFor: time.Hour})
 	content := artifacttest.Content(2 << 20)

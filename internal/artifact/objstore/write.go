@@ -111,6 +111,9 @@ func awaitAll(ctx context.Context, due []jetstream.PubAckFuture) error {
 // unanswered request is decided by reading from the leader, and sent again if nothing has changed. The same message can't take effect
 // twice, since the first makes the expectation false.
 func (s *Store) publishMeta(ctx context.Context, d artifact.Digest, info jetstream.ObjectInfo, expect uint64) (settled bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return true, err // nothing was sent
+	}
 	data, err := json.Marshal(info)
 	if err != nil {
 		return true, fmt.Errorf("encode object info: %w", err)
