@@ -15,8 +15,8 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-// maxBytes bounds a spec file. A thousand columns with closed sets need a tenth of it.
-const maxBytes = 4 << 20
+// maxBytes bounds a spec file. A thousand columns with closed sets need a fifth of it.
+const maxBytes = 1 << 20
 
 // Parse reads one spec from YAML, fills defaults and validates it. On any fault it returns nil and all faults joined,
 // each an *Error with its line.
@@ -58,7 +58,9 @@ func parseYAML(data []byte) (ast.Node, error) {
 			continue
 		}
 		if body != nil {
-			return nil, &Error{Line: lineOf(doc.Body), Msg: "a spec is one document; this is a second one"}
+			e := &Error{Line: lineOf(doc.Body), Msg: "a spec is one document; this is a second one"}
+			e.show(strings.Split(string(data), "\n"))
+			return nil, e
 		}
 		body = doc.Body
 	}
@@ -68,6 +70,7 @@ func parseYAML(data []byte) (ast.Node, error) {
 	return body, nil
 }
 
+// syntaxError turns the parser's error into ours.
 func syntaxError(data []byte, err error) error {
 	var syntax yaml.Error
 	if !errors.As(err, &syntax) || syntax.GetToken() == nil || syntax.GetToken().Position == nil {
@@ -75,9 +78,7 @@ func syntaxError(data []byte, err error) error {
 	}
 	p := syntax.GetToken().Position
 	e := &Error{Line: p.Line, Column: p.Column, Msg: syntax.GetMessage()}
-	if lines := strings.Split(string(data), "\n"); p.Line >= 1 && p.Line <= len(lines) {
-		e.Source = lines[p.Line-1]
-	}
+	e.show(strings.Split(string(data), "\n"))
 	return e
 }
 
@@ -96,14 +97,15 @@ type decoder struct {
 func (d *decoder) fault(n ast.Node, path, format string, args ...any) {
 	e := &Error{Path: path, Msg: fmt.Sprintf(format, args...)}
 	e.Line, e.Column = lineOf(n), columnOf(n)
-	d.show(e)
+	e.show(d.lines)
 	d.faults = append(d.faults, e)
 	d.at[path] = position{line: e.Line, column: e.Column, bad: true}
 }
 
-func (d *decoder) show(e *Error) {
-	if e.Line >= 1 && e.Line <= len(d.lines) {
-		e.Source = strings.TrimRight(d.lines[e.Line-1], " \t\r")
+// show fills Source where the error's line is one of lines.
+func (e *Error) show(lines []string) {
+	if e.Line >= 1 && e.Line <= len(lines) {
+		e.Source = strings.TrimRight(lines[e.Line-1], " \t\r")
 	}
 }
 
@@ -112,7 +114,7 @@ func (d *decoder) locate(e *Error) *Error {
 	for path := e.Path; ; path = parent(path) {
 		if p, ok := d.at[path]; ok {
 			e.Line, e.Column = p.line, p.column
-			d.show(e)
+			e.show(d.lines)
 			return e
 		}
 		if path == "" {
