@@ -35,14 +35,19 @@ type getRequest struct {
 	NextFor string `json:"next_by_subj,omitempty"`
 }
 
-// retry calls try until it succeeds, fails with an error that is not transient, or ctx ends.
+// retry calls try until it succeeds, fails with an error that is not transient, or ctx ends. Each try has a bound of its own.
 func (b *Bus) retry(ctx context.Context, try func(context.Context) error) error {
 	for n := uint64(1); ; n++ {
 		one, cancel := context.WithTimeout(ctx, tryTimeout)
+		unhook := b.OnReconnect(cancel) // the answer was lost with the old connection
 		err := try(one)
+		unhook()
 		cancel()
 		if err == nil || !transient(err) {
 			return err
+		}
+		if n == alarmAfter {
+			b.log.Error("JetStream does not answer, still trying", "connected", b.nc.IsConnected(), "err", err)
 		}
 		if !pause(ctx, backoff(n, retryFirst, retryLimit)) {
 			return fmt.Errorf("%w (last try: %w)", context.Cause(ctx), err)

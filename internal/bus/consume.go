@@ -19,8 +19,9 @@ const (
 	// DefaultMaxPoison is the number of times a handler may begin a message and never end before the message counts as poison.
 	DefaultMaxPoison = 10
 
-	maxFetch  = 256
-	stopGrace = 5 * time.Second
+	maxFetch    = 256
+	stopGrace   = 5 * time.Second
+	settleGrace = 3 * time.Second
 )
 
 // ConsumerConfig says what to consume. Durable and Stream are required.
@@ -39,8 +40,8 @@ type ConsumerConfig struct {
 }
 
 func (c *ConsumerConfig) complete() error {
-	if c.Durable == "" || c.Stream == "" {
-		return errors.New("consume: durable and stream are required")
+	if !events.PlainName(c.Durable) || c.Stream == "" {
+		return fmt.Errorf("consume: durable %q and stream %q are required, the durable of letters, digits, - and _", c.Durable, c.Stream)
 	}
 	if c.MaxAckPending <= 0 {
 		c.MaxAckPending = 1
@@ -104,17 +105,16 @@ type worker struct {
 // held is one message whose lease we hold.
 type held struct {
 	reply    string
-	extended time.Time // when the last extension that the server answered was sent
-	cancel   context.CancelCauseFunc
+	extended time.Time               // when the last extension that the server answered was sent
+	cancel   context.CancelCauseFunc // of its handler; nil while it waits for its turn
 }
 
 var errLeaseNotExtended = errors.New("lease of the message could not be extended")
 
-// session makes the consumer and fetches until something fails. It reports whether any message came.
+// session makes the consumer and handles messages until something fails. It reports whether any message came.
 func (w *worker) session(ctx context.Context) (progress bool, err error) {
-	var consumer jetstream.Consumer
-	err = w.b.retry(ctx, func(ctx context.Context) (err error) {
-		consumer, err = w.b.js.CreateOrUpdateConsumer(ctx, string(w.c.Stream), jetstream.ConsumerConfig{
+	err = w.b.retry(ctx, func(ctx context.Context) error {
+		_, err := w.b.js.CreateOrUpdateConsumer(ctx, string(w.c.Stream), jetstream.ConsumerConfig{
 			Durable:        w.c.Durable,
 			DeliverPolicy:  jetstream.DeliverAllPolicy,
 			AckPolicy:      jetstream.AckExplicitPolicy,
@@ -128,80 +128,80 @@ func (w *worker) session(ctx context.Context) (progress bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("make consumer %s: %w", w.c.Durable, err)
 	}
-	for ctx.Err() == nil {
-		got, err := w.fetch(ctx, consumer)
-		progress = progress || got
-		if err != nil {
-			return progress, err
-		}
-	}
-	return progress, nil
-}
-
-// fetch asks for messages once and handles what comes.
-func (w *worker) fetch(ctx context.Context, consumer jetstream.Consumer) (progress bool, err error) {
-	pull, stop := context.WithCancel(ctx)
-	defer stop()
-	reconnected := make(chan struct{}, 1)
-	defer w.b.OnReconnect(func() { notify(reconnected, struct{}{}) })()
-	batch, err := consumer.Fetch(min(w.c.MaxAckPending, maxFetch), jetstream.FetchMaxWait(readExpiry), jetstream.FetchHeartbeat(readHeartbeat))
+	batch := min(w.c.MaxAckPending, maxFetch)
+	pull, err := w.b.puller(w.c.Stream, w.c.Durable, batch)
 	if err != nil {
-		return false, fmt.Errorf("fetch: %w", err)
+		return false, err
 	}
 	// What arrives is taken in at once, so that its lease is extended while it waits for its turn.
-	queue := make(chan jetstream.Msg, maxFetch)
-	var keeper sync.WaitGroup
-	defer keeper.Wait()
-	defer stop()
-	keeper.Go(func() { w.keep(pull) })
-	keeper.Go(func() {
+	queue := make(chan *nats.Msg, batch)
+	keeping, stopKeeping := context.WithCancel(context.WithoutCancel(ctx))
+	var others sync.WaitGroup
+	others.Go(func() { w.keep(keeping) })
+	others.Go(func() {
 		defer close(queue)
 		for {
-			select {
-			case <-pull.Done():
+			var msg *nats.Msg
+			if msg, err = pull.next(ctx, batch, nil); err != nil {
 				return
-			case <-reconnected:
-				return // the request was lost with the old connection
-			case msg, ok := <-batch.Messages():
-				if !ok {
-					return
-				}
-				w.hold(msg)
-				queue <- msg
 			}
+			w.hold(msg)
+			queue <- msg
 		}
 	})
 	for msg := range queue {
 		progress = true
 		if ctx.Err() != nil {
-			w.settle(msg, "-NAK")
+			w.giveBack(msg)
 			continue
 		}
 		w.take(ctx, msg)
 	}
-	if err := batch.Error(); err != nil && !errors.Is(err, nats.ErrTimeout) && ctx.Err() == nil {
-		return progress, fmt.Errorf("fetch: %w", err)
+	stopKeeping()
+	others.Wait()
+	for _, msg := range pull.stop() {
+		w.giveBack(msg)
 	}
-	return progress, nil
+	return progress, err
 }
 
-func (w *worker) hold(msg jetstream.Msg) {
+// hold begins to extend the lease of a message.
+func (w *worker) hold(msg *nats.Msg) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.held[msg.Reply()] = &held{reply: msg.Reply(), extended: time.Now()}
+	w.held[msg.Reply] = &held{reply: msg.Reply, extended: time.Now()}
+}
+
+// release ends that.
+func (w *worker) release(msg *nats.Msg) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.held, msg.Reply)
+}
+
+// giveBack returns a message that was not begun, without waiting: if it gets lost the lease runs out.
+func (w *worker) giveBack(msg *nats.Msg) {
+	w.release(msg)
+	if err := w.b.nc.Publish(msg.Reply, []byte("-NAK")); err != nil {
+		w.b.log.Debug("message not given back", "consumer", w.c.Durable, "subject", msg.Subject, "err", err)
+	}
 }
 
 // keep extends the lease of everything in hand every third of AckWait.
 func (w *worker) keep(ctx context.Context) {
 	for pause(ctx, w.c.AckWait/3) {
 		w.mu.Lock()
-		all := make([]*held, 0, len(w.held))
+		var current *held
 		for _, h := range w.held {
-			all = append(all, h)
+			if h.cancel != nil {
+				current = h
+			} else if err := w.b.nc.Publish(h.reply, []byte("+WPI")); err != nil {
+				w.b.log.Debug("lease not extended", "consumer", w.c.Durable, "err", err)
+			}
 		}
 		w.mu.Unlock()
-		for _, h := range all {
-			w.extend(ctx, h)
+		if current != nil {
+			w.extend(ctx, current)
 		}
 	}
 }
@@ -218,37 +218,45 @@ func (w *worker) extend(ctx context.Context, h *held) {
 		h.extended = asked
 		return
 	}
-	if time.Since(h.extended) >= w.c.AckWait && h.cancel != nil {
+	if time.Since(h.extended) >= w.c.AckWait {
+		w.b.log.Warn("lease of a message lost", "consumer", w.c.Durable, "err", err)
 		h.cancel(errLeaseNotExtended)
 	}
 }
 
-// settle tells the server the outcome of a message and waits for its answer, a few times. An outcome that does not arrive means that the message comes again.
-func (w *worker) settle(msg jetstream.Msg, outcome string) {
-	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
-	defer cancel()
-	err := w.b.retry(ctx, func(ctx context.Context) error {
+// settle tells the server the outcome of a message and waits for its answer, trying for some seconds. An outcome that does not arrive means that the message
+// comes again.
+func (w *worker) settle(msg *nats.Msg, outcome string) {
+	err := w.b.retryFor(context.Background(), settleGrace, func(ctx context.Context) error {
 		one, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
-		_, err := w.b.nc.RequestWithContext(one, msg.Reply(), []byte(outcome))
+		_, err := w.b.nc.RequestWithContext(one, msg.Reply, []byte(outcome))
+		if errors.Is(err, nats.ErrNoResponders) && w.gone(one) {
+			return Permanent(jetstream.ErrConsumerNotFound)
+		}
 		return err
 	})
-	w.mu.Lock()
-	delete(w.held, msg.Reply())
-	w.mu.Unlock()
+	w.release(msg)
 	if err != nil {
-		w.b.log.Warn("outcome did not reach the server, the message will come again", "consumer", w.c.Durable, "subject", msg.Subject(), "err", err)
+		w.b.log.Warn("outcome did not reach the server, the message will come again", "consumer", w.c.Durable, "subject", msg.Subject, "err", err)
 	}
 }
 
+// gone reports whether the server says that the consumer was deleted, as opposed to electing its leader.
+func (w *worker) gone(ctx context.Context) bool {
+	_, err := w.b.js.Consumer(ctx, string(w.c.Stream), w.c.Durable)
+	return errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound)
+}
+
 // take handles one message and settles it.
-func (w *worker) take(ctx context.Context, msg jetstream.Msg) {
+func (w *worker) take(ctx context.Context, msg *nats.Msg) {
 	meta, err := msg.Metadata()
 	if err != nil {
-		w.b.log.Error("message without metadata", "consumer", w.c.Durable, "subject", msg.Subject(), "err", err)
+		w.release(msg)
+		w.b.log.Error("message without metadata", "consumer", w.c.Durable, "subject", msg.Subject, "err", err)
 		return
 	}
-	m := newMessage(w.c.Stream, msg.Subject(), msg.Headers(), msg.Data())
+	m := newMessage(w.c.Stream, msg.Subject, msg.Header, msg.Data)
 	m.Sequence, m.Time, m.Deliveries = meta.Sequence.Stream, meta.Timestamp, meta.NumDelivered
 	if m.Err != nil {
 		w.bury(ctx, msg, m, m.Err.Error(), "dead")
@@ -284,11 +292,11 @@ func (w *worker) take(ctx context.Context, msg jetstream.Msg) {
 func nak(d time.Duration) string { return fmt.Sprintf(`-NAK {"delay": %d}`, d.Nanoseconds()) }
 
 // run calls the handler on a context that ends when the lease is lost, or some time after ctx.
-func (w *worker) run(ctx context.Context, msg jetstream.Msg, m Message) error {
+func (w *worker) run(ctx context.Context, msg *nats.Msg, m Message) error {
 	own, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	w.mu.Lock()
-	if h := w.held[msg.Reply()]; h != nil {
+	if h := w.held[msg.Reply]; h != nil {
 		h.cancel = cancel
 	}
 	w.mu.Unlock()
@@ -302,7 +310,7 @@ func (w *worker) run(ctx context.Context, msg jetstream.Msg, m Message) error {
 }
 
 // bury stores a dead letter and then terminates the message. Without a stored letter the message comes again.
-func (w *worker) bury(ctx context.Context, msg jetstream.Msg, m Message, reason, outcome string) {
+func (w *worker) bury(ctx context.Context, msg *nats.Msg, m Message, reason, outcome string) {
 	// A stop must not take the letter away, nor wait for a store that is away.
 	store, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(w.c.AckWait, stopGrace))
 	defer cancel()

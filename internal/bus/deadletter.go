@@ -125,7 +125,14 @@ func (b *Bus) RetryDeadLetter(ctx context.Context, seq uint64) error {
 func (b *Bus) forget(ctx context.Context, seq uint64) error {
 	err := b.retry(ctx, func(ctx context.Context) error {
 		var resp struct{}
-		return b.api(ctx, "STREAM.MSG.DELETE."+string(events.Dead), map[string]any{"seq": seq, "no_erase": true}, &resp)
+		err := b.api(ctx, "STREAM.MSG.DELETE."+string(events.Dead), map[string]any{"seq": seq, "no_erase": true}, &resp)
+		if err == nil {
+			return nil
+		}
+		if _, there, getErr := b.getOnce(ctx, events.Dead, getRequest{Seq: seq}); getErr == nil && !there {
+			return nil // an earlier try did it
+		}
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("remove dead letter %d: %w", seq, err)

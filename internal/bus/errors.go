@@ -98,6 +98,9 @@ func Unknown(err error) bool {
 // transient reports whether a call of JetStream may succeed later with nothing changed by us. A broken or refused request is not transient; an
 // election, a missing answer, a full store and a server that is starting are.
 func transient(err error) bool {
+	if errors.Is(err, errNoWinner) {
+		return true
+	}
 	var api *jetstream.APIError
 	if errors.As(err, &api) {
 		switch api.ErrorCode {
@@ -107,7 +110,7 @@ func transient(err error) bool {
 		return api.Code == 503
 	}
 	switch {
-	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrBadSubject),
+	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrConnectionDraining), errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrBadSubject),
 		errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, ErrConflict):
 		return false
 	}
@@ -142,4 +145,11 @@ func backoff(n uint64, first, limit time.Duration) time.Duration {
 		return limit
 	}
 	return min(first<<(n-1), limit)
+}
+
+// AsConflict returns the [*ConflictError] in err, and false if there is none.
+func AsConflict(err error) (*ConflictError, bool) {
+	var c *ConflictError
+	ok := errors.As(err, &c)
+	return c, ok
 }

@@ -42,10 +42,11 @@ func (b *Bus) Follow(ctx context.Context, f FollowConfig, fn func(context.Contex
 	if f.Name == "" || f.Stream == "" {
 		return errors.New("follow: name and stream are required")
 	}
-	w := &follower{b: b, f: f, fn: fn, poke: make(chan struct{}, 1)}
+	w := &follower{b: b, f: f, fn: fn, look: time.NewTicker(checkTail)}
+	defer w.look.Stop()
 	w.o = &ordered{b: b, stream: f.Stream, filters: f.Filters, next: max(f.From, 1)}
+	w.seen = w.o.next - 1
 	defer func() { w.o.close() }()
-	defer b.OnReconnect(func() { notify(w.poke, struct{}{}) })()
 	for n := uint64(0); ; {
 		before := w.o.next
 		err := w.turn(ctx)
@@ -71,74 +72,58 @@ type follower struct {
 	f    FollowConfig
 	fn   func(context.Context, Message) error
 	o    *ordered
-	poke chan struct{} // a reconnect happened
+	look *time.Ticker
 
 	created  time.Time // of the stream that is followed
-	seen     uint64    // last sequence handled
+	seen     uint64    // last sequence handled, or that the caller had handled before
 	goal     uint64    // the tail when the stream was (re-)opened
 	caughtUp bool
-	checked  time.Time
 }
 
-// turn makes sure that the reader is open on the right stream and reads until something needs another look.
+// turn checks the stream, and then handles messages until another look is due or something breaks.
 func (w *follower) turn(ctx context.Context) error {
-	if w.o.consumer == nil || time.Since(w.checked) >= checkTail {
-		if err := w.check(ctx); err != nil {
-			return err
-		}
+	if err := w.check(ctx); err != nil {
+		return err
 	}
-	if !w.caughtUp && w.seen >= w.goal {
-		w.caughtUp = true
-		if w.f.OnCaughtUp != nil {
-			w.f.OnCaughtUp()
-		}
-	}
-	batch, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	stop := make(chan struct{})
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		select {
-		case <-w.poke:
-			cancel(errPoked)
-		case <-stop:
-		}
-	}()
-	err := w.o.batch(batch, w.batchSize(), readExpiry, func(m Message) error { return w.handle(ctx, m) })
-	close(stop)
-	<-done
-	if err != nil {
-		w.o.close()
-		if errors.Is(err, errPoked) || errors.Is(err, errCaughtUp) {
+	w.arrived()
+	for {
+		m, err := w.o.read(ctx, w.look.C)
+		if errors.Is(err, errLook) || errors.Is(err, errReconnected) {
 			return nil
 		}
+		if err != nil {
+			return err
+		}
+		if err := w.handle(ctx, m); err != nil {
+			w.o.close() // so that m comes again
+			return err
+		}
+		w.o.next, w.seen = m.Sequence+1, m.Sequence
+		w.arrived()
 	}
-	return err
 }
 
-var (
-	errPoked    = errors.New("reconnected")
-	errCaughtUp = errors.New("caught up")
-)
-
-// batchSize makes a batch end at the latest where the follower must look up.
-func (w *follower) batchSize() int { return readBatch }
+// arrived reports once that everything there was has been handled.
+func (w *follower) arrived() {
+	if w.caughtUp || w.seen < w.goal {
+		return
+	}
+	w.caughtUp = true
+	if w.f.OnCaughtUp != nil {
+		w.f.OnCaughtUp()
+	}
+}
 
 // check opens the reader and compares the stream with what was seen of it.
 func (w *follower) check(ctx context.Context) error {
-	var info streamInfo
-	err := w.b.retry(ctx, func(ctx context.Context) (err error) {
-		info, err = w.b.infoOnce(ctx, w.f.Stream)
-		return err
-	})
+	info, err := w.state(ctx)
 	if err != nil {
 		return err
 	}
-	switch {
-	case w.created.IsZero():
+	if w.created.IsZero() {
 		w.created = info.Created
-	case !info.Created.Equal(w.created) || info.State.LastSeq < w.seen:
+	}
+	if !info.Created.Equal(w.created) || info.State.LastSeq < w.seen {
 		w.b.log.Error("stream was re-created or cut short, starting anew", "consumer", w.f.Name, "stream", string(w.f.Stream),
 			"seen", w.seen, "last", info.State.LastSeq)
 		w.b.metrics.resets.WithLabelValues(string(w.f.Stream)).Inc()
@@ -155,19 +140,28 @@ func (w *follower) check(ctx context.Context) error {
 	if !w.caughtUp {
 		w.goal = tail
 	}
-	if w.o.consumer != nil && tail >= w.o.next {
-		w.o.close() // it should have had the tail long ago
+	if tail >= w.o.next {
+		w.o.close() // a reader that is open should have had the tail; it costs nothing to open another
 	}
-	if w.o.consumer == nil {
-		if err := w.b.retry(ctx, w.o.open); err != nil {
-			return err
-		}
-	}
-	w.checked = time.Now()
-	return nil
+	return w.b.retry(ctx, w.o.open)
 }
 
-// handle calls fn until it succeeds or never can. It returns an error only when ctx ends.
+// state asks for the stream's state. A state that lacks what was seen is asked for once more: a leader may be so new that it has not applied everything.
+func (w *follower) state(ctx context.Context) (info streamInfo, err error) {
+	for range 3 {
+		err = w.b.retry(ctx, func(ctx context.Context) (err error) {
+			info, err = w.b.infoOnce(ctx, w.f.Stream)
+			return err
+		})
+		recreated := !w.created.IsZero() && !info.Created.Equal(w.created)
+		if err != nil || recreated || info.State.LastSeq >= w.seen || !pause(ctx, 250*time.Millisecond) {
+			break
+		}
+	}
+	return info, err
+}
+
+// handle calls fn until it succeeds or never can. It returns an error only when ctx ends or a dead letter cannot be stored.
 func (w *follower) handle(ctx context.Context, m Message) error {
 	for n := uint64(1); ; n++ {
 		err := m.Err
@@ -181,7 +175,6 @@ func (w *follower) handle(ctx context.Context, m Message) error {
 			return context.Cause(ctx)
 		}
 		if IsPermanent(err) {
-			w.b.log.Error("message dead-lettered", "consumer", w.f.Name, "subject", m.Subject, "sequence", m.Sequence, "err", err)
 			if err := w.b.DeadLetter(ctx, m, w.f.Name, err.Error()); err != nil {
 				return err
 			}
@@ -194,13 +187,6 @@ func (w *follower) handle(ctx context.Context, m Message) error {
 		}
 	}
 	w.b.metrics.failing.WithLabelValues(w.f.Name).Set(0)
-	w.seen = m.Sequence
-	if !w.caughtUp && w.seen >= w.goal {
-		w.caughtUp = true
-		if w.f.OnCaughtUp != nil {
-			w.f.OnCaughtUp()
-		}
-	}
 	return nil
 }
 

@@ -247,11 +247,15 @@ func (l *Lease) Release(ctx context.Context) error {
 			return
 		}
 		err = l.b.retry(ctx, func(ctx context.Context) error {
-			err := l.kv.Delete(ctx, l.c.Key, jetstream.LastRevision(l.rev))
-			if wrongSequence(err) {
-				return nil // another has it, or an unanswered renewal of ours was stored: it runs out
+			// A renewal may have been stored without an answer, so ask which revision is ours.
+			rev, value, err := l.read(ctx)
+			if err != nil || value == nil || value.Token != l.token {
+				return err
 			}
-			return err
+			if err := l.kv.Delete(ctx, l.c.Key, jetstream.LastRevision(rev)); !wrongSequence(err) {
+				return err
+			}
+			return errRaced
 		})
 		if err != nil {
 			err = fmt.Errorf("release lease %s: %w", l.c.Key, err)

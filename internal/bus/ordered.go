@@ -18,10 +18,8 @@ import (
 // "nothing pending" there is no proof), notice of a stream that was re-created or cut short, and a context that ends every wait.
 
 const (
-	readBatch     = 1024
-	readExpiry    = 20 * time.Second
-	readHeartbeat = 2 * time.Second
-	idleConsumer  = 2 * time.Minute // the server drops an ephemeral consumer that nobody asked for so long
+	readBatch    = 1024
+	idleConsumer = 2 * time.Minute // the server drops an ephemeral consumer that nobody asked for so long
 )
 
 var errOrder = errors.New("messages arrived out of order")
@@ -32,18 +30,22 @@ type ordered struct {
 	filters []string
 	next    uint64 // stream sequence to go on from
 
-	consumer jetstream.Consumer
+	name     string // of the consumer, empty if none is open
+	pull     *puller
 	delivery uint64 // consumer sequence of the last message
 }
 
-// open creates the consumer at next.
+// open creates the consumer at next, if none is open.
 func (o *ordered) open(ctx context.Context) error {
-	c, err := o.b.js.CreateConsumer(ctx, string(o.stream), jetstream.ConsumerConfig{
-		Name:              "read-" + nuid.Next(),
+	if o.pull != nil {
+		return nil
+	}
+	name := "read-" + nuid.Next()
+	_, err := o.b.js.CreateConsumer(ctx, string(o.stream), jetstream.ConsumerConfig{
+		Name:              name,
 		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
 		OptStartSeq:       max(o.next, 1),
 		AckPolicy:         jetstream.AckNonePolicy,
-		MaxDeliver:        1,
 		FilterSubjects:    o.filters,
 		InactiveThreshold: idleConsumer,
 		MemoryStorage:     true,
@@ -52,61 +54,48 @@ func (o *ordered) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("create reader: %w", err)
 	}
-	o.consumer, o.delivery = c, 0
+	if o.pull, err = o.b.puller(o.stream, name, readBatch); err != nil {
+		return err
+	}
+	o.name, o.delivery = name, 0
 	return nil
 }
 
-// close deletes the consumer, if it can be done at once; else the server does later.
+// close stops reading and deletes the consumer, if that can be done at once; else the server does later.
 func (o *ordered) close() {
-	if o.consumer == nil || !o.b.nc.IsConnected() {
+	if o.pull == nil {
+		return
+	}
+	o.pull.stop()
+	o.pull = nil
+	if !o.b.nc.IsConnected() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	if err := o.b.js.DeleteConsumer(ctx, string(o.stream), o.consumer.CachedInfo().Name); err != nil {
+	if err := o.b.js.DeleteConsumer(ctx, string(o.stream), o.name); err != nil {
 		o.b.log.Debug("delete reader", "stream", string(o.stream), "err", err)
 	}
-	o.consumer = nil
 }
 
-// batch fetches up to n messages and passes each to fn as it comes. It returns when n came, the wait is over, ctx ends, or with the
-// error of fn or of the fetch; the caller then opens the reader again at next.
-func (o *ordered) batch(ctx context.Context, n int, wait time.Duration, fn func(Message) error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	opts := []jetstream.FetchOpt{jetstream.FetchMaxWait(wait)}
-	if wait > 2*readHeartbeat {
-		opts = append(opts, jetstream.FetchHeartbeat(readHeartbeat))
-	}
-	got, err := o.consumer.Fetch(n, opts...)
-	if err != nil {
-		return fmt.Errorf("fetch: %w", err)
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case msg, ok := <-got.Messages():
-			if !ok {
-				if err := got.Error(); err != nil && !errors.Is(err, nats.ErrTimeout) {
-					return fmt.Errorf("fetch: %w", err)
-				}
-				return nil
-			}
-			m, err := o.accept(msg)
-			if err != nil {
-				return err
-			}
-			if err := fn(m); err != nil {
-				return err
-			}
-			o.next = m.Sequence + 1
+// read returns the next message. After an error other than errLook the reader is closed; open continues it at next, which the caller
+// moves on.
+func (o *ordered) read(ctx context.Context, look <-chan time.Time) (Message, error) {
+	msg, err := o.pull.next(ctx, readBatch, look)
+	if err == nil {
+		var m Message
+		if m, err = o.accept(msg); err == nil {
+			return m, nil
 		}
 	}
+	if !errors.Is(err, errLook) {
+		o.close()
+	}
+	return Message{}, err
 }
 
 // accept checks that nothing was left out and decodes the message.
-func (o *ordered) accept(msg jetstream.Msg) (Message, error) {
+func (o *ordered) accept(msg *nats.Msg) (Message, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
 		return Message{}, fmt.Errorf("read metadata: %w", err)
@@ -115,7 +104,7 @@ func (o *ordered) accept(msg jetstream.Msg) (Message, error) {
 		return Message{}, errOrder
 	}
 	o.delivery++
-	m := newMessage(o.stream, msg.Subject(), msg.Headers(), msg.Data())
+	m := newMessage(o.stream, msg.Subject, msg.Header, msg.Data)
 	m.Sequence, m.Time = meta.Sequence.Stream, meta.Timestamp
 	return m, nil
 }

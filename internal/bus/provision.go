@@ -41,7 +41,7 @@ func (b *Bus) replicas() int {
 	return 1
 }
 
-var errRaced = errors.New("stream was created by another process at the same moment")
+var errRaced = errors.New("another write came in between")
 
 func (b *Bus) provision(ctx context.Context, s streamSpec, replicas int) error {
 	want := s.config(b.cfg.StoreBytes, replicas)
@@ -95,7 +95,7 @@ func differences(have, want jetstream.StreamConfig) []string {
 	field("duplicate_window", have.Duplicates, want.Duplicates)
 	field("deny_delete", have.DenyDelete, want.DenyDelete)
 	field("deny_purge", have.DenyPurge, want.DenyPurge)
-	field("allow_rollup_hdrs", have.AllowRollup, false)
+	field("allow_rollup_hdrs", have.AllowRollup, want.AllowRollup)
 	field("allow_msg_ttl", have.AllowMsgTTL, false)
 	field("allow_msg_schedules", have.AllowMsgSchedules, want.AllowMsgSchedules)
 	field("allow_msg_counter", have.AllowMsgCounter, false)
@@ -141,8 +141,8 @@ func mend(have, want jetstream.StreamConfig) jetstream.StreamConfig {
 		have.Duplicates = have.MaxAge // the server refuses a window longer than the stream's life
 	}
 	have.DenyDelete, have.DenyPurge = want.DenyDelete, want.DenyPurge
-	have.AllowRollup, have.AllowMsgTTL, have.AllowMsgCounter, have.AllowDirect, have.NoAck = false, false, false, false, false
-	have.AllowMsgSchedules = want.AllowMsgSchedules
+	have.AllowMsgTTL, have.AllowMsgCounter, have.AllowDirect, have.NoAck = false, false, false, false
+	have.AllowMsgSchedules, have.AllowRollup = want.AllowMsgSchedules, want.AllowRollup
 	have.SubjectTransform, have.RePublish = nil, want.RePublish
 	return have
 }

@@ -167,7 +167,7 @@ func (b *Bus) Append(ctx context.Context, ev events.Event, expected uint64) (uin
 
 // patience is the number of refused tries after which Append believes that the expected sequence does not exist; before that, a leader may just
 // not have applied what its predecessor stored.
-const patience = 6
+const patience = 5
 
 var errNoWinner = errors.New("no message follows the expected one yet")
 

@@ -20,9 +20,6 @@ type ReadConfig struct {
 	Through uint64
 }
 
-// errEnough ends a read from within.
-var errEnough = errors.New("read to the end")
-
 // Read calls fn with each message in stream order, once, and returns after the last one, or with the first error of fn. It retries while
 // the store is away, until ctx ends. A message that does not decode has Err set. A stream that is re-created meanwhile is an error.
 func (b *Bus) Read(ctx context.Context, r ReadConfig, fn func(Message) error) error {
@@ -33,46 +30,47 @@ func (b *Bus) Read(ctx context.Context, r ReadConfig, fn func(Message) error) er
 }
 
 func (b *Bus) read(ctx context.Context, r ReadConfig, fn func(Message) error) error {
-	end, err := b.tail(ctx, r.Stream, r.Filters)
+	created, end, err := b.extent(ctx, r)
 	if err != nil {
 		return err
 	}
-	through := r.Through
-	if through == 0 || through > end {
+	through := min(r.Through, end)
+	if r.Through == 0 {
 		through = end
 	}
 	o := &ordered{b: b, stream: r.Stream, filters: r.Filters, next: max(r.From, 1)}
 	defer func() { o.close() }()
-	var failed error
-	each := func(m Message) error {
-		if m.Sequence <= through {
-			if failed = fn(m); failed != nil {
-				return errEnough
-			}
-		}
-		if m.Sequence >= through {
-			return errEnough
-		}
-		return nil
-	}
+	look := time.NewTicker(time.Second)
+	defer look.Stop()
 	for n := uint64(0); o.next <= through; {
-		before := o.next
-		err := o.step(ctx, each)
+		if err := b.retry(ctx, o.open); err != nil {
+			return err
+		}
+		m, err := o.read(ctx, look.C)
 		switch {
-		case errors.Is(err, errEnough):
-			return failed
+		case err == nil:
+			n = 0
+			if m.Sequence > through {
+				return nil
+			}
+			if err := fn(m); err != nil {
+				return err
+			}
+			o.next = m.Sequence + 1
+			continue
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case err != nil && !transient(err):
+		case !transient(err):
 			return err
-		case o.next > before:
-			n = 0
-			continue
 		}
-		// Nothing came: the last matching message may have been removed meanwhile, by age or size.
-		if end, err := b.tail(ctx, r.Stream, r.Filters); err != nil {
+		// Nothing came, or the reader broke: the last matching message may have been removed meanwhile, by age or size, or all of them.
+		now, end, err := b.extent(ctx, r)
+		switch {
+		case err != nil:
 			return err
-		} else if end < o.next {
+		case !now.Equal(created):
+			return errors.New("stream was re-created meanwhile")
+		case end < o.next:
 			return nil
 		}
 		n++
@@ -81,16 +79,15 @@ func (b *Bus) read(ctx context.Context, r ReadConfig, fn func(Message) error) er
 	return nil
 }
 
-// step opens the reader if it is not, and reads one batch. After an error the next step opens it anew.
-func (o *ordered) step(ctx context.Context, fn func(Message) error) error {
-	if o.consumer == nil {
-		if err := o.b.retry(ctx, o.open); err != nil {
-			return err
-		}
+// extent returns when the stream was created and the sequence of the last message that matches.
+func (b *Bus) extent(ctx context.Context, r ReadConfig) (created time.Time, end uint64, err error) {
+	var info streamInfo
+	err = b.retry(ctx, func(ctx context.Context) (err error) {
+		info, err = b.infoOnce(ctx, r.Stream)
+		return err
+	})
+	if err == nil {
+		end, err = b.tail(ctx, r.Stream, r.Filters)
 	}
-	err := o.batch(ctx, readBatch, time.Second, fn)
-	if err != nil && !errors.Is(err, errEnough) {
-		o.close()
-	}
-	return err
+	return info.Created, end, err
 }

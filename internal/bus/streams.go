@@ -88,6 +88,10 @@ func (s streamSpec) config(storeBytes int64, replicas int) jetstream.StreamConfi
 		DenyDelete:        s.locked,
 		DenyPurge:         s.locked,
 		AllowMsgSchedules: s.schedules,
+		AllowRollup:       s.schedules, // the server sets it with schedules
+	}
+	if c.MaxAge > 0 {
+		c.Duplicates = min(c.Duplicates, c.MaxAge)
 	}
 	if s.share == 0 {
 		c.MaxBytes, c.Discard = -1, jetstream.DiscardNew

@@ -1,0 +1,209 @@
+package bus_test
+
+import (
+	"encoding/json"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"telco-churn-mlops/events"
+	"telco-churn-mlops/internal/bus"
+	"telco-churn-mlops/internal/bus/bustest"
+)
+
+func TestProvisionByFiveAtOnceAndAgain(t *testing.T) {
+	s := bustest.Start(t)
+	ctx := testContext(t)
+	var wg sync.WaitGroup
+	errs := make([]error, 5)
+	for i := range errs {
+		b := s.Dial(t, bus.Config{Name: "test"})
+		wg.Go(func() { errs[i] = b.Provision(ctx) })
+	}
+	wg.Wait()
+	for _, err := range errs {
+		require.NoError(t, err)
+	}
+	b := s.Connect(t)
+	names := b.JetStream().StreamNames(ctx)
+	var have []string
+	for n := range names.Name() {
+		have = append(have, n)
+	}
+	require.NoError(t, names.Err())
+	require.Len(t, have, len(events.Streams()))
+}
+
+func TestStreamsAreAsDesigned(t *testing.T) {
+	s := bustest.Start(t)
+	b := s.Connect(t)
+	ctx := testContext(t)
+	var sum int64
+	for _, name := range events.Streams() {
+		st, err := b.JetStream().Stream(ctx, string(name))
+		require.NoError(t, err)
+		c := st.CachedInfo().Config
+		require.Equal(t, jetstream.FileStorage, c.Storage, name)
+		require.False(t, c.AllowDirect, name)
+		require.Equal(t, 1, c.Replicas, name)
+		if name == events.Lifecycle {
+			require.EqualValues(t, -1, c.MaxBytes)
+			require.Zero(t, c.MaxAge)
+			require.Equal(t, jetstream.DiscardNew, c.Discard)
+			require.True(t, c.DenyDelete && c.DenyPurge)
+			require.False(t, c.AllowRollup || c.AllowMsgSchedules || c.AllowMsgTTL)
+			continue
+		}
+		require.Positive(t, c.MaxBytes, name)
+		require.Equal(t, jetstream.DiscardOld, c.Discard, name)
+		sum += c.MaxBytes
+	}
+	sum += bus.ArtifactMaxBytes(s.StoreBytes())
+	require.LessOrEqual(t, sum, s.StoreBytes()*9/10, "the streams and the artifacts must leave 10 % of the store free")
+	require.Greater(t, sum, s.StoreBytes()*8/10)
+	p, err := b.JetStream().Stream(ctx, string(events.Predictions))
+	require.NoError(t, err)
+	require.Equal(t, 20*time.Second, p.CachedInfo().Config.Duplicates)
+	require.Equal(t, 35*24*time.Hour, p.CachedInfo().Config.MaxAge)
+}
+
+func TestLifecycleWithoutAProtectionIsRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*jetstream.StreamConfig)
+		says   string
+	}{
+		"purge allowed":  {func(c *jetstream.StreamConfig) { c.DenyPurge = false }, "deny_purge is false, must be true"},
+		"delete allowed": {func(c *jetstream.StreamConfig) { c.DenyDelete = false }, "deny_delete is false, must be true"},
+		"forgets":        {func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour }, "max_age is 1h0m0s, must be 0s"},
+		"bounded":        {func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 1 }, "max_msgs_per_subject is 1, must be -1"},
+		"discards old":   {func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld }, "discard is DiscardOld, must be DiscardNew"},
+		"roll-ups":       {func(c *jetstream.StreamConfig) { c.AllowRollup, c.DenyPurge = true, false }, "allow_rollup_hdrs is true"},
+		"schedules": {func(c *jetstream.StreamConfig) {
+			c.AllowMsgSchedules, c.DenyPurge, c.Discard = true, false, jetstream.DiscardOld
+		}, "allow_msg_schedules is true"},
+		"no republish": {func(c *jetstream.StreamConfig) { c.RePublish = nil }, "republish is none"},
+		"subject gone": {func(c *jetstream.StreamConfig) { c.Subjects = c.Subjects[1:] }, "subjects lack run.started.*"},
+		"direct reads": {func(c *jetstream.StreamConfig) { c.AllowDirect = true }, "allow_direct is true"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := bustest.Start(t)
+			ctx := testContext(t)
+			b := s.Dial(t, bus.Config{Name: "test"})
+			config := jetstream.StreamConfig{
+				Name: "LIFECYCLE", Discard: jetstream.DiscardNew, DenyDelete: true, DenyPurge: true, MaxMsgsPerSubject: -1, Duplicates: 2 * time.Minute,
+				RePublish: &jetstream.RePublish{Source: "*.*.*", Destination: "{{wildcard(1)}}.{{wildcard(2)}}"},
+			}
+			for _, k := range events.KindsOn(events.Lifecycle) {
+				config.Subjects = append(config.Subjects, k.Wildcard())
+			}
+			c.change(&config)
+			_, err := b.JetStream().CreateStream(ctx, config)
+			require.NoError(t, err)
+			err = b.Provision(ctx)
+			require.ErrorIs(t, err, bus.ErrStreamDiffers)
+			require.ErrorContains(t, err, c.says)
+			require.True(t, bus.IsPermanent(err))
+		})
+	}
+}
+
+func TestOtherStreamsArePutRightAndLimitsLeftAlone(t *testing.T) {
+	b := bustest.Start(t).Connect(t)
+	ctx := testContext(t)
+	st, err := b.JetStream().Stream(ctx, "CAUSES")
+	require.NoError(t, err)
+	c := st.CachedInfo().Config
+	want := c
+	c.Subjects, c.RePublish, c.Duplicates = c.Subjects[1:], nil, time.Second
+	c.MaxBytes, c.MaxAge = 12345678, 77*time.Hour
+	_, err = b.JetStream().UpdateStream(ctx, c)
+	require.NoError(t, err)
+	require.NoError(t, b.Provision(ctx))
+	st, err = b.JetStream().Stream(ctx, "CAUSES")
+	require.NoError(t, err)
+	have := st.CachedInfo().Config
+	require.ElementsMatch(t, want.Subjects, have.Subjects)
+	require.Equal(t, want.RePublish, have.RePublish)
+	require.Equal(t, want.Duplicates, have.Duplicates)
+	require.EqualValues(t, 12345678, have.MaxBytes)
+	require.Equal(t, 77*time.Hour, have.MaxAge)
+}
+
+func TestLifecycleCannotBeErased(t *testing.T) {
+	b := bustest.Start(t).Connect(t)
+	ctx := testContext(t)
+	_, err := b.Append(ctx, started("telco", "a"), 0)
+	require.NoError(t, err)
+	st, err := b.JetStream().Stream(ctx, "LIFECYCLE")
+	require.NoError(t, err)
+	require.Error(t, st.Purge(ctx))
+	require.Error(t, st.DeleteMsg(ctx, 1))
+	roll, err := b.Msg(started("telco", "b"))
+	require.NoError(t, err)
+	roll.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupAll)
+	_, err = b.JetStream().PublishMsg(ctx, roll)
+	require.Error(t, err)
+	_, ok, err := b.Get(ctx, events.Lifecycle, 1)
+	require.NoError(t, err)
+	require.True(t, ok)
+}
+
+func TestRepublishShowsStoredFactsOnce(t *testing.T) {
+	b := bustest.Start(t).Connect(t)
+	ctx := testContext(t)
+	sub, err := b.Conn().SubscribeSync("run.started")
+	require.NoError(t, err)
+	require.NoError(t, b.Conn().Flush())
+	_, err = b.Append(ctx, started("telco", "won"), 0)
+	require.NoError(t, err)
+	_, err = b.Append(ctx, started("telco", "lost"), 0)
+	require.ErrorIs(t, err, bus.ErrConflict)
+	_, err = b.Append(ctx, started("other", "won"), 0)
+	require.NoError(t, err)
+	_, err = b.Publish(ctx, started("other", "won")) // a duplicate
+	require.NoError(t, err)
+	_, err = b.Append(ctx, started("telco", "last"), 1)
+	require.NoError(t, err)
+	var got []string
+	for len(got) < 3 {
+		m, err := sub.NextMsgWithContext(ctx)
+		require.NoError(t, err)
+		require.Equal(t, "run.started", m.Subject)
+		var p events.RunStarted
+		require.NoError(t, json.Unmarshal(m.Data, &p))
+		got = append(got, m.Header.Get(jetstream.SubjectHeader)+" "+p.RunID)
+	}
+	require.Equal(t, []string{"run.started.telco won", "run.started.other won", "run.started.telco last"}, got)
+	_, err = sub.NextMsg(50 * time.Millisecond)
+	require.ErrorIs(t, err, nats.ErrTimeout)
+}
+
+func TestScheduleTicksAsRequest(t *testing.T) {
+	b := bustest.Start(t).Connect(t)
+	ctx := testContext(t)
+	sub, err := b.Conn().SubscribeSync("retrain.requested")
+	require.NoError(t, err)
+	ev := events.New("telco", "test/local", "v1", time.Now(), &events.ScheduleRetrain{Cron: "* * * * * *", Actor: "spec"})
+	_, err = b.Publish(ctx, ev, bus.WithHeader("Nats-Schedule", "* * * * * *"), bus.WithHeader("Nats-Schedule-Time-Zone", "Europe/Berlin"),
+		bus.WithHeader("Nats-Schedule-Target", "retrain.requested.telco"))
+	require.NoError(t, err)
+	seen := make(map[string]bool)
+	for len(seen) < 2 {
+		m, err := sub.NextMsgWithContext(ctx)
+		require.NoError(t, err)
+		require.Equal(t, "retrain.requested.telco", m.Header.Get(jetstream.SubjectHeader))
+		key, ok := events.ScheduleKey(m.Header)
+		require.True(t, ok)
+		require.False(t, seen[key], "two ticks of one due time")
+		seen[key] = true
+	}
+	m, ok, err := b.Last(ctx, events.TypeRetrainRequested, "telco")
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.NoError(t, m.Err)
+	require.Equal(t, "spec", m.Event.Payload.(*events.RetrainRequested).Actor)
+}
