@@ -87,7 +87,8 @@ func TestMedian(t *testing.T) {
 		{"equal weights are no weights", []float64{4, 1, 2, 3}, []float64{0.1, 0.1, 0.1, 0.1}, 2.5},
 		{"whole weights repeat rows", []float64{1, 2, 3}, []float64{1, 1, 3}, 3},
 		{"exactly half is reached between", []float64{1, 2, 3}, []float64{1, 1, 2}, 2.5},
-		{"half in steps that do not add up exactly", []float64{1, 2, 3, 4}, []float64{0.1, 0.2, 0.15, 0.15}, 2.5},
+		{"half, that rounding puts too high", []float64{1, 2, 3}, []float64{0.4, 0.3, 0.1}, 1.5},
+		{"half, that rounding puts too low", []float64{1, 2, 3}, []float64{0.1, 0.7, 0.8}, 2.5},
 		{"weight 0 is not there", []float64{100, 1, 2, 3}, []float64{0, 1, 1, 1}, 2},
 		{"heavy first", []float64{1, 2, 3}, []float64{9, 1, 1}, 1},
 	} {
@@ -122,9 +123,21 @@ func TestScale(t *testing.T) {
 	_, _, err = oneColumn(t, spec.ScaleStandard, []float64{-math.MaxFloat64, math.MaxFloat64}, nil)
 	require.ErrorContains(t, err, `column "a"`)
 
-	p, sch, err = oneColumn(t, spec.ScaleStandard, []float64{1e-300, 2e-300}, nil)
+	p, sch, err = oneColumn(t, spec.ScaleStandard, []float64{0, 0.5}, nil)
 	require.NoError(t, err)
-	require.False(t, math.IsInf(transform(p, sch, record{a: math.MaxFloat64})[0], 0))
+	require.Equal(t, math.MaxFloat64, transform(p, sch, record{a: math.MaxFloat64})[0], "4 times as much is too much")
+	require.Equal(t, -math.MaxFloat64, transform(p, sch, record{a: -math.MaxFloat64})[0])
+}
+
+func TestScaleWithoutImputation(t *testing.T) {
+	s, sch := smallSpec(t, func(s *spec.Spec) { s.Features.Impute = spec.ImputeNone })
+	tab := table(sch, record{a: 2}, record{a: 4}, record{a: nan}, record{a: 9})
+	p, err := feature.Fit(s, sch, tab, nil, nil)
+	require.NoError(t, err)
+	require.InDelta(t, (9-5)/math.Sqrt(26.0/3), transform(p, sch, record{a: 9})[0], 1e-15, "missing rows count neither for mean nor for scale")
+	require.True(t, math.IsNaN(transform(p, sch, record{a: nan})[0]))
+	m, _ := p.Median("a")
+	require.Equal(t, 4.0, m)
 }
 
 func TestWeightsRepeatRows(t *testing.T) {
