@@ -29,7 +29,7 @@ type Options struct {
 	Spec     *spec.Spec // default spec.Telco()
 	Rows     int        // default 600, at least 50; the first 60 % train, the next 20 % validate, the rest is the holdout
 	Seed     uint64     // of the rows
-	Relation uint64     // which relation between columns and label: models of one are poor on rows of another
+	Relation uint64     // which columns decide the label, three at a time; an odd one is the opposite of the even one before it
 	Trees    int        // upper bound; default 20
 	RunID    string     // default "run-" and the seed
 	IDPrefix string     // of the rows' ids; default "id-"
@@ -55,7 +55,7 @@ func (o Options) complete() Options {
 }
 
 // Table returns generated rows with labels. Numbers lie in their column's bounds, categories are of the column's closed set (or a, b,
-// c where there is none), and in one row of fifty the last numeric column is missing. About a third of the labels are positive.
+// c where there is none), and in one row of fifty the last numeric column is missing. About two fifths of the labels are positive.
 func Table(tb testing.TB, o Options) *dataset.Table {
 	tb.Helper()
 	o = o.complete()
@@ -275,6 +275,12 @@ type generator struct {
 	weight  []float64 // of each numeric, then each categorical column, in the label's log-odds
 }
 
+// In a relation three columns decide, the others hardly matter.
+const (
+	strongColumns = 3
+	strong, weak  = 2.5, 0.1
+)
+
 func newGenerator(o Options) *generator {
 	g := &generator{prefix: o.IDPrefix, rng: rand.New(rand.NewPCG(o.Seed, 1)), numeric: o.Spec.Columns.Numeric}
 	for _, c := range o.Spec.Columns.Categorical {
@@ -284,15 +290,22 @@ func newGenerator(o Options) *generator {
 		}
 		g.levels = append(g.levels, values)
 	}
-	relation := rand.New(rand.NewPCG(o.Relation, 2))
-	for range len(g.numeric) + len(g.levels) {
-		g.weight = append(g.weight, 4*relation.Float64()-2)
+	n := len(g.numeric) + len(g.levels)
+	for k := range n {
+		weight := weak
+		if (k+n-int(o.Relation/2%uint64(n))*strongColumns%n)%n < strongColumns {
+			weight = strong
+		}
+		if o.Relation%2 == 1 {
+			weight = -weight
+		}
+		g.weight = append(g.weight, weight)
 	}
 	return g
 }
 
 func (g *generator) fill(row *dataset.Row, i int) {
-	margin := -1.0
+	margin := -0.8
 	for k, c := range g.numeric {
 		low, high := 0.0, 100.0
 		if c.Min != nil {
@@ -304,13 +317,13 @@ func (g *generator) fill(row *dataset.Row, i int) {
 		}
 		u := g.rng.Float64()
 		row.Num[k] = max(low, min(high, math.Round((low+float64(u*(high-low)))*100)/100))
-		margin += float64(g.weight[k] * 2 * (u - 0.5))
+		margin += float64(g.weight[k] * (float64(2*u) - 1))
 	}
 	for k, levels := range g.levels {
 		level := g.rng.IntN(len(levels))
 		row.Cat[k] = levels[level]
 		if len(levels) > 1 {
-			margin += float64(g.weight[len(g.numeric)+k] * (float64(level)/float64(len(levels)-1) - 0.5))
+			margin += float64(g.weight[len(g.numeric)+k] * (float64(2*level)/float64(len(levels)-1) - 1))
 		}
 	}
 	if n := len(g.numeric); n > 0 && g.rng.IntN(50) == 0 {
