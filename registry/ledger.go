@@ -30,12 +30,18 @@ func newLedger(b *bus.Bus) *ledger {
 	return &ledger{bus: b, catalog: NewCatalog(), fleet: NewFleet()}
 }
 
-// apply folds a message of LIFECYCLE, FLEET or DEADLETTER. The error is Catalog.Apply's.
+// errGap says that messages are missing before this one. LIFECYCLE has no gaps, as nothing can be deleted there; refresh reads them.
+var errGap = errors.New("messages are missing before this one")
+
+// apply folds a message of LIFECYCLE, FLEET or DEADLETTER. The error is Catalog.Apply's, or errGap and nothing was folded.
 func (l *ledger) apply(m bus.Message) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch m.Stream {
 	case events.Lifecycle:
+		if through := l.catalog.Through(); through > 0 && m.Sequence > through+1 {
+			return errGap
+		}
 		return l.catalog.Apply(recordOf(m))
 	case events.Fleet:
 		l.fleet.Apply(recordOf(m))
@@ -82,13 +88,10 @@ func (l *ledger) refresh(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("refresh catalog: %w", err)
 	}
-	l.mu.Lock()
-	if last < l.catalog.Through() { // created again
-		l.catalog = NewCatalog()
-	}
+	l.mu.RLock()
 	into, through := l.catalog, l.catalog.Through()
-	l.mu.Unlock()
-	if last == through {
+	l.mu.RUnlock()
+	if last <= through { // less: the follower was faster than the answer. A stream that was created again is the follower's to notice.
 		return nil
 	}
 	err = l.bus.Read(ctx, bus.ReadConfig{Stream: events.Lifecycle, From: through + 1, Through: last}, func(m bus.Message) error {

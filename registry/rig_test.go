@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/stretchr/testify/require"
 
 	"telco-churn-mlops/events"
@@ -180,4 +182,12 @@ func (r *rig) deadLetters() map[uint64]events.DeadLetter {
 		return nil
 	}))
 	return out
+}
+
+// counter returns the value of a metric.
+func counter(t *testing.T, m prometheus.Metric) float64 {
+	t.Helper()
+	var out dto.Metric
+	require.NoError(t, m.Write(&out))
+	return out.GetCounter().GetValue()
 }

@@ -189,8 +189,13 @@ func (s *Service) checkFact(ctx context.Context, m bus.Message) error {
 }
 
 // onLifecycle keeps the fold up to date and wakes the supervisor for what it may have to do.
-func (s *Service) onLifecycle(_ context.Context, m bus.Message) error {
-	if err := s.ledger.apply(m); err != nil {
+func (s *Service) onLifecycle(ctx context.Context, m bus.Message) error {
+	switch err := s.ledger.apply(m); {
+	case errors.Is(err, errGap):
+		if err := s.ledger.refresh(ctx); err != nil {
+			return err
+		}
+	case err != nil:
 		s.log.Error("event contradicts an earlier one", "subject", m.Subject, "sequence", m.Sequence, "err", err)
 	}
 	if m.Err != nil {
