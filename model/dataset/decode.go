@@ -72,7 +72,7 @@ func (d *decoder) text(s slot, text string, shared bool) {
 }
 
 func (d *decoder) number(s slot, text string) {
-	if d.h.missing[text] {
+	if d.h.isMissing(text) {
 		return
 	}
 	v, rule := parseNumber(text)
@@ -107,7 +107,7 @@ func (b bounds) String() string {
 }
 
 func (d *decoder) category(s slot, text string, shared bool) {
-	if d.h.missing[text] {
+	if d.h.isMissing(text) {
 		return
 	}
 	set := d.h.sets[s.index]
@@ -154,7 +154,7 @@ func (d *decoder) label(s slot, text string) {
 	case ok:
 		d.row.Label = v
 	case !d.need:
-	case d.h.missing[text]:
+	case d.h.isMissing(text):
 		d.fault(s.name, RuleLabel, text, "the label is missing")
 	default:
 		d.fault(s.name, RuleLabel, text, "%q is neither %q nor %q", cut(text), d.h.positive, d.h.negative)

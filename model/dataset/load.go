@@ -75,6 +75,9 @@ func Load(ctx context.Context, r io.Reader, h *Schema, o LoadOptions) (*Table, *
 	if err := report.quarantine(o.MaxQuarantined, 0); err != nil {
 		return nil, report, err
 	}
+	if report.Rows == 0 {
+		return nil, report, &DataError{Message: "the file has no rows"}
+	}
 	if t.Len() == 0 {
 		return nil, report, &DataError{Message: fmt.Sprintf("none of the %d rows can be used", report.Rows), Faults: report.Faults}
 	}

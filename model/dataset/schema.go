@@ -56,7 +56,7 @@ func NewSchema(s *spec.Spec) (*Schema, error) {
 	}
 	c := &s.Columns
 	h := &Schema{
-		slots: map[string]slot{}, missing: map[string]bool{"": true}, id: c.ID, target: c.Target.Name,
+		slots: map[string]slot{}, missing: map[string]bool{}, id: c.ID, target: c.Target.Name,
 		positive: c.Target.Positive, negative: c.Target.Negative, anyNegative: c.Target.Negative == spec.AnyOther,
 	}
 	for _, m := range c.Missing {
@@ -144,11 +144,16 @@ func (h *Schema) Positive() string { return h.positive }
 // Negative returns the word for label 0; where the spec takes every other value, "not " and the positive word.
 func (h *Schema) Negative() string { return h.negative }
 
+// isMissing reports whether a trimmed value stands for none.
+func (h *Schema) isMissing(text string) bool {
+	return text == "" || len(h.missing) > 0 && h.missing[text]
+}
+
 // ParseLabel returns 1 or 0 for a label's text. Text is trimmed, and true, false and numbers match in any spelling. A
 // missing or unknown label is NaN and false.
 func (h *Schema) ParseLabel(text string) (float64, bool) {
 	text = strings.TrimSpace(text)
-	if h.missing[text] {
+	if h.isMissing(text) {
 		return math.NaN(), false
 	}
 	if v, ok := h.labels[text]; ok {
