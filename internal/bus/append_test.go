@@ -17,6 +17,7 @@ import (
 )
 
 func TestAppendRacesGiveOneWinnerEach(t *testing.T) {
+	t.Parallel()
 	s := bustest.Start(t)
 	b := s.Connect(t)
 	ctx := testContext(t)
@@ -66,6 +67,7 @@ func TestAppendRacesGiveOneWinnerEach(t *testing.T) {
 }
 
 func TestAppendWithLostAnswerIsWon(t *testing.T) {
+	t.Parallel()
 	s := bustest.Start(t)
 	direct := s.Connect(t)
 	ctx := testContext(t)
@@ -103,6 +105,7 @@ func TestAppendWithLostAnswerIsWon(t *testing.T) {
 }
 
 func TestAppendUnknownWhenTheStoreStaysAway(t *testing.T) {
+	t.Parallel()
 	s := bustest.Start(t)
 	b := s.Connect(t)
 	s.Stop(t)
@@ -119,6 +122,7 @@ func TestAppendUnknownWhenTheStoreStaysAway(t *testing.T) {
 }
 
 func TestAppendAgainWithTheSameEventIsWonOnce(t *testing.T) {
+	t.Parallel()
 	b := bustest.Start(t).Connect(t)
 	ctx := testContext(t)
 	seq, err := b.Append(ctx, started("telco", "a"), 0)
@@ -134,6 +138,7 @@ func TestAppendAgainWithTheSameEventIsWonOnce(t *testing.T) {
 }
 
 func TestAppendExpectingWhatIsNotThereConflicts(t *testing.T) {
+	t.Parallel()
 	b := bustest.Start(t).Connect(t)
 	ctx := testContext(t)
 	_, err := b.Append(ctx, started("telco", "a"), 0)
@@ -146,6 +151,7 @@ func TestAppendExpectingWhatIsNotThereConflicts(t *testing.T) {
 }
 
 func TestPublishTwiceIsStoredOnce(t *testing.T) {
+	t.Parallel()
 	s := bustest.Start(t)
 	b := s.Connect(t)
 	ctx := testContext(t)
@@ -161,6 +167,7 @@ func TestPublishTwiceIsStoredOnce(t *testing.T) {
 }
 
 func TestDuplicateThatIsNotOursIsNoSuccess(t *testing.T) {
+	t.Parallel()
 	b := bustest.Start(t).Connect(t)
 	ctx := testContext(t)
 	squatter := nats.NewMsg("drift.alert.telco")
@@ -185,6 +192,7 @@ func TestDuplicateThatIsNotOursIsNoSuccess(t *testing.T) {
 }
 
 func TestPublishOutlivesARestart(t *testing.T) {
+	t.Parallel()
 	s := bustest.Start(t)
 	b := s.Connect(t)
 	ctx := testContext(t)
@@ -203,6 +211,7 @@ func TestPublishOutlivesARestart(t *testing.T) {
 }
 
 func TestBrokenEventsArePermanent(t *testing.T) {
+	t.Parallel()
 	b := bustest.Start(t).Connect(t)
 	ctx := testContext(t)
 	_, err := b.Publish(ctx, events.New("telco", "test/local", "a", time.Now(), &events.RunStarted{}))

@@ -30,6 +30,7 @@ func requested(model, key string) events.Event {
 }
 
 func TestPublishAndReadBack(t *testing.T) {
+	t.Parallel()
 	b := bustest.Start(t).Connect(t)
 	ctx := testContext(t)
 	for i := range 10 {
@@ -59,6 +60,7 @@ func TestPublishAndReadBack(t *testing.T) {
 }
 
 func TestConsumeAndFollowPlain(t *testing.T) {
+	t.Parallel()
 	b := bustest.Start(t).Connect(t)
 	ctx, cancel := context.WithCancel(testContext(t))
 	consumed, followed, caught := make(chan uint64, 10), make(chan uint64, 10), make(chan struct{})
@@ -90,6 +92,7 @@ func TestConsumeAndFollowPlain(t *testing.T) {
 }
 
 func TestLeasePlain(t *testing.T) {
+	t.Parallel()
 	b := bustest.Start(t).Connect(t)
 	ctx := testContext(t)
 	c := bus.LeaseConfig{Bucket: "TRAINER", Key: "telco", Holder: "a"}

@@ -61,6 +61,7 @@ func deadLetters(t *testing.T, b *bus.Bus) (seqs []uint64, ds []events.DeadLette
 func reason(m bus.Message) string { return m.Event.Payload.(*events.RetrainRequested).Reason }
 
 func TestConsumeOutcomesInOrder(t *testing.T) {
+	t.Parallel()
 	b := bustest.Start(t).Connect(t)
 	publish(t, b, "ok", "flaky", "hopeless", "panics")
 	junk(t, b, "{")
@@ -91,6 +92,7 @@ func TestConsumeOutcomesInOrder(t *testing.T) {
 }
 
 func TestConsumeRetryAfterAndDelays(t *testing.T) {
+	t.Parallel()
 	b := bustest.Start(t).Connect(t)
 	publish(t, b, "a")
 	at := make(chan time.Time, 10)
@@ -110,6 +112,7 @@ func TestConsumeRetryAfterAndDelays(t *testing.T) {
 }
 
 func TestJunkSeenByManyIsOneDeadLetter(t *testing.T) {
+	t.Parallel()
 	b := bustest.Start(t).Connect(t)
 	junk(t, b, "not json")
 	publish(t, b, "fine")
@@ -133,6 +136,7 @@ func TestJunkSeenByManyIsOneDeadLetter(t *testing.T) {
 }
 
 func TestConsumeExtendsTheLeaseOfALongHandler(t *testing.T) {
+	t.Parallel()
 	b := bustest.Start(t).Connect(t)
 	publish(t, b, "long", "next")
 	var running, most atomic.Int32
@@ -159,6 +163,7 @@ func TestConsumeExtendsTheLeaseOfALongHandler(t *testing.T) {
 }
 
 func TestHandlerEndsWhenItsLeaseCannotBeExtended(t *testing.T) {
+	t.Parallel()
 	s := bustest.Start(t)
 	b := s.Connect(t)
 	publish(t, b, "a")
@@ -181,6 +186,7 @@ func TestHandlerEndsWhenItsLeaseCannotBeExtended(t *testing.T) {
 }
 
 func TestConsumeStopGivesBackWhatWasNotBegun(t *testing.T) {
+	t.Parallel()
 	b := bustest.Start(t).Connect(t)
 	publish(t, b, "0", "1", "2", "3", "4")
 	c := bus.ConsumerConfig{Durable: "c", Stream: events.Causes, MaxAckPending: 10, AckWait: time.Minute}
@@ -212,12 +218,13 @@ func TestConsumeStopGivesBackWhatWasNotBegun(t *testing.T) {
 }
 
 func TestConsumeGoesOnAfterDeletionAndRestart(t *testing.T) {
+	t.Parallel()
 	s := bustest.Start(t)
 	b := s.Connect(t)
 	ctx := testContext(t)
 	publish(t, b, "a")
 	got := make(chan string, 20)
-	consume(t, b, bus.ConsumerConfig{Durable: "c", Stream: events.Causes}, func(_ context.Context, m bus.Message) error {
+	consume(t, b, bus.ConsumerConfig{Durable: "c", Stream: events.Causes, AckWait: time.Second}, func(_ context.Context, m bus.Message) error {
 		got <- reason(m)
 		return nil
 	})
@@ -239,12 +246,14 @@ func TestConsumeGoesOnAfterDeletionAndRestart(t *testing.T) {
 }
 
 func TestConsumeRefusesABadConfig(t *testing.T) {
+	t.Parallel()
 	b := bustest.Start(t).Connect(t)
 	require.Error(t, b.Consume(testContext(t), bus.ConsumerConfig{Durable: "a.b", Stream: events.Causes}, nil))
 	require.Error(t, b.Consume(testContext(t), bus.ConsumerConfig{Durable: "a"}, nil))
 }
 
 func TestFailingMessageIsNoPoison(t *testing.T) {
+	t.Parallel()
 	b := bustest.Start(t).Connect(t)
 	publish(t, b, "flaky")
 	done := make(chan uint64, 1)
@@ -261,6 +270,7 @@ func TestFailingMessageIsNoPoison(t *testing.T) {
 }
 
 func TestRetryDeadLetter(t *testing.T) {
+	t.Parallel()
 	b := bustest.Start(t).Connect(t)
 	ctx := testContext(t)
 	publish(t, b, "a")
@@ -293,6 +303,7 @@ func TestRetryDeadLetter(t *testing.T) {
 }
 
 func TestLargeDeadLetterIsRetriedWhole(t *testing.T) {
+	t.Parallel()
 	b := bustest.Start(t).Connect(t)
 	ctx := testContext(t)
 	big := make([]byte, 100<<10)

@@ -121,6 +121,7 @@ func transient(err error) bool {
 const (
 	codeNoSuitablePeers     = 10005
 	codeClusterNotAvailable = 10009
+	codeNoStorage           = 10047
 	codeMemberChange        = 10202
 )
 

@@ -68,6 +68,7 @@ func (w followed) expect(t *testing.T, want ...string) {
 }
 
 func TestFollowCatchesUpAndGoesOn(t *testing.T) {
+	t.Parallel()
 	b := bustest.Start(t).Connect(t)
 	publish(t, b, "a", "b")
 	w := follow(t, b, bus.FollowConfig{}, nil)
@@ -83,6 +84,7 @@ func TestFollowCatchesUpAndGoesOn(t *testing.T) {
 }
 
 func TestFollowOverRestart(t *testing.T) {
+	t.Parallel()
 	s := bustest.Start(t)
 	b := s.Connect(t)
 	publish(t, b, "a")
@@ -96,6 +98,7 @@ func TestFollowOverRestart(t *testing.T) {
 }
 
 func TestFollowStartsAnewOnARecreatedStream(t *testing.T) {
+	t.Parallel()
 	s := bustest.Start(t)
 	b := s.Connect(t)
 	ctx := testContext(t)
@@ -112,6 +115,7 @@ func TestFollowStartsAnewOnARecreatedStream(t *testing.T) {
 }
 
 func TestFollowNoticesARecreationWhileDisconnected(t *testing.T) {
+	t.Parallel()
 	s := bustest.Start(t)
 	direct := s.Connect(t)
 	p := bustest.StartProxy(t, s.URL())
@@ -129,6 +133,7 @@ func TestFollowNoticesARecreationWhileDisconnected(t *testing.T) {
 }
 
 func TestFollowFromBeyondTheEndIsAReset(t *testing.T) {
+	t.Parallel()
 	b := bustest.Start(t).Connect(t)
 	publish(t, b, "a")
 	w := follow(t, b, bus.FollowConfig{From: 100}, nil)
@@ -136,6 +141,7 @@ func TestFollowFromBeyondTheEndIsAReset(t *testing.T) {
 }
 
 func TestFollowHandlesErrorsInOrder(t *testing.T) {
+	t.Parallel()
 	b := bustest.Start(t).Connect(t)
 	publish(t, b, "a", "b")
 	junk(t, b, "{")
@@ -166,6 +172,7 @@ func TestFollowHandlesErrorsInOrder(t *testing.T) {
 }
 
 func TestLastValidWalksBackOverJunk(t *testing.T) {
+	t.Parallel()
 	b := bustest.Start(t).Connect(t)
 	ctx := testContext(t)
 	_, ok, err := b.LastValid(ctx, events.TypeRetrainRequested, "telco")
@@ -189,6 +196,7 @@ func TestLastValidWalksBackOverJunk(t *testing.T) {
 }
 
 func TestReadEndsWhereMessagesWereRemoved(t *testing.T) {
+	t.Parallel()
 	b := bustest.Start(t).Connect(t)
 	ctx := testContext(t)
 	publish(t, b, "a", "b", "c", "d")

@@ -17,6 +17,7 @@ func leaseConfig(holder string) bus.LeaseConfig {
 }
 
 func TestLeaseHasOneHolderAtATime(t *testing.T) {
+	t.Parallel()
 	s := bustest.Start(t)
 	ctx := testContext(t)
 	var mu sync.Mutex
@@ -58,6 +59,7 @@ func TestLeaseHasOneHolderAtATime(t *testing.T) {
 }
 
 func TestLeaseIsTakenOverAfterItsHolderWentAway(t *testing.T) {
+	t.Parallel()
 	s := bustest.Start(t)
 	ctx := testContext(t)
 	p := bustest.StartProxy(t, s.URL())
@@ -83,6 +85,7 @@ func TestLeaseIsTakenOverAfterItsHolderWentAway(t *testing.T) {
 }
 
 func TestLeaseOutlivesAShortOutage(t *testing.T) {
+	t.Parallel()
 	s := bustest.Start(t)
 	b := s.Connect(t)
 	ctx := testContext(t)
@@ -106,6 +109,7 @@ func TestLeaseOutlivesAShortOutage(t *testing.T) {
 }
 
 func TestLeaseWaitEndsWithItsContext(t *testing.T) {
+	t.Parallel()
 	s := bustest.Start(t)
 	b := s.Connect(t)
 	l, err := b.Lease(testContext(t), leaseConfig("a"))

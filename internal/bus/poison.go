@@ -98,14 +98,19 @@ func (p *poison) bucket(ctx context.Context) (jetstream.KeyValue, error) {
 	if p.kv != nil {
 		return p.kv, nil
 	}
-	kv, err := p.b.bucket(ctx, jetstream.KeyValueConfig{
-		Bucket: suspects, Description: "Messages whose handler began and did not end yet; see bus/poison.go.",
-		TTL: suspectsMaxAge, MaxBytes: suspectsMaxSize,
-	})
+	kv, err := p.b.suspects(ctx)
 	if err == nil {
 		p.kv = kv
 	}
 	return kv, err
+}
+
+// suspects opens the bucket of the records.
+func (b *Bus) suspects(ctx context.Context) (jetstream.KeyValue, error) {
+	return b.bucket(ctx, jetstream.KeyValueConfig{
+		Bucket: suspects, Description: "Messages whose handler began and did not end yet; see bus/poison.go.",
+		TTL: suspectsMaxAge, MaxBytes: suspectsMaxSize,
+	})
 }
 
 // bucket opens a key-value bucket, making it if it is not there. An existing one is taken as it is.

@@ -23,10 +23,23 @@ func (b *Bus) Provision(ctx context.Context) error {
 	for _, s := range streamSpecs(b.cfg.PredictionsMaxAge) {
 		err := b.retry(ctx, func(ctx context.Context) error { return b.provision(ctx, s, replicas) })
 		if err != nil {
-			return fmt.Errorf("provision stream %s: %w", s.stream, err)
+			return fmt.Errorf("provision stream %s: %w", s.stream, hint(err))
 		}
 	}
+	// Made here and not when the first suspect comes, when the store may have no room left.
+	if err := b.retry(ctx, func(ctx context.Context) error { _, err := b.suspects(ctx); return err }); err != nil {
+		return fmt.Errorf("provision bucket %s: %w", suspects, hint(err))
+	}
 	return nil
+}
+
+// hint says what to do where the server's words do not.
+func hint(err error) error {
+	var api *jetstream.APIError
+	if errors.As(err, &api) && api.ErrorCode == codeNoStorage {
+		return fmt.Errorf("%w: the server's store is smaller than the limits of the streams need; give it more, or the services a smaller store size", err)
+	}
+	return err
 }
 
 // replicas returns the configured number of replicas or the one that the server's cluster allows.

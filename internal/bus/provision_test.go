@@ -1,7 +1,9 @@
 package bus_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -16,6 +18,7 @@ import (
 )
 
 func TestProvisionByFiveAtOnceAndAgain(t *testing.T) {
+	t.Parallel()
 	s := bustest.Start(t)
 	ctx := testContext(t)
 	var wg sync.WaitGroup
@@ -35,10 +38,11 @@ func TestProvisionByFiveAtOnceAndAgain(t *testing.T) {
 		have = append(have, n)
 	}
 	require.NoError(t, names.Err())
-	require.Len(t, have, len(events.Streams()))
+	require.Len(t, have, len(events.Streams())+1, "and the bucket of suspects: %v", have)
 }
 
 func TestStreamsAreAsDesigned(t *testing.T) {
+	t.Parallel()
 	s := bustest.Start(t)
 	b := s.Connect(t)
 	ctx := testContext(t)
@@ -65,13 +69,36 @@ func TestStreamsAreAsDesigned(t *testing.T) {
 	sum += bus.ArtifactMaxBytes(s.StoreBytes())
 	require.LessOrEqual(t, sum, s.StoreBytes()*9/10, "the streams and the artifacts must leave 10 % of the store free")
 	require.Greater(t, sum, s.StoreBytes()*8/10)
+	_, err := b.JetStream().CreateStream(ctx, jetstream.StreamConfig{Name: "ARTIFACTS", Subjects: []string{"x"}, MaxBytes: bus.ArtifactMaxBytes(s.StoreBytes())})
+	require.NoError(t, err, "the server finds room for the artifacts")
+	l, err := b.Lease(ctx, leaseConfig("a"))
+	require.NoError(t, err, "and for a bucket of leases")
+	require.NoError(t, l.Release(ctx))
 	p, err := b.JetStream().Stream(ctx, string(events.Predictions))
 	require.NoError(t, err)
 	require.Equal(t, 20*time.Second, p.CachedInfo().Config.Duplicates)
 	require.Equal(t, 35*24*time.Hour, p.CachedInfo().Config.MaxAge)
 }
 
+func TestProvisionSaysThatTheStoreIsTooSmall(t *testing.T) {
+	t.Parallel()
+	s := bustest.Start(t)
+	b := s.Dial(t, bus.Config{Name: "test", StoreBytes: 100 << 30})
+	require.ErrorContains(t, b.Provision(testContext(t)), "give it more")
+}
+
+func TestProvisionTwiceChangesNothing(t *testing.T) {
+	t.Parallel()
+	s := bustest.Start(t)
+	s.Connect(t)
+	var log bytes.Buffer
+	b := s.Dial(t, bus.Config{Name: "test", Log: slog.New(slog.NewTextHandler(&log, nil))})
+	require.NoError(t, b.Provision(testContext(t)))
+	require.Empty(t, log.String())
+}
+
 func TestLifecycleWithoutAProtectionIsRefused(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(*jetstream.StreamConfig)
 		says   string
@@ -112,6 +139,7 @@ func TestLifecycleWithoutAProtectionIsRefused(t *testing.T) {
 }
 
 func TestOtherStreamsArePutRightAndLimitsLeftAlone(t *testing.T) {
+	t.Parallel()
 	b := bustest.Start(t).Connect(t)
 	ctx := testContext(t)
 	st, err := b.JetStream().Stream(ctx, "CAUSES")
@@ -134,6 +162,7 @@ func TestOtherStreamsArePutRightAndLimitsLeftAlone(t *testing.T) {
 }
 
 func TestLifecycleCannotBeErased(t *testing.T) {
+	t.Parallel()
 	b := bustest.Start(t).Connect(t)
 	ctx := testContext(t)
 	_, err := b.Append(ctx, started("telco", "a"), 0)
@@ -153,6 +182,7 @@ func TestLifecycleCannotBeErased(t *testing.T) {
 }
 
 func TestRepublishShowsStoredFactsOnce(t *testing.T) {
+	t.Parallel()
 	b := bustest.Start(t).Connect(t)
 	ctx := testContext(t)
 	sub, err := b.Conn().SubscribeSync("run.started")
@@ -183,6 +213,7 @@ func TestRepublishShowsStoredFactsOnce(t *testing.T) {
 }
 
 func TestScheduleTicksAsRequest(t *testing.T) {
+	t.Parallel()
 	b := bustest.Start(t).Connect(t)
 	ctx := testContext(t)
 	sub, err := b.Conn().SubscribeSync("retrain.requested")

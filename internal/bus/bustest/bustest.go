@@ -71,13 +71,16 @@ func (s *Server) Connect(t testing.TB) *bus.Bus {
 	return b
 }
 
-// Dial connects with a configuration, whose URL (unless set), credentials and StoreBytes are filled in, and closes the bus when the test ends. It provisions nothing.
+// Dial connects with a configuration, whose URL and StoreBytes (unless set) and credentials are filled in, and closes the bus when the test ends. It provisions nothing.
 func (s *Server) Dial(t testing.TB, c bus.Config) *bus.Bus {
 	t.Helper()
 	if c.URL == "" {
 		c.URL = s.URL()
 	}
-	c.User, c.Password, c.Token, c.StoreBytes = s.cfg.User, s.cfg.Password, s.cfg.Token, s.StoreBytes()
+	if c.StoreBytes == 0 {
+		c.StoreBytes = s.StoreBytes()
+	}
+	c.User, c.Password, c.Token = s.cfg.User, s.cfg.Password, s.cfg.Token
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	b, err := bus.Connect(ctx, c)

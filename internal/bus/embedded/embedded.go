@@ -200,15 +200,31 @@ func start(c Config, lock *flock.Flock) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configure NATS: %w", err)
 	}
-	l := &logger{log: c.Log.With("component", "nats-server")}
+	l := &logger{log: c.Log.With("component", "nats-server"), fatal: make(chan struct{}, 1)}
 	srv.SetLoggerV2(l, false, false, false)
 	srv.Start()
-	if !srv.ReadyForConnections(readyTimeout) || !srv.JetStreamEnabled() {
+	if !ready(srv, l) {
 		srv.Shutdown()
 		srv.WaitForShutdown()
 		return nil, fmt.Errorf("start NATS on %s, store %s: not ready: %s", net.JoinHostPort(c.Host, strconv.Itoa(c.Port)), c.StoreDir, l.last())
 	}
 	return &Server{srv: srv, lock: lock, storeBytes: store, stopped: make(chan struct{})}, nil
+}
+
+// ready waits until the server accepts clients and JetStream runs, and returns false as soon as the server says that it cannot.
+func ready(srv *server.Server, l *logger) bool {
+	deadline := time.Now().Add(readyTimeout)
+	for time.Now().Before(deadline) {
+		select {
+		case <-l.fatal:
+			return false
+		default:
+		}
+		if srv.ReadyForConnections(50 * time.Millisecond) {
+			return srv.JetStreamEnabled()
+		}
+	}
+	return false
 }
 
 // URL returns the address for clients, for instance "nats://127.0.0.1:4222".

@@ -9,7 +9,8 @@ import (
 // logger hands the server's lines to slog and remembers the last complaint, for the error of a start that failed. Unlike the server's own, its Fatalf does not
 // exit.
 type logger struct {
-	log *slog.Logger
+	log   *slog.Logger
+	fatal chan struct{} // of capacity one, filled when the server cannot run
 
 	mu        sync.Mutex
 	complaint string
@@ -54,6 +55,10 @@ func (l *logger) Fatalf(format string, v ...any) {
 	line := fmt.Sprintf(format, v...)
 	l.remember(line)
 	l.log.Error("server cannot run", "text", line)
+	select {
+	case l.fatal <- struct{}{}:
+	default:
+	}
 }
 
 // Debugf implements server.Logger.

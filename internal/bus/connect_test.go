@@ -1,0 +1,182 @@
+package bus_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"telco-churn-mlops/internal/bus"
+	"telco-churn-mlops/internal/bus/bustest"
+	"telco-churn-mlops/internal/bus/embedded"
+)
+
+func TestLoginAndRefusal(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		server     func(*embedded.Config)
+		good, evil bus.Config
+	}{
+		"user and password": {func(c *embedded.Config) { c.User, c.Password = "u", "secret-p" },
+			bus.Config{User: "u", Password: "secret-p"}, bus.Config{User: "u", Password: "secret-wrong"}},
+		"token": {func(c *embedded.Config) { c.Token = "secret-t" }, bus.Config{Token: "secret-t"}, bus.Config{Token: "secret-wrong"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := bustest.Start(t, bustest.WithConfig(c.server))
+			var log bytes.Buffer
+			c.good.URL, c.evil.URL = s.URL(), s.URL()
+			c.good.StoreBytes = s.StoreBytes()
+			c.good.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+			c.evil.Log = c.good.Log
+			b, err := bus.Connect(testContext(t), c.good)
+			require.NoError(t, err)
+			require.NoError(t, b.Provision(testContext(t)))
+			require.NoError(t, b.Close(testContext(t)))
+			_, err = bus.Connect(testContext(t), c.evil)
+			require.ErrorIs(t, err, nats.ErrAuthorization, "refused at once, not after a timeout")
+			require.NotContains(t, log.String()+err.Error(), "secret")
+			in := c.good
+			in.URL, in.InProcess = "", s.InProcess()
+			b, err = bus.Connect(testContext(t), in)
+			require.NoError(t, err)
+			require.NoError(t, b.Provision(testContext(t)))
+			require.NoError(t, b.Close(testContext(t)))
+		})
+	}
+}
+
+func TestCredsFile(t *testing.T) {
+	t.Parallel()
+	url, creds := operatorServer(t)
+	b, err := bus.Connect(testContext(t), bus.Config{URL: url, CredsFile: creds, StoreBytes: 1 << 30})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, b.Close(testContext(t))) }()
+	require.NoError(t, b.Provision(testContext(t)))
+	publish(t, b, "a")
+	_, err = bus.Connect(testContext(t), bus.Config{URL: url})
+	require.ErrorIs(t, err, nats.ErrAuthorization)
+	_, err = bus.Connect(testContext(t), bus.Config{URL: url, CredsFile: filepath.Join(t.TempDir(), "missing.creds")})
+	require.Error(t, err)
+}
+
+// operatorServer starts a server that trusts JWTs, and returns its address and a file of credentials for one account with JetStream.
+func operatorServer(t *testing.T) (url, creds string) {
+	t.Helper()
+	pair := func(create func() (nkeys.KeyPair, error)) (nkeys.KeyPair, string) {
+		kp, err := create()
+		require.NoError(t, err)
+		pub, err := kp.PublicKey()
+		require.NoError(t, err)
+		return kp, pub
+	}
+	operator, operatorPub := pair(nkeys.CreateOperator)
+	account, accountPub := pair(nkeys.CreateAccount)
+	system, systemPub := pair(nkeys.CreateAccount)
+	user, userPub := pair(nkeys.CreateUser)
+	_ = system
+
+	oc := jwt.NewOperatorClaims(operatorPub)
+	ac := jwt.NewAccountClaims(accountPub)
+	ac.Limits.JetStreamLimits = jwt.JetStreamLimits{DiskStorage: 1 << 30, MemoryStorage: 64 << 20, Streams: -1, Consumer: -1}
+	accountJWT, err := ac.Encode(operator)
+	require.NoError(t, err)
+	systemJWT, err := jwt.NewAccountClaims(systemPub).Encode(operator)
+	require.NoError(t, err)
+	userJWT, err := jwt.NewUserClaims(userPub).Encode(account)
+	require.NoError(t, err)
+	seed, err := user.Seed()
+	require.NoError(t, err)
+	file, err := jwt.FormatUserConfig(userJWT, seed)
+	require.NoError(t, err)
+	creds = filepath.Join(t.TempDir(), "user.creds")
+	require.NoError(t, os.WriteFile(creds, file, 0o600))
+
+	resolver := &server.MemAccResolver{}
+	require.NoError(t, resolver.Store(accountPub, accountJWT))
+	require.NoError(t, resolver.Store(systemPub, systemJWT))
+	srv, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(),
+		JetStreamMaxStore: 1 << 30, JetStreamMaxMemory: 64 << 20,
+		TrustedOperators: []*jwt.OperatorClaims{oc}, AccountResolver: resolver, SystemAccount: systemPub,
+	})
+	require.NoError(t, err)
+	srv.Start()
+	t.Cleanup(func() { srv.Shutdown(); srv.WaitForShutdown() })
+	require.True(t, srv.ReadyForConnections(10*time.Second))
+	return srv.ClientURL(), creds
+}
+
+func TestConnectWaitsForTheServer(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	port := l.Addr().(*net.TCPAddr).Port
+	require.NoError(t, l.Close())
+	url := fmt.Sprintf("nats://127.0.0.1:%d", port)
+
+	short, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	_, err = bus.Connect(short, bus.Config{URL: url})
+	require.ErrorContains(t, err, "connect to NATS")
+
+	got := make(chan error, 1)
+	go func() {
+		b, err := bus.Connect(testContext(t), bus.Config{URL: url})
+		if err == nil {
+			err = b.Close(testContext(t))
+		}
+		got <- err
+	}()
+	bustest.Start(t, bustest.WithConfig(func(c *embedded.Config) { c.Port = port }))
+	require.NoError(t, <-got)
+}
+
+func TestReconnectHooksMetricsAndClose(t *testing.T) {
+	t.Parallel()
+	s := bustest.Start(t)
+	reg := prometheus.NewRegistry()
+	b := s.Dial(t, bus.Config{Name: "a", Metrics: reg})
+	s.Dial(t, bus.Config{Name: "b", Metrics: reg}) // shares the metrics
+	calls, removed := make(chan struct{}, 10), make(chan struct{}, 10)
+	b.OnReconnect(func() { calls <- struct{}{} })
+	b.OnReconnect(func() { removed <- struct{}{} })()
+	s.Restart(t)
+	<-calls
+	require.Empty(t, removed)
+	require.True(t, b.Connected())
+	families, err := reg.Gather()
+	require.NoError(t, err)
+	require.NotEmpty(t, families)
+	require.NoError(t, b.Close(testContext(t)))
+	require.NoError(t, b.Close(testContext(t)))
+	require.False(t, b.Connected())
+	_, err = b.Publish(testContext(t), requested("telco", "a"))
+	require.Error(t, err, "a closed bus fails at once")
+	require.ErrorIs(t, b.Follow(testContext(t), bus.FollowConfig{Name: "f", Stream: "CAUSES"}, nil), bus.ErrClosed)
+	require.ErrorIs(t, b.Consume(testContext(t), bus.ConsumerConfig{Durable: "c", Stream: "CAUSES"}, nil), bus.ErrClosed)
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	t.Parallel()
+	for says, c := range map[string]bus.Config{
+		"URL or InProcess is required": {},
+		"Replicas":                     {URL: "x", Replicas: 9},
+		"StoreBytes":                   {URL: "x", StoreBytes: -1},
+		"PredictionsMaxAge":            {URL: "x", PredictionsMaxAge: -1},
+	} {
+		_, err := bus.Connect(testContext(t), c)
+		require.ErrorContains(t, err, says)
+	}
+}
