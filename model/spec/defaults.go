@@ -23,7 +23,7 @@ var counterparts = map[string]string{
 }
 
 // Default returns a spec in which everything that has a default has it: name, columns and staging gates are empty.
-// Experiment and salt follow the name, which is not known yet; Parse and Validate's callers fill them by Complete.
+// Experiment, salt and the target's negative value follow from fields that are not set yet: Complete fills them.
 func Default() *Spec {
 	return &Spec{
 		Promotion: PromotionAuto,

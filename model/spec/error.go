@@ -39,10 +39,10 @@ func Faults(err error) []*Error {
 	if err == nil {
 		return nil
 	}
-	if e, ok := err.(*Error); ok { //nolint:errorlint // the tree is walked by hand, node by node
+	if e, ok := err.(*Error); ok { // the tree is walked node by node
 		return []*Error{e}
 	}
-	switch u := err.(type) { //nolint:errorlint // as above
+	switch u := err.(type) {
 	case interface{ Unwrap() []error }:
 		var out []*Error
 		for _, e := range u.Unwrap() {

@@ -196,6 +196,16 @@ func TestInferManyLevels(t *testing.T) {
 	require.Equal(t, 20, s.Learner.MinChildRows)
 }
 
+// TestInferFewRows holds that in a file of a dozen rows words that all differ are still words.
+func TestInferFewRows(t *testing.T) {
+	text := table(12, ",", []string{"city", "y"}, func(r, c int) string { return []string{fmt.Sprintf("city %c", 'a'+r), yesNo(r)}[c] })
+	s, notes, err := Infer(strings.NewReader(text), InferOptions{Target: "y"})
+	require.NoError(t, err)
+	_, categorical := columnNames(s)
+	require.Equal(t, []string{"city"}, categorical)
+	require.Contains(t, strings.Join(notes, "\n"), "Only 4 rows have the rarer label")
+}
+
 func TestCounterEstimate(t *testing.T) {
 	for _, n := range []int{1, 100, 5_000, 200_000} {
 		c := newColumn("x")
