@@ -39,6 +39,8 @@ type Config struct {
 	Instance string
 	// Grace is how long after its event an object may be missing or damaged in the store before that is believed.
 	Grace time.Duration
+	// AckWait is how long a run that a registry died over waits for another one.
+	AckWait time.Duration
 	// MaxBundle bounds the size in bytes of a bundle, MaxArtifact that of a holdout.
 	MaxBundle   int64
 	MaxArtifact int64
@@ -57,7 +59,7 @@ type Config struct {
 // DefaultConfig returns a Config in which the required fields are still missing.
 func DefaultConfig() Config {
 	return Config{
-		Addr: DefaultAddr, Flag: DefaultFlag, Actor: DefaultActor, Instance: DefaultInstance, Grace: DefaultGrace,
+		Addr: DefaultAddr, Flag: DefaultFlag, Actor: DefaultActor, Instance: DefaultInstance, Grace: DefaultGrace, AckWait: bus.DefaultAckWait,
 		MaxBundle: DefaultMaxBundle, MaxArtifact: DefaultMaxArtifact, Now: time.Now,
 	}
 }
@@ -76,6 +78,9 @@ func (c Config) withDefaults() Config {
 	set(&c.Instance, d.Instance)
 	if c.Grace == 0 {
 		c.Grace = d.Grace
+	}
+	if c.AckWait == 0 {
+		c.AckWait = d.AckWait
 	}
 	if c.MaxBundle == 0 {
 		c.MaxBundle = d.MaxBundle
@@ -107,7 +112,7 @@ func (c Config) Validate() error {
 	need(c.Bus != nil, "bus is required")
 	need(c.Store != nil, "store is required")
 	need(c.Log != nil, "log is required")
-	need(c.Grace >= 0, "grace must not be negative, is %s", c.Grace)
+	need(c.Grace >= 0 && c.AckWait >= 0, "grace and ack wait must not be negative, are %s and %s", c.Grace, c.AckWait)
 	need(c.MaxBundle >= 0 && c.MaxArtifact >= 0, "size limits must not be negative")
 	if c.Spec != nil {
 		if err := c.Spec.Validate(); err != nil {

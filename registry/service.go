@@ -160,7 +160,9 @@ func (s *Service) consume(
 	durable string, stream events.Stream, pending int, filters []string, handle func(context.Context, bus.Message) error,
 ) func(context.Context) error {
 	return func(ctx context.Context) error {
-		return s.cfg.Bus.Consume(ctx, bus.ConsumerConfig{Durable: durable, Stream: stream, Filters: filters, MaxAckPending: pending}, handle)
+		return s.cfg.Bus.Consume(ctx, bus.ConsumerConfig{
+			Durable: durable, Stream: stream, Filters: filters, MaxAckPending: pending, AckWait: s.cfg.AckWait,
+		}, handle)
 	}
 }
 
