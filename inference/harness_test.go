@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"telco-churn-mlops/events"
@@ -35,6 +34,9 @@ type world struct {
 	store   artifact.Store
 	last    uint64 // sequence of the last promotion
 	version int
+
+	mu     sync.Mutex
+	dialed []*bus.Bus // by instances, which have ended before these are closed
 }
 
 func newWorld(t testing.TB) *world {
@@ -44,6 +46,15 @@ func newWorld(t testing.TB) *world {
 	store, err := objstore.Open(t.Context(), w.bus.JetStream(), objstore.DefaultConfig())
 	require.NoError(t, err)
 	w.store = store
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		for _, b := range w.dialed {
+			if err := b.Close(ctx); err != nil {
+				t.Logf("close bus: %v", err)
+			}
+		}
+	})
 	return w
 }
 
@@ -97,9 +108,7 @@ func (w *world) append(t testing.TB, p *events.ModelPromoted) {
 // instance is one running service.
 type instance struct {
 	*inference.Service
-	registry *prometheus.Registry
-	health   *app.Health
-	stop     func() // idempotent; fails the test if Run returned an error
+	stop func() // idempotent; fails the test if Run returned an error
 }
 
 // config is what instances of the world are made from.
@@ -113,13 +122,9 @@ func (w *world) config(t testing.TB, name string) inference.Config {
 		if err != nil {
 			return nil, nil, err
 		}
-		t.Cleanup(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-			defer cancel()
-			if err := b.Close(ctx); err != nil {
-				t.Logf("close bus of %s: %v", name, err)
-			}
-		})
+		w.mu.Lock()
+		w.dialed = append(w.dialed, b)
+		w.mu.Unlock()
 		store, err := objstore.Open(ctx, b.JetStream(), objstore.DefaultConfig())
 		return b, store, err
 	}
@@ -139,7 +144,7 @@ func run(t testing.TB, c inference.Config) *instance {
 		require.NoError(t, <-ended)
 	})
 	t.Cleanup(stop)
-	return &instance{Service: s, registry: c.Metrics.(*prometheus.Registry), health: c.Health, stop: stop}
+	return &instance{Service: s, stop: stop}
 }
 
 // answer is what a client sees.

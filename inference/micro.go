@@ -25,7 +25,7 @@ const (
 	// HeaderStrict set to "true" on a request refuses what is otherwise a warning.
 	HeaderStrict = "Strict"
 
-	flushWait  = 3 * time.Second
+	flushWait  = time.Second
 	drainQuiet = 10 * time.Millisecond
 )
 
@@ -107,13 +107,11 @@ func (s *Service) join(nc *nats.Conn) (*endpoint, error) {
 	}
 	err = e.micro.AddEndpoint("predict", micro.HandlerFunc(e.handle), micro.WithEndpointSubject(events.PredictPrefix+"."+token),
 		micro.WithEndpointMetadata(map[string]string{"model": s.cfg.Model, "strict_header": HeaderStrict}))
-	if err == nil {
-		err = nc.FlushTimeout(flushWait) // the server knows the subscription before anyone is told
-	}
-	if err != nil && nc.IsConnected() {
+	if err != nil {
 		e.leave()
 		return nil, fmt.Errorf("add micro endpoint: %w", err)
 	}
+	e.flush() // the server knows the subscription before anyone is told
 	s.cfg.Log.Info("joined the queue group", "model", s.cfg.Model, "subject", events.PredictPrefix+"."+token)
 	return e, nil
 }
@@ -220,9 +218,10 @@ func printable(r rune) rune {
 // without any means that none is left. One that should come still later is answered by the handler itself.
 func (e *endpoint) leave() {
 	s := e.service
-	if err := errors.Join(e.micro.Stop(), e.nc.FlushTimeout(flushWait)); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+	if err := e.micro.Stop(); err != nil {
 		s.cfg.Log.Warn("queue group not left cleanly", "model", s.cfg.Model, "err", err)
 	}
+	e.flush()
 	for seen := uint64(0); ; {
 		time.Sleep(drainQuiet)
 		now := e.arrived.Load()
@@ -236,8 +235,16 @@ func (e *endpoint) leave() {
 	close(e.jobs)
 	e.mu.Unlock()
 	e.workers.Wait()
-	if err := e.nc.FlushTimeout(flushWait); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
-		s.cfg.Log.Warn("last answers not flushed", "model", s.cfg.Model, "err", err)
-	}
+	e.flush()
 	s.cfg.Log.Info("left the queue group", "model", s.cfg.Model)
+}
+
+// flush waits until the server has seen what was sent. Without a connection there is nobody to wait for.
+func (e *endpoint) flush() {
+	if !e.nc.IsConnected() {
+		return
+	}
+	if err := e.nc.FlushTimeout(flushWait); err != nil {
+		e.service.cfg.Log.Warn("not flushed to NATS", "model", e.service.cfg.Model, "err", err)
+	}
 }

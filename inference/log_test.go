@@ -1,0 +1,155 @@
+package inference_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"telco-churn-mlops/events"
+	"telco-churn-mlops/internal/bus/bustest"
+)
+
+// requireWholeLog holds the log of one boot to the answers given: each once, ordinals from 1 without a gap.
+func requireWholeLog(t testing.TB, w *world, i *instance, given map[string]answer) {
+	t.Helper()
+	seen := map[uint64]bool{}
+	logged := map[string]*events.PredictionMade{}
+	for _, p := range read[*events.PredictionMade](t, w, events.Predictions) {
+		if p.Boot != i.Boot() {
+			continue
+		}
+		require.False(t, seen[p.Ordinal], "ordinal %d stands twice", p.Ordinal)
+		seen[p.Ordinal] = true
+		logged[p.PredictionID] = p
+	}
+	for n := range uint64(len(seen)) {
+		require.True(t, seen[n+1], "ordinal %d of %d is missing", n+1, len(seen))
+	}
+	for id, a := range given {
+		p, ok := logged[id]
+		require.True(t, ok, "answer %s is not logged", id)
+		require.Equal(t, a.Version, p.Version)
+		require.Equal(t, a.Probability.String(), fmt.Sprint(p.Score))
+		require.Equal(t, a.Label, p.Label)
+		require.Equal(t, a.Threshold, p.Threshold)
+	}
+}
+
+func TestEveryAnswerIsLogged(t *testing.T) {
+	w := newWorld(t)
+	i := run(t, w.config(t, "one"))
+	all := records(t)
+	w.promote(t, w.upload(t, 1))
+	i.serves(t, 1, all[0])
+	given := map[string]answer{}
+	for _, record := range all {
+		a := i.predict(t, record)
+		given[a.PredictionID] = a
+	}
+	code, _, body := i.post(t, "/predict", []byte("["+string(all[1])+","+string(all[2])+"]"))
+	require.Equal(t, http.StatusOK, code, string(body))
+	i.stop() // flushes
+	requireWholeLog(t, w, i, given)
+
+	made := read[*events.PredictionMade](t, w, events.Predictions)
+	last := made[len(made)-1]
+	require.JSONEq(t, string(all[2]), string(last.Record), "the raw record")
+	require.Equal(t, "id-00002", last.EntityID)
+	require.Equal(t, w.last, last.PromotionSequence)
+	require.Equal(t, "one", last.Instance)
+	alive := read[*events.InstanceAlive](t, w, events.Fleet)
+	require.NotEmpty(t, alive)
+	require.Equal(t, i.Addr(), alive[0].Address)
+}
+
+func TestLogOutlivesAnOutageAndAnswersDoNotWait(t *testing.T) {
+	w := newWorld(t)
+	i := run(t, w.config(t, "one"))
+	all := records(t)
+	w.promote(t, w.upload(t, 1))
+	i.serves(t, 1, all[0])
+	given := map[string]answer{}
+	ask := func() {
+		for _, record := range all {
+			a := i.predict(t, record)
+			given[a.PredictionID] = a
+		}
+	}
+	ask()
+	w.server.Stop(t)
+	ask()
+	w.server.Resume(t)
+	ask()
+	bustest.Eventually(t, func() bool {
+		logged := map[string]bool{}
+		for _, p := range read[*events.PredictionMade](t, w, events.Predictions) {
+			logged[p.PredictionID] = true
+		}
+		for id := range given {
+			if !logged[id] {
+				return false
+			}
+		}
+		return true
+	}, "all answers are logged after the outage")
+	i.stop()
+	requireWholeLog(t, w, i, given)
+}
+
+func TestFullLogDropsAndCounts(t *testing.T) {
+	w := newWorld(t)
+	c := w.config(t, "one")
+	c.LogQueue = 10
+	i := run(t, c)
+	all := records(t)
+	w.promote(t, w.upload(t, 1))
+	i.serves(t, 1, all[0])
+	w.server.Stop(t)
+	for range 3 {
+		for _, record := range all {
+			i.predict(t, record)
+		}
+	}
+	dropped := metric(t, i, `churn_prediction_log_dropped_total{reason="queue_full"}`)
+	require.Greater(t, dropped, 100)
+	answered := metric(t, i, `churn_predictions_total{model="telco-churn",transport="http",version="1"}`)
+	w.server.Resume(t)
+	i.stop()
+
+	logged := map[uint64]bool{}
+	for _, p := range read[*events.PredictionMade](t, w, events.Predictions) {
+		logged[p.Ordinal] = true
+		require.LessOrEqual(t, p.Ordinal, uint64(answered))
+	}
+	require.Equal(t, answered-dropped, len(logged), "each answer is logged or counted as dropped")
+}
+
+// metric reads one series of the instance's /metrics; 0 if it is not there.
+func metric(t testing.TB, i *instance, series string) int {
+	t.Helper()
+	_, metrics := i.get(t, "/metrics")
+	for line := range strings.Lines(metrics) {
+		if rest, ok := strings.CutPrefix(line, series+" "); ok {
+			var v float64
+			_, err := fmt.Sscan(rest, &v)
+			require.NoError(t, err)
+			return int(v)
+		}
+	}
+	return 0
+}
+
+func TestBytesBoundTheLogToo(t *testing.T) {
+	w := newWorld(t)
+	c := w.config(t, "one")
+	c.LogBytes = 1
+	i := run(t, c)
+	w.promote(t, w.upload(t, 1))
+	i.serves(t, 1, records(t)[0])
+	require.Equal(t, 1, metric(t, i, `churn_prediction_log_dropped_total{reason="queue_full"}`))
+	i.stop()
+	require.Empty(t, read[*events.PredictionMade](t, w, events.Predictions))
+}

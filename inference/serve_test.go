@@ -1,0 +1,327 @@
+package inference_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+	"github.com/stretchr/testify/require"
+
+	"telco-churn-mlops/events"
+	"telco-churn-mlops/inference"
+	"telco-churn-mlops/internal/bus/bustest"
+)
+
+// traffic asks over HTTP and NATS until it is stopped, and collects what went wrong and which versions answered.
+type traffic struct {
+	cancel   context.CancelFunc
+	wait     sync.WaitGroup
+	answered atomic.Int64
+	mu       sync.Mutex
+	failed   []string
+	versions map[int]bool
+}
+
+func (tr *traffic) note(version int, failure string) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	if failure != "" {
+		tr.failed = append(tr.failed, failure)
+		return
+	}
+	tr.versions[version] = true
+	tr.answered.Add(1)
+}
+
+func (tr *traffic) failures() []string {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	return slices.Clone(tr.failed)
+}
+
+func (tr *traffic) stop() {
+	tr.cancel()
+	tr.wait.Wait()
+}
+
+// startTraffic has two clients per HTTP address and two over NATS ask again and again, each after the pause.
+func startTraffic(t testing.TB, w *world, pause time.Duration, addrs ...string) *traffic {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	tr := &traffic{cancel: cancel, versions: map[int]bool{}}
+	t.Cleanup(tr.stop)
+	all := records(t)
+	client := &http.Client{Timeout: 5 * time.Second}
+	ask := func(one func(record []byte) (int, []byte, error)) {
+		tick := time.NewTicker(pause)
+		defer tick.Stop()
+		for n := 0; ctx.Err() == nil; n++ {
+			<-tick.C
+			code, body, err := one(all[n%len(all)])
+			var a answer
+			if err == nil && code == http.StatusOK {
+				err = json.Unmarshal(body, &a)
+			}
+			if err != nil || code != http.StatusOK {
+				tr.note(0, fmt.Sprint(code, " ", string(body), " ", err))
+				continue
+			}
+			tr.note(a.Version, "")
+		}
+	}
+	for _, addr := range addrs {
+		for range 2 {
+			tr.wait.Go(func() {
+				ask(func(record []byte) (int, []byte, error) {
+					resp, err := client.Post("http://"+addr+"/predict", "application/json", bytes.NewReader(record))
+					if err != nil {
+						return 0, nil, err
+					}
+					defer resp.Body.Close()
+					body, err := io.ReadAll(resp.Body)
+					return resp.StatusCode, body, err
+				})
+			})
+		}
+	}
+	for range 2 {
+		tr.wait.Go(func() {
+			ask(func(record []byte) (int, []byte, error) {
+				msg, err := w.bus.Conn().Request("predict."+modelName, record, 5*time.Second)
+				if err != nil {
+					return 0, nil, err
+				}
+				if code := msg.Header.Get(micro.ErrorCodeHeader); code != "" {
+					return 0, msg.Data, fmt.Errorf("code %s", code)
+				}
+				return http.StatusOK, msg.Data, nil
+			})
+		})
+	}
+	return tr
+}
+
+func TestTwoInstancesReloadUnderLoadWithoutAFailedRequest(t *testing.T) {
+	w := newWorld(t)
+	one, two := run(t, w.config(t, "one")), run(t, w.config(t, "two"))
+	record := records(t)[0]
+	refs := []events.Artifact{w.upload(t, 1), w.upload(t, 2)}
+	w.promote(t, refs[0])
+	one.serves(t, 1, record)
+	two.serves(t, 1, record)
+	answersNATS(t, w, record)
+
+	tr := startTraffic(t, w, 100*time.Microsecond, one.Addr(), two.Addr())
+	const promotions = 12
+	for k := range promotions - 1 {
+		from := tr.answered.Load()
+		v := w.promote(t, refs[(k+1)%2])
+		one.serves(t, v, record)
+		two.serves(t, v, record)
+		bustest.Eventually(t, func() bool { return tr.answered.Load() > from+20 }, "traffic goes on")
+	}
+	require.Empty(t, tr.failures())
+	two.stop() // it drains: nobody notices over NATS, and over HTTP only those who asked at its own address
+	answersNATS(t, w, record)
+	tr.stop()
+	for _, f := range tr.failures() {
+		require.Contains(t, f, two.Addr())
+	}
+	require.Greater(t, tr.answered.Load(), int64(300))
+	require.True(t, tr.versions[promotions])
+	one.stop()
+
+	loaded := map[string]int{}
+	for _, l := range read[*events.ModelLoaded](t, w, events.Fleet) {
+		loaded[l.Instance]++
+	}
+	require.Equal(t, map[string]int{"one": promotions, "two": promotions}, loaded)
+	t.Logf("%d requests answered over %d promotions", tr.answered.Load(), promotions)
+}
+
+// TestPromotionToFirstAnswer measures the whole way as a client sees it: from the publish of the promotion to the first answer by the new
+// version, with requests running.
+func TestPromotionToFirstAnswer(t *testing.T) {
+	w := newWorld(t)
+	i := run(t, w.config(t, "one"))
+	record := records(t)[0]
+	refs := []events.Artifact{w.upload(t, 1), w.upload(t, 2)}
+	w.promote(t, refs[0])
+	i.serves(t, 1, record)
+	answersNATS(t, w, record)
+	tr := startTraffic(t, w, 4*time.Millisecond, i.Addr())
+	var took []time.Duration
+	for k := range 100 {
+		began := time.Now()
+		v := w.promote(t, refs[(k+1)%2])
+		for i.predict(t, record).Version != v {
+			require.Less(t, time.Since(began), 10*time.Second, "version %d is never served", v)
+		}
+		took = append(took, time.Since(began))
+	}
+	tr.stop()
+	require.Empty(t, tr.failures())
+	slices.Sort(took)
+	t.Logf("promotion published to first answer, %d times with %d requests answered meanwhile: median %s, p90 %s, p99 %s, longest %s",
+		len(took), tr.answered.Load(), took[50], took[90], took[98], took[99])
+	require.Less(t, took[50], 100*time.Millisecond, "ten times the aim: a busy test machine is not what is measured here")
+}
+
+func TestHTTPRefusals(t *testing.T) {
+	w := newWorld(t)
+	c := w.config(t, "one")
+	c.MaxBody, c.MaxRecords = 4096, 3
+	i := run(t, c)
+	good := records(t)[0]
+	w.promote(t, w.upload(t, 1))
+	i.serves(t, 1, good)
+	unseen := record(t, map[string]any{"Contract": "Lifelong"})
+
+	for _, tc := range []struct {
+		name, method, path, body string
+		code                     int
+		want                     string
+	}{
+		{"GET", http.MethodGet, "/predict", "", 405, `"detail":"Method Not Allowed`},
+		{"unknown path", http.MethodPost, "/invocations", "{}", 404, `{"detail":"Not Found"}`},
+		{"large body", http.MethodPost, "/predict", strings.Repeat(" ", 4097), 413, "more than 4096 bytes"},
+		{"long list", http.MethodPost, "/predict", "[" + strings.Repeat("{},", 3) + "{}]", 413, "4 records, at most 3"},
+		{"faults", http.MethodPost, "/predict", `[{"tenure":"x"}]`, 422, `{"loc":["body",0,"tenure"],"msg":`},
+		{"unseen category is a warning", http.MethodPost, "/predict", string(unseen), 200, `"warnings":[{"loc":["body","Contract"]`},
+		{"unseen category is refused", http.MethodPost, "/predict?strict=true", string(unseen), 422, `"value_error.set"`},
+		{"strict is no word", http.MethodPost, "/predict?strict=perhaps", string(unseen), 422, `["query","strict"]`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			req, err := http.NewRequest(tc.method, "http://"+i.Addr()+tc.path, strings.NewReader(tc.body))
+			require.NoError(t, err)
+			resp, err := http.DefaultClient.Do(req)
+			require.NoError(t, err)
+			defer resp.Body.Close()
+			body, err := io.ReadAll(resp.Body)
+			require.NoError(t, err)
+			require.Equal(t, tc.code, resp.StatusCode, string(body))
+			require.Equal(t, "application/json", resp.Header.Get("Content-Type"))
+			require.Contains(t, string(body), tc.want)
+			require.True(t, json.Valid(body))
+		})
+	}
+	_, header, body := i.post(t, "/predict", good)
+	require.Equal(t, "1", header.Get(inference.HeaderModelVersion))
+	require.Equal(t, decode(t, body).PredictionID, header.Get(inference.HeaderPredictionID))
+	_, metrics := i.get(t, "/metrics")
+	for _, line := range []string{
+		`churn_inference_requests_total{code="405",transport="http"} 1`,
+		`churn_inference_requests_total{code="422",transport="http"} 3`,
+		`churn_prediction_warnings_total{rule="value_error.set"} 1`,
+		`churn_inference_in_flight 0`,
+	} {
+		require.Contains(t, metrics, "\n"+line+"\n")
+	}
+}
+
+// TestInFlightBound holds one request open: its body does not end, so it keeps its permit.
+func TestInFlightBound(t *testing.T) {
+	w := newWorld(t)
+	c := w.config(t, "one")
+	c.InFlight = 1
+	i := run(t, c)
+	good := records(t)[0]
+	w.promote(t, w.upload(t, 1))
+	i.serves(t, 1, good)
+	answersNATS(t, w, good)
+
+	body, send := io.Pipe()
+	held := make(chan int, 1)
+	go func() {
+		resp, err := http.Post("http://"+i.Addr()+"/predict", "application/json", body)
+		if err != nil {
+			held <- 0
+			return
+		}
+		defer resp.Body.Close()
+		held <- resp.StatusCode
+	}()
+	_, err := send.Write(good[:10])
+	require.NoError(t, err)
+	bustest.Eventually(t, func() bool {
+		code, header, _ := i.post(t, "/predict", good)
+		return code == http.StatusTooManyRequests && header.Get("Retry-After") == "1"
+	}, "429 while one is in flight")
+	msg := w.request(t, good, nil)
+	require.Equal(t, "429", msg.Header.Get(micro.ErrorCodeHeader))
+	require.Contains(t, string(msg.Data), `{"detail":`)
+
+	_, err = send.Write(good[10:])
+	require.NoError(t, err)
+	require.NoError(t, send.Close())
+	require.Equal(t, http.StatusOK, <-held)
+	require.Equal(t, 1, i.predict(t, good).Version)
+}
+
+func TestNATSErrorsCarryTheSameBody(t *testing.T) {
+	w := newWorld(t)
+	i := run(t, w.config(t, "one"))
+	good := records(t)[0]
+	w.promote(t, w.upload(t, 1))
+	i.serves(t, 1, good)
+	answersNATS(t, w, good)
+	unseen := record(t, map[string]any{"Contract": "Lifelong\u00e9"})
+
+	for name, body := range map[string]string{"junk": "\x00\xff", "faults": `{"tenure":"x"}`, "empty": "", "list": `[{},{"tenure":NaN}]`} {
+		msg := w.request(t, []byte(body), nil)
+		require.Equal(t, "422", msg.Header.Get(micro.ErrorCodeHeader), name)
+		require.NotEmpty(t, msg.Header.Get(micro.ErrorHeader), name)
+		_, _, over := i.post(t, "/predict", []byte(body))
+		require.Equal(t, string(over), string(msg.Data), name)
+	}
+	require.Empty(t, w.request(t, unseen, nil).Header.Get(micro.ErrorCodeHeader))
+	require.Equal(t, "422", w.request(t, unseen, nats.Header{"strict": {"TRUE"}}).Header.Get(micro.ErrorCodeHeader))
+	require.NoError(t, w.bus.Conn().Publish("predict."+modelName, good)) // nobody to answer
+	require.Equal(t, 1, decode(t, w.request(t, good, nil).Data).Version)
+	require.Equal(t, "2", fmt.Sprint(len(strings.Split(strings.Trim(string(w.request(t, []byte("["+string(good)+","+string(good)+"]"), nil).Data), "[]\n"), "},{"))))
+}
+
+func TestMicroServiceIsDiscoverable(t *testing.T) {
+	w := newWorld(t)
+	i := run(t, w.config(t, "one"))
+	_, err := w.bus.Conn().Request("$SRV.INFO.churn-inference", nil, time.Second)
+	require.ErrorIs(t, err, nats.ErrNoResponders, "not joined without a model")
+	good := records(t)[0]
+	w.promote(t, w.upload(t, 1))
+	i.serves(t, 1, good)
+	answersNATS(t, w, good)
+
+	msg, err := w.bus.Conn().Request("$SRV.INFO.churn-inference", nil, time.Second)
+	require.NoError(t, err)
+	var info micro.Info
+	require.NoError(t, json.Unmarshal(msg.Data, &info))
+	require.Equal(t, modelName, info.Metadata["model"])
+	require.Equal(t, "one", info.Metadata["instance"])
+	require.Len(t, info.Endpoints, 1)
+	require.Equal(t, "predict."+modelName, info.Endpoints[0].Subject)
+	require.Equal(t, "q", info.Endpoints[0].QueueGroup)
+
+	msg, err = w.bus.Conn().Request("$SRV.STATS.churn-inference", nil, time.Second)
+	require.NoError(t, err)
+	var stats micro.Stats
+	require.NoError(t, json.Unmarshal(msg.Data, &stats))
+	require.GreaterOrEqual(t, stats.Endpoints[0].NumRequests, 1)
+	var data struct {
+		Version int    `json:"version"`
+		Digest  string `json:"digest"`
+	}
+	require.NoError(t, json.Unmarshal(stats.Endpoints[0].Data, &data))
+	require.Equal(t, 1, data.Version)
+	require.NotEmpty(t, data.Digest)
+}
