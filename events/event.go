@@ -1,10 +1,10 @@
 package events
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -68,8 +68,8 @@ func (e Event) Subject() (string, error) {
 	return k.Subject(e.Model)
 }
 
-// Encode validates the event and returns its subject, headers and data. The headers are those of CloudEvents' NATS binding in binary mode
-// and Nats-Msg-Id.
+// Encode validates the event and returns its subject, headers and data. The headers are those of CloudEvents' NATS binding in binary mode,
+// percent-encoded where they must be, and Nats-Msg-Id. An event that cannot be written, for instance with a NaN in it, wraps [ErrInvalid].
 func (e Event) Encode() (subject string, header map[string][]string, data []byte, err error) {
 	if e.Payload == nil {
 		return "", nil, nil, fmt.Errorf("%w: no payload", ErrInvalid)
@@ -80,11 +80,14 @@ func (e Event) Encode() (subject string, header map[string][]string, data []byte
 	if err := e.Payload.Validate(); err != nil {
 		return "", nil, nil, fmt.Errorf("%s: %w", e.Payload.EventType(), err)
 	}
+	if !writable(e.Time) {
+		return "", nil, nil, fmt.Errorf("%s: %w: year %d of the event's time", e.Payload.EventType(), ErrInvalid, e.Time.UTC().Year())
+	}
 	if subject, err = e.Subject(); err != nil {
 		return "", nil, nil, err
 	}
 	if data, err = json.Marshal(e.Payload); err != nil {
-		return "", nil, nil, fmt.Errorf("encode %s: %w", e.Payload.EventType(), err)
+		return "", nil, nil, fmt.Errorf("encode %s: %w: %w", e.Payload.EventType(), ErrInvalid, err)
 	}
 	header = map[string][]string{
 		HeaderSpecVersion: {"1.0"},
@@ -101,30 +104,33 @@ func (e Event) Encode() (subject string, header map[string][]string, data []byte
 
 // Decode reads a message. The type comes from ce-type, or from the subject where the header is missing or the message is the tick of a
 // schedule (whose headers are copies of the schedule's own). Both must agree otherwise. The model comes from the subject. The id of a message
-// without ce-id and Nats-Msg-Id is empty: the caller knows its stream and sequence.
+// without ce-id and Nats-Msg-Id is empty: the caller knows its stream and sequence. The values of ce-* headers are percent-decoded once.
 func Decode(subject string, header map[string][]string, data []byte) (Event, error) {
 	kind, model, err := ParseSubject(subject)
 	if err != nil {
 		return Event{}, err
 	}
-	if t := first(header, HeaderType); t != "" && first(header, HeaderScheduler) == "" && Type(t) != kind.Type {
+	if t := headerText(first(header, HeaderType)); t != "" && first(header, HeaderScheduler) == "" && Type(t) != kind.Type {
 		if _, known := KindOf(Type(t)); !known {
 			return Event{}, fmt.Errorf("%w: %q on %s", ErrUnknownType, t, subject)
 		}
 		return Event{}, fmt.Errorf("%w: type %q on subject %s", ErrInvalid, t, subject)
 	}
-	e := Event{ID: first(header, HeaderID), Source: first(header, HeaderSource), Model: model, Payload: kind.New()}
+	e := Event{ID: headerText(first(header, HeaderID)), Source: headerText(first(header, HeaderSource)), Model: model, Payload: kind.New()}
 	if e.ID == "" {
-		e.ID = first(header, HeaderMsgID)
+		e.ID = first(header, HeaderMsgID) // no CloudEvents attribute: whoever wrote no ce-id did not encode this either
 	}
 	if at := first(header, HeaderTime); at != "" {
-		if e.Time, err = time.Parse(time.RFC3339Nano, at); err != nil {
+		if e.Time, err = time.Parse(time.RFC3339Nano, headerText(at)); err != nil || !writable(e.Time) {
 			return Event{}, fmt.Errorf("%s: %w: %s %q is not an RFC 3339 time", subject, ErrInvalid, HeaderTime, at)
 		}
 		e.Time = e.Time.UTC()
 	}
 	if err := json.Unmarshal(data, e.Payload); err != nil {
 		return Event{}, fmt.Errorf("%s: %w: %s", subject, ErrInvalid, err.Error())
+	}
+	if bytes.Equal(bytes.TrimSpace(data), []byte("null")) { // which Unmarshal takes for "leave it as it is"
+		return Event{}, fmt.Errorf("%s: %w: the data is null", subject, ErrInvalid)
 	}
 	if err := e.Payload.Validate(); err != nil {
 		return Event{}, fmt.Errorf("%s: %w", subject, err)
@@ -141,27 +147,5 @@ func ScheduleKey(header map[string][]string) (string, bool) {
 	return s + "@" + first(header, HeaderScheduleDue), true
 }
 
-func first(h map[string][]string, key string) string {
-	if v := h[key]; len(v) > 0 {
-		return v[0]
-	}
-	for k, v := range h { // header names are case-insensitive for whoever wrote them by hand
-		if len(v) > 0 && strings.EqualFold(k, key) {
-			return v[0]
-		}
-	}
-	return ""
-}
-
-// headerValue escapes what may not stand in a header (control and non-ASCII characters, quote, percent) as CloudEvents' HTTP binding does.
-func headerValue(s string) string {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c < 0x21 && c != ' ' || c > 0x7e || c == '"' || c == '%' {
-			fmt.Fprintf(&b, "%%%02X", c)
-			continue
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
-}
+// writable reports whether RFC 3339 has room for the year.
+func writable(t time.Time) bool { y := t.UTC().Year(); return y >= 0 && y <= 9999 }

@@ -18,6 +18,10 @@ func (c *check) that(ok bool, format string, args ...any) {
 
 func (c *check) required(field, value string) { c.that(value != "", "%s is required", field) }
 
+func (c *check) count(field string, n int64) {
+	c.that(n >= 0, "%s must not be negative, is %d", field, n)
+}
+
 func (c *check) finite(field string, v float64) {
 	c.that(!math.IsNaN(v) && !math.IsInf(v, 0), "%s must be finite", field)
 }
@@ -37,7 +41,7 @@ func (c *check) artifact(field string, a Artifact) {
 	c.that(a.Name != "." && a.Name != ".." && !strings.HasPrefix(a.Name, "/") && !strings.Contains(a.Name, ".."),
 		"%s.name %q must stay inside the run", field, a.Name)
 	c.digest(field+".digest", a.Digest)
-	c.that(a.SizeBytes >= 0, "%s.size_bytes must not be negative", field)
+	c.count(field+".size_bytes", a.SizeBytes)
 }
 
 func (c *check) artifacts(field string, as []Artifact) {
@@ -53,14 +57,22 @@ func (c *check) target(field string, s Stage) {
 	c.that(s == StageStaging || s == StageProduction, "%s must be Staging or Production, is %q", field, s)
 }
 
+func (c *check) cause(field string, k CauseKind) {
+	switch k {
+	case CauseFirst, CauseDrift, CauseRequested, CauseSchedule:
+	default:
+		c.that(false, "%s %q is unknown", field, k)
+	}
+}
+
 func (c *check) causes(cs []Cause) {
 	for i, cause := range cs {
-		switch cause.Kind {
-		case CauseFirst, CauseDrift, CauseRequested, CauseSchedule:
-		default:
-			c.that(false, "causes[%d].kind %q is unknown", i, cause.Kind)
-		}
+		c.cause(fmt.Sprintf("causes[%d].kind", i), cause.Kind)
 	}
+}
+
+func (c *check) action(field string, a Action) {
+	c.that(a == ActionRetrain || a == ActionReport, "%s %q is unknown", field, a)
 }
 
 func (c *check) record(field string, raw json.RawMessage) {
@@ -152,7 +164,8 @@ func (p *RunCompleted) Validate() error {
 	for name, v := range p.Metrics {
 		c.finite("metrics."+name, v)
 	}
-	c.that(p.DurationMS >= 0, "duration_ms must not be negative")
+	c.count("duration_ms", p.DurationMS)
+	c.count("quarantined_rows", p.Quarantined)
 	return c.err
 }
 
@@ -184,6 +197,7 @@ func (p *ModelGated) Validate() error {
 	c.required("run_id", p.RunID)
 	c.required("reason", p.Reason)
 	c.version("champion", p.Champion, 0)
+	c.count("holdout_rows", int64(p.HoldoutRows))
 	switch p.Verdict {
 	case VerdictRejected, VerdictStaged, VerdictNotPromoted, VerdictPromotable:
 	default:
@@ -209,7 +223,10 @@ func (p *ModelPromoted) Validate() error {
 	}
 	c.that(!p.Refuted || p.Cause == PromotedByRollback, "refuted needs the cause rollback")
 	if p.Version == 0 {
-		c.that(p.Cause == PromotionWithdrawn || p.Cause == PromotionRepair, "version 0 needs the cause withdrawn")
+		c.that(p.Cause == PromotionWithdrawn || p.Cause == PromotionRepair, "version 0 needs the cause withdrawn or repair")
+		if p.Bundle != (Artifact{}) {
+			c.artifact("bundle", p.Bundle)
+		}
 		return c.err
 	}
 	c.required("run_id", p.RunID)
@@ -238,13 +255,13 @@ func (m *Measurement) validate() error {
 	c.finite("value", m.Value)
 	c.finite("threshold", m.Threshold)
 	c.version("version", m.Version, 1)
-	c.that(m.N >= 0, "n must not be negative")
+	c.count("n", int64(m.N))
 	switch m.Kind {
 	case DriftData, DriftPrediction, DriftPerformance:
 	default:
 		c.that(false, "kind %q is unknown", m.Kind)
 	}
-	c.that(m.Action == ActionRetrain || m.Action == ActionReport, "action %q is unknown", m.Action)
+	c.action("action", m.Action)
 	return c.err
 }
 
@@ -267,7 +284,12 @@ func (p *RetrainRequested) Validate() error {
 func (p *RetrainSkipped) Validate() error {
 	var c check
 	c.that(p.Sequence > 0, "sequence is required")
-	c.required("reason", string(p.Reason))
+	c.cause("kind", p.Kind)
+	switch p.Reason {
+	case SkipSuperseded, SkipReportOnly, SkipDuplicate:
+	default:
+		c.that(false, "reason %q is unknown", p.Reason)
+	}
 	return c.err
 }
 
@@ -302,6 +324,7 @@ func (p *ModelLoadFailed) Validate() error {
 	c := p.check(1)
 	c.that(p.Class == LoadTransient || p.Class == LoadPermanent, "class %q is unknown", p.Class)
 	c.required("reason", p.Reason)
+	c.version("still_serving", p.StillServing, 0)
 	return c.err
 }
 
@@ -344,13 +367,18 @@ func (p *DriftEvaluated) Validate() error {
 	c.that(p.Kind == DriftData || p.Kind == DriftPerformance, "kind %q is unknown", p.Kind)
 	c.that(p.Evaluation > 0, "evaluation is required")
 	c.version("version", p.Version, 1)
+	c.count("rows", int64(p.Rows))
 	for i, col := range p.Columns {
 		c.required(fmt.Sprintf("columns[%d].column", i), col.Column)
+		c.count(fmt.Sprintf("columns[%d].n", i), int64(col.N))
+		c.count(fmt.Sprintf("columns[%d].streak", i), int64(col.Streak))
+		c.version(fmt.Sprintf("columns[%d].alerted_version", i), col.AlertedVersion, 0)
 		switch col.State {
 		case StateOK, StatePending, StateFiring, StateInsufficient:
 		default:
 			c.that(false, "columns[%d].state %q is unknown", i, col.State)
 		}
+		c.action(fmt.Sprintf("columns[%d].action", i), col.Action)
 	}
 	return c.err
 }

@@ -1,0 +1,144 @@
+package events_test
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"telco-churn-mlops/events"
+)
+
+var (
+	digest = "sha256:" + strings.Repeat("0a", 32)
+	noon   = time.Date(2026, 3, 1, 12, 0, 0, 123456789, time.UTC)
+)
+
+func ptr[T any](v T) *T { return &v }
+
+func bundle() events.Artifact {
+	return events.Artifact{Name: events.ArtifactBundle, Digest: digest, SizeBytes: 4096}
+}
+
+func artifacts() []events.Artifact {
+	return []events.Artifact{bundle(), {Name: events.ArtifactHoldout, Digest: digest, SizeBytes: 99}}
+}
+
+func causes() []events.Cause {
+	return []events.Cause{{Kind: events.CauseDrift, Sequence: 7, EventID: "drift.alert.v1/telco-churn/x", Detail: "psi of MonthlyCharges 1.42 > 0.2"}}
+}
+
+func bins() []events.BinShare {
+	return []events.BinShare{{Bin: "(10,20]", Reference: 0.1, Current: 0.3, PSI: 0.22}}
+}
+
+func measurement() events.Measurement {
+	return events.Measurement{Kind: events.DriftData, Column: "MonthlyCharges", Statistic: "psi", Value: 1.42, Threshold: 0.2, Bound: 0.05, N: 1000,
+		WindowFrom: noon, WindowTo: noon.Add(time.Hour), Bins: bins(), Version: 1, PromotionSequence: 5, Evaluation: 4, PredictionsSequence: 1000,
+		Action: events.ActionRetrain}
+}
+
+func serving() events.Serving {
+	return events.Serving{Instance: "a", Boot: "b1", Version: 2, Digest: digest, PromotionSequence: 9}
+}
+
+// sample returns a new valid payload of a type, with every field set: see TestSamplesAreFull.
+func sample(t testing.TB, typ events.Type) events.Payload {
+	t.Helper()
+	switch typ {
+	case events.TypeRunStarted:
+		return &events.RunStarted{RunID: "r1", Causes: causes(), CausesThrough: 8, DataCutoff: 500, DriftSince: 1000, DatasetFingerprint: "xx:1",
+			SpecDigest: digest, TargetStage: events.StageProduction}
+	case events.TypeRunCompleted:
+		return &events.RunCompleted{RunID: "r1", Experiment: "telco-churn-training", Params: map[string]string{"trees": "100"},
+			Metrics: map[string]float64{"f1_churn": 0.6}, Artifacts: artifacts(), DatasetFingerprint: "xx:1", SpecDigest: digest,
+			TargetStage: events.StageStaging, Causes: causes(), StartedAt: noon, DurationMS: 1200, Quarantined: 3}
+	case events.TypeRunFailed:
+		return &events.RunFailed{RunID: "r1", Step: "validate", Reason: "no rows", Report: json.RawMessage(`{"rows":0}`), Causes: causes(),
+			StartedAt: noon, DurationMS: 3, DatasetFingerprint: "xx:1", SpecDigest: digest}
+	case events.TypeModelRegistered:
+		return &events.ModelRegistered{Version: 2, RunID: "r1", Bundle: bundle(), Artifacts: artifacts(), SpecDigest: digest,
+			DatasetFingerprint: "xx:1", TargetStage: events.StageProduction}
+	case events.TypeModelGated:
+		return &events.ModelGated{Version: 2, RunID: "r1", Verdict: events.VerdictPromotable, Reason: "better", Detail: "f1 0.62 > 0.6",
+			Rules:    []events.RuleResult{{Rule: "f1_churn > production", Metric: "f1_churn", Value: ptr(0.62), Against: ptr(0.6), Passed: true}},
+			Champion: 1, PromotionSequence: 5, HoldoutRows: 1400, Metrics: map[string]float64{"f1_churn": 0.62},
+			ChampionMetrics: map[string]float64{"f1_churn": 0.6}}
+	case events.TypeModelPromoted:
+		return &events.ModelPromoted{Version: 1, RunID: "r1", Bundle: bundle(), PreviousVersion: 2, PreviousSequence: 9,
+			Cause: events.PromotedByRollback, Refuted: true, Reason: "golden rows differ", Actor: "registry"}
+	case events.TypeModelChanged:
+		return &events.ModelChanged{Change: events.ChangeAlias, Version: 2, Key: "champion", Value: "v", Remove: true, Actor: "ann", Reason: "tidy"}
+	case events.TypeDriftAlert:
+		return &events.DriftAlert{Measurement: measurement(), Repeat: true}
+	case events.TypeDriftCleared:
+		return &events.DriftCleared{Measurement: measurement()}
+	case events.TypeRetrainRequested:
+		return &events.RetrainRequested{Actor: "ann", Reason: "new prices", TargetStage: events.StageStaging}
+	case events.TypeRetrainSkipped:
+		return &events.RetrainSkipped{Sequence: 7, Kind: events.CauseDrift, Reason: events.SkipSuperseded, Detail: "version 1 was replaced"}
+	case events.TypeScheduleRetrain:
+		return &events.ScheduleRetrain{Cron: "0 0 2 * * 1", TimeZone: "Europe/Berlin", TargetStage: events.StageProduction, Actor: "spec", Reason: "weekly"}
+	case events.TypeModelLoaded:
+		return &events.ModelLoaded{Serving: serving(), DurationMS: 4.5, FromDisk: true}
+	case events.TypeModelLoadFailed:
+		return &events.ModelLoadFailed{Serving: serving(), Class: events.LoadPermanent, Reason: "digest differs", StillServing: 1}
+	case events.TypeInstanceAlive:
+		return &events.InstanceAlive{Serving: serving(), StartedAt: noon, Predictions: 10, Dropped: 1, Address: "127.0.0.1:8080"}
+	}
+	return sampleOfData(t, typ)
+}
+
+// sampleOfData is sample for what customers and drift are about.
+func sampleOfData(t testing.TB, typ events.Type) events.Payload {
+	t.Helper()
+	record := json.RawMessage(`{"tenure":1,"gender":"Female"}`)
+	switch typ {
+	case events.TypePredictionMade:
+		return &events.PredictionMade{PredictionID: "p1", EntityID: "7590-VHVEG", Version: 1, PromotionSequence: 5, Record: record, Score: 0.7,
+			Threshold: 0.4, Positive: true, Label: "Yes", LatencyUS: 80, Instance: "a", Boot: "b1", Ordinal: 1}
+	case events.TypeLabelObserved:
+		return &events.LabelObserved{PredictionID: "p1", EntityID: "7590-VHVEG", Outcome: "Yes", ObservedAt: noon}
+	case events.TypeExampleJoined:
+		return &events.ExampleJoined{PredictionID: "p1", EntityID: "7590-VHVEG", Version: 1, PromotionSequence: 5, PredictionsSequence: 17,
+			Record: record, Score: 0.7, Threshold: 0.4, Predicted: true, Observed: true, PredictedAt: noon, ObservedAt: noon.Add(time.Second),
+			LabelsSequence: 12}
+	case events.TypeDriftEvaluated:
+		return &events.DriftEvaluated{Kind: events.DriftData, Evaluation: 4, Version: 1, PromotionSequence: 5, Ordinal: 1000, PredictionsSequence: 1000,
+			TrainingSequence: 3, WindowFirst: 1, Rows: 1000, WindowFrom: noon, WindowTo: noon.Add(time.Hour),
+			Columns: []events.ColumnEvaluation{{Column: "MonthlyCharges", Statistic: "psi", Value: 1.42, Threshold: 0.2, Bound: 0.05, N: 1000,
+				State: events.StateFiring, Streak: 3, StreakSequence: 900, Action: events.ActionRetrain, AlertedAt: noon, AlertedVersion: 1, Bins: bins()}}}
+	}
+	require.FailNow(t, "no sample", "%s", typ)
+	return nil
+}
+
+func deadLetter() *events.DeadLetter {
+	return &events.DeadLetter{Stream: "LABELS", Sequence: 3, Subject: "label.observed.telco-churn", Consumer: "drift", Reason: "invalid event",
+		Deliveries: 1, Header: map[string][]string{"ce-id": {"x"}}, Data: []byte("junk"), Truncated: true, At: noon}
+}
+
+// A field that is zero in its sample would escape the round trip and the schema's tests.
+func TestSamplesAreFull(t *testing.T) {
+	var check func(path string, v reflect.Value)
+	check = func(path string, v reflect.Value) {
+		require.False(t, v.IsZero(), "%s is not set in its sample", path)
+		switch {
+		case v.Kind() == reflect.Pointer:
+			check(path, v.Elem())
+		case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct:
+			check(path+"[0]", v.Index(0))
+		case v.Kind() == reflect.Struct && v.Type() != reflect.TypeFor[time.Time]():
+			for i := range v.NumField() {
+				check(path+"."+v.Type().Field(i).Name, v.Field(i))
+			}
+		}
+	}
+	for _, k := range events.Kinds() {
+		check(string(k.Type), reflect.ValueOf(sample(t, k.Type)))
+	}
+	check("deadletter", reflect.ValueOf(deadLetter()))
+}
