@@ -36,7 +36,7 @@ func makeBundle(in Input, d data, p bundleParts) (*model.Bundle, error) {
 		return nil, err
 	}
 	return model.New(model.Parts{
-		RunID: in.RunID, Spec: in.Spec, Pipeline: p.pipeline, Trees: p.trees,
+		Spec: in.Spec, Pipeline: p.pipeline, Trees: p.trees,
 		Baselines: model.Baselines{Training: trainBase, Reference: refBase},
 		Threshold: p.threshold, Metrics: p.metrics, Seed: in.Spec.Learner.Seed, DatasetFingerprint: in.DatasetFingerprint,
 		Rows:    model.RowCounts{Training: len(p.trainRows), Validation: p.validCount, Holdout: len(p.testRows)},

@@ -37,18 +37,21 @@ func (s *Service) act(ctx context.Context) error {
 		s.setStep("", "", 0)
 	}()
 
+	// held ends with the lease or with the service, whichever is first
+	held, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(lease.Context(), func() { cancel(context.Cause(lease.Context())) })()
 	open := s.fold.state().Open
 	if open == nil {
 		d := s.decide()
 		if d.Action != Start {
 			return s.skip(ctx, d.Skips)
 		}
-		if open, err = s.start(lease.Context(), d); err != nil || open == nil {
+		if open, err = s.start(held, d); err != nil || open == nil {
 			return s.lost(ctx, lease, err)
 		}
 	}
-	err = s.finish(lease.Context(), open)
-	return s.lost(ctx, lease, err)
+	return s.lost(ctx, lease, s.finish(held, open))
 }
 
 // lost turns an error that comes from a lost lease into none: another trainer goes on.
