@@ -6,15 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/nats-io/jwt/v2"
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nkeys"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
@@ -55,67 +50,6 @@ func TestLoginAndRefusal(t *testing.T) {
 			require.NoError(t, b.Close(testContext(t)))
 		})
 	}
-}
-
-func TestCredsFile(t *testing.T) {
-	t.Parallel()
-	url, creds := operatorServer(t)
-	b, err := bus.Connect(testContext(t), bus.Config{URL: url, CredsFile: creds, StoreBytes: 1 << 30})
-	require.NoError(t, err)
-	defer func() { require.NoError(t, b.Close(testContext(t))) }()
-	require.NoError(t, b.Provision(testContext(t)))
-	publish(t, b, "a")
-	_, err = bus.Connect(testContext(t), bus.Config{URL: url})
-	require.ErrorIs(t, err, nats.ErrAuthorization)
-	_, err = bus.Connect(testContext(t), bus.Config{URL: url, CredsFile: filepath.Join(t.TempDir(), "missing.creds")})
-	require.Error(t, err)
-}
-
-// operatorServer starts a server that trusts JWTs, and returns its address and a file of credentials for one account with JetStream.
-func operatorServer(t *testing.T) (url, creds string) {
-	t.Helper()
-	pair := func(create func() (nkeys.KeyPair, error)) (nkeys.KeyPair, string) {
-		kp, err := create()
-		require.NoError(t, err)
-		pub, err := kp.PublicKey()
-		require.NoError(t, err)
-		return kp, pub
-	}
-	operator, operatorPub := pair(nkeys.CreateOperator)
-	account, accountPub := pair(nkeys.CreateAccount)
-	system, systemPub := pair(nkeys.CreateAccount)
-	user, userPub := pair(nkeys.CreateUser)
-	_ = system
-
-	oc := jwt.NewOperatorClaims(operatorPub)
-	ac := jwt.NewAccountClaims(accountPub)
-	ac.Limits.JetStreamLimits = jwt.JetStreamLimits{DiskStorage: 1 << 30, MemoryStorage: 64 << 20, Streams: -1, Consumer: -1}
-	accountJWT, err := ac.Encode(operator)
-	require.NoError(t, err)
-	systemJWT, err := jwt.NewAccountClaims(systemPub).Encode(operator)
-	require.NoError(t, err)
-	userJWT, err := jwt.NewUserClaims(userPub).Encode(account)
-	require.NoError(t, err)
-	seed, err := user.Seed()
-	require.NoError(t, err)
-	file, err := jwt.FormatUserConfig(userJWT, seed)
-	require.NoError(t, err)
-	creds = filepath.Join(t.TempDir(), "user.creds")
-	require.NoError(t, os.WriteFile(creds, file, 0o600))
-
-	resolver := &server.MemAccResolver{}
-	require.NoError(t, resolver.Store(accountPub, accountJWT))
-	require.NoError(t, resolver.Store(systemPub, systemJWT))
-	srv, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(),
-		JetStreamMaxStore: 1 << 30, JetStreamMaxMemory: 64 << 20,
-		TrustedOperators: []*jwt.OperatorClaims{oc}, AccountResolver: resolver, SystemAccount: systemPub,
-	})
-	require.NoError(t, err)
-	srv.Start()
-	t.Cleanup(func() { srv.Shutdown(); srv.WaitForShutdown() })
-	require.True(t, srv.ReadyForConnections(10*time.Second))
-	return srv.ClientURL(), creds
 }
 
 func TestConnectWaitsForTheServer(t *testing.T) {

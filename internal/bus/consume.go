@@ -35,7 +35,7 @@ type ConsumerConfig struct {
 	MaxAckPending int
 	// AckWait: 0 means DefaultAckWait. A handler may take longer, the lease is extended while it runs.
 	AckWait time.Duration
-	// MaxPoison: 0 means DefaultMaxPoison.
+	// MaxPoison: 0 means DefaultMaxPoison; the least is 3.
 	MaxPoison int
 }
 
@@ -52,6 +52,7 @@ func (c *ConsumerConfig) complete() error {
 	if c.MaxPoison <= 0 {
 		c.MaxPoison = DefaultMaxPoison
 	}
+	c.MaxPoison = max(c.MaxPoison, unrecorded+1)
 	return nil
 }
 
@@ -273,17 +274,19 @@ func (w *worker) take(ctx context.Context, msg *nats.Msg) {
 		return
 	}
 	err = w.run(ctx, msg, m)
-	w.poison.end(m)
 	switch {
 	case err == nil:
+		w.poison.done(m)
 		w.b.metrics.handled.WithLabelValues(w.c.Durable, "done").Inc()
 		w.b.metrics.failing.WithLabelValues(w.c.Durable).Set(0)
 		w.settle(msg, "+ACK")
 	case IsPermanent(err):
 		w.bury(ctx, msg, m, err.Error(), "dead")
 	case ctx.Err() != nil:
+		w.poison.failed(m)
 		w.settle(msg, "-NAK") // we were told to stop, which is not the message's fault
 	default:
+		w.poison.failed(m)
 		w.b.failed(w.c.Durable, m, m.Deliveries, err)
 		w.settle(msg, nak(retryDelay(err, m.Deliveries)))
 	}
@@ -321,7 +324,7 @@ func (w *worker) bury(ctx context.Context, msg *nats.Msg, m Message, reason, out
 	}
 	w.b.metrics.handled.WithLabelValues(w.c.Durable, outcome).Inc()
 	w.b.metrics.failing.WithLabelValues(w.c.Durable).Set(0)
-	w.poison.end(m)
+	w.poison.done(m)
 	w.settle(msg, "+TERM "+oneLine(reason))
 }
 

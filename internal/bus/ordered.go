@@ -18,7 +18,7 @@ import (
 // "nothing pending" there is no proof), notice of a stream that was re-created or cut short, and a context that ends every wait.
 
 const (
-	readBatch    = 1024
+	readBatch    = 8192
 	idleConsumer = 2 * time.Minute // the server drops an ephemeral consumer that nobody asked for so long
 )
 

@@ -15,10 +15,11 @@ import (
 // killer. What tells is evidence of beginning without end. It is kept in a bucket of its own, and only for suspects, so that the usual
 // message costs nothing:
 //
-//   - deliveries 1 and 2 are handled without a record;
-//   - from the third on, a key "durable.sequence" with the number of recorded beginnings is written before the handler is called, and removed
-//     when it came to any end, an error included;
-//   - a message whose handler began MaxPoison times, the two unrecorded deliveries counted as begun, without any end in between, is poison.
+//   - deliveries 1 and 2 are handled without a record of their beginning;
+//   - from the third on, a key "durable.sequence.time" with the number of beginnings is written before the handler is called;
+//   - a handler that ended with an error sets the number to 0, at any delivery; one that is done with the message removes the key;
+//   - a message whose handler began MaxPoison times without any end in between is poison. Where nothing is recorded at the third delivery,
+//     the first two count as begun.
 //
 // The record is not written by compare-and-set: two processes hold one message only after a lease ran out, and a count off by one does no harm.
 
@@ -26,7 +27,7 @@ const (
 	suspects        = "BUS_SUSPECTS"
 	unrecorded      = 2
 	suspectsMaxAge  = 30 * day
-	suspectsMaxSize = 8 << 20
+	suspectsMaxSize = 2 << 20
 )
 
 type poison struct {
@@ -70,23 +71,41 @@ func (p *poison) begin(ctx context.Context, m Message) (bool, error) {
 		_, err = kv.PutString(ctx, p.key(m), strconv.Itoa(begun+1))
 		return err
 	})
+	var api *jetstream.APIError
+	if errors.As(err, &api) {
+		// The bucket is full, or not ours to write. Better a message that may be poison than one that is never handled.
+		p.b.log.Error("beginning of a suspect not recorded", "consumer", p.c.Durable, "subject", m.Subject, "sequence", m.Sequence, "err", err)
+		return false, nil
+	}
 	if err != nil {
 		return false, fmt.Errorf("record beginning: %w", err)
 	}
 	return isPoison, nil
 }
 
-// end removes the record of a suspect.
-func (p *poison) end(m Message) {
-	if m.Deliveries <= unrecorded {
-		return
+// failed records that the handler came to an end, although not to a good one.
+func (p *poison) failed(m Message) {
+	p.record(m, func(ctx context.Context, kv jetstream.KeyValue) error {
+		_, err := kv.PutString(ctx, p.key(m), "0")
+		return err
+	})
+}
+
+// done removes what was recorded of a message that will not come again.
+func (p *poison) done(m Message) {
+	if m.Deliveries > 1 {
+		p.record(m, func(ctx context.Context, kv jetstream.KeyValue) error { return kv.Purge(ctx, p.key(m)) })
 	}
+}
+
+// record writes for a few seconds at most. A record that is lost makes an end look like a death, once.
+func (p *poison) record(m Message, write func(context.Context, jetstream.KeyValue) error) {
 	err := p.b.retryFor(context.Background(), tryTimeout, func(ctx context.Context) error {
 		kv, err := p.bucket(ctx)
 		if err != nil {
 			return err
 		}
-		return kv.Purge(ctx, p.key(m))
+		return write(ctx, kv)
 	})
 	if err != nil {
 		p.b.log.Warn("end of a suspect not recorded", "consumer", p.c.Durable, "subject", m.Subject, "sequence", m.Sequence, "err", err)
