@@ -79,7 +79,7 @@ func DefaultConfig() Config {
 	return Config{
 		Model:       DefaultModel,
 		Addr:        DefaultAddr,
-		AddrFlag:    "--addr",
+		AddrFlag:    "--inference-addr",
 		InFlight:    DefaultInFlight,
 		LogQueue:    DefaultLogQueue,
 		LogBytes:    DefaultLogBytes,
