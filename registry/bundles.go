@@ -17,6 +17,9 @@ import (
 // bundlesKept is how many verified bundles stay in memory: challenger, Production, and the two before.
 const bundlesKept = 4
 
+// attemptTime bounds one look into the store, so that a connection that hangs is given up and made anew.
+const attemptTime = 5 * time.Minute
+
 // believedAfter is how often an object must have been missed or found damaged, beside Config.Grace, before that is believed.
 const believedAfter = 3
 
@@ -51,6 +54,8 @@ func (s *Service) fetch(ctx context.Context, digest string, since time.Time) (*m
 	if err != nil {
 		return nil, bus.Permanent(fmt.Errorf("fetch bundle: %w", err))
 	}
+	ctx, cancel := context.WithTimeout(ctx, attemptTime)
+	defer cancel()
 	data, err := artifact.ReadAll(ctx, s.cfg.Store, d, s.cfg.MaxBundle)
 	if err != nil {
 		return nil, s.believe(fmt.Errorf("fetch bundle: %w", err), digest, since)
@@ -88,7 +93,7 @@ func refusal(name string, run *events.RunCompleted, b *model.Bundle) error {
 	switch {
 	case m.Model != name:
 		return fmt.Errorf("the bundle is of model %s", m.Model)
-	case m.RunID != run.RunID:
+	case m.RunID != "" && m.RunID != run.RunID:
 		return fmt.Errorf("the bundle is of run %s", m.RunID)
 	case run.SpecDigest != "" && m.SpecDigest != run.SpecDigest:
 		return fmt.Errorf("the bundle follows spec %s, the run says %s", m.SpecDigest, run.SpecDigest)
@@ -112,6 +117,8 @@ func (s *Service) score(ctx context.Context, b *model.Bundle, holdout events.Art
 	if err != nil {
 		return eval.Metrics{}, bus.Permanent(err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, attemptTime)
+	defer cancel()
 	rc, err := s.cfg.Store.Open(ctx, d)
 	if err != nil {
 		return eval.Metrics{}, s.believe(fmt.Errorf("fetch holdout: %w", err), holdout.Digest, since)

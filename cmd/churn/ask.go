@@ -1,0 +1,163 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"telco-churn-mlops/events"
+	"telco-churn-mlops/internal/bus"
+	"telco-churn-mlops/internal/synth"
+	"telco-churn-mlops/model/dataset"
+	"telco-churn-mlops/model/spec"
+)
+
+type exampleCmd struct {
+	specFlags
+	Label bool `name:"label" help:"With the target column."`
+}
+
+// Run prints the first usable record of the spec's dataset, or a generated one where the built-in spec has none.
+func (c exampleCmd) Run(r *run) error {
+	sp, data, err := c.load()
+	if err != nil {
+		return err
+	}
+	sch, err := dataset.NewSchema(sp)
+	if err != nil {
+		return err
+	}
+	row, err := firstRow(sp, sch, data)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(r.out, "%s\n", sch.AppendJSON(nil, row, c.Label))
+	return err
+}
+
+func firstRow(sp *spec.Spec, sch *dataset.Schema, data string) (*dataset.Row, error) {
+	var in io.Reader
+	switch {
+	case data != "":
+		f, err := os.Open(data)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		in = f
+	case sp.Name == spec.Telco().Name:
+		var b bytes.Buffer
+		if err := synth.WriteCSV(&b, synth.Config{Rows: 1, Seed: 1, Regime: synth.Original}); err != nil {
+			return nil, err
+		}
+		in = &b
+	default:
+		return nil, fmt.Errorf("the spec %s names no dataset to take an example from: give --data", sp.Name)
+	}
+	rd, err := dataset.NewReader(in, sch, dataset.ReaderOptions{Format: sp.Dataset.Format, Delimiter: sp.Dataset.Comma()})
+	if err != nil {
+		return nil, err
+	}
+	row := sch.NewRow()
+	for {
+		err := rd.Next(row)
+		var fault *dataset.RecordError
+		switch {
+		case errors.As(err, &fault):
+			continue
+		case errors.Is(err, io.EOF):
+			return nil, errors.New("the dataset has no usable row")
+		case err != nil:
+			return nil, err
+		}
+		return row, nil
+	}
+}
+
+type predictCmd struct {
+	remote
+	Model   string        `name:"model" env:"CHURN_MODEL" default:"${model}" help:"Model to ask."`
+	Timeout time.Duration `name:"timeout" default:"5s" help:"How long to wait for an answer."`
+	Record  string        `arg:"" optional:"" help:"One JSON record or a list; standard input by default, a record per line or one list."`
+}
+
+// Run asks over NATS. An answer that is an error makes the command fail, after all were asked.
+func (c predictCmd) Run(r *run) error {
+	return c.join(r, "cli", func(ctx context.Context, b *bus.Bus) error {
+		token, err := events.Token(c.Model)
+		if err != nil {
+			return err
+		}
+		failed := 0
+		err = c.records(r.in, func(body []byte) error {
+			if err := c.ask(ctx, r, b.Conn(), events.PredictPrefix+"."+token, body); err != nil {
+				fmt.Fprintln(os.Stderr, bad("refused:"), err)
+				failed++
+			}
+			return nil
+		})
+		if err == nil && failed > 0 {
+			err = fmt.Errorf("%d request(s) failed", failed)
+		}
+		return err
+	})
+}
+
+// records calls fn with each request body: the argument, or the lines of standard input, or the whole of it if it is a list.
+func (c predictCmd) records(in io.Reader, fn func([]byte) error) error {
+	if c.Record != "" {
+		return fn([]byte(c.Record))
+	}
+	br := bufio.NewReader(in)
+	for {
+		first, err := br.Peek(1)
+		if err != nil {
+			return nil // nothing more to ask
+		}
+		if strings.ContainsAny(string(first), " \t\r\n") {
+			if _, err := br.Discard(1); err != nil {
+				return err
+			}
+			continue
+		}
+		if first[0] == '[' {
+			all, err := io.ReadAll(br)
+			if err != nil {
+				return err
+			}
+			return fn(all)
+		}
+		line, err := br.ReadBytes('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if err := fn(bytes.TrimSpace(line)); err != nil {
+			return err
+		}
+	}
+}
+
+func (c predictCmd) ask(ctx context.Context, r *run, nc *nats.Conn, subject string, body []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+	defer cancel()
+	m, err := nc.RequestWithContext(ctx, subject, body)
+	if errors.Is(err, nats.ErrNoResponders) {
+		return fmt.Errorf("no instance serves %s", c.Model)
+	}
+	if err != nil {
+		return err
+	}
+	if text := m.Header.Get("Nats-Service-Error"); text != "" {
+		return fmt.Errorf("%s %s: %s", m.Header.Get("Nats-Service-Error-Code"), text, m.Data)
+	}
+	_, err = fmt.Fprintf(r.out, "%s\n", m.Data)
+	return err
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/mattn/go-isatty"
+
+	"telco-churn-mlops/internal/app"
+)
+
+// cli is every command and flag. Each flag can be set as CHURN_<NAME> too; the README's table of settings is tested against it.
+type cli struct {
+	globals
+
+	Up        upCmd        `cmd:"" help:"Run everything on this machine: NATS, trainer, registry, inference and drift."`
+	Demo      demoCmd      `cmd:"" help:"Play the whole loop once and tell its story: train, promote, serve, drift, retrain."`
+	Trainer   trainerCmd   `cmd:"" help:"Run the trainer alone against --nats."`
+	Registry  registryCmd  `cmd:"" help:"Run the registry alone against --nats."`
+	Inference inferenceCmd `cmd:"" help:"Run one inference instance alone against --nats."`
+	Drift     driftCmd     `cmd:"" help:"Run drift alone against --nats, or show what it last found (drift show)."`
+
+	Init     initCmd     `cmd:"" help:"Write a spec for any CSV to standard output."`
+	Example  exampleCmd  `cmd:"" help:"Print a record to ask a prediction for."`
+	Predict  predictCmd  `cmd:"" help:"Ask for predictions over NATS: a record per line, or a JSON list."`
+	Train    trainCmd    `cmd:"" help:"Ask for a run and wait for its verdict."`
+	Replay   replayCmd   `cmd:"" help:"Stream a CSV as requests, shifted if asked, with its labels after a delay."`
+	Generate generateCmd `cmd:"" help:"Write Telco-like customers as CSV to standard output."`
+
+	Runs     runsCmd     `cmd:"" help:"List the runs of the models, with their metrics."`
+	Models   modelsCmd   `cmd:"" help:"List the versions of the models, with stages and verdicts."`
+	Promote  promoteCmd  `cmd:"" help:"Make a version Production by hand."`
+	Rollback rollbackCmd `cmd:"" help:"Make the Production before the present one Production again."`
+	Withdraw withdrawCmd `cmd:"" help:"Leave the model without a Production: inference answers 503."`
+	Dead     deadCmd     `cmd:"" help:"List, show or retry dead letters."`
+	Status   statusCmd   `cmd:"" help:"Show what the loop is doing: Production, instances, drift, what the trainer waits for."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
+}
+
+// globals are the flags of every command.
+type globals struct {
+	LogLevel  string `name:"log-level" env:"CHURN_LOG_LEVEL" default:"info" enum:"debug,info,warn,error" help:"Log level: ${enum}."`
+	LogFormat string `name:"log-format" env:"CHURN_LOG_FORMAT" default:"text" enum:"text,json" help:"Log format: ${enum}."`
+	JSON      bool   `name:"json" env:"CHURN_JSON" help:"Print JSON instead of tables."`
+	NoColor   bool   `name:"no-color" env:"CHURN_NO_COLOR" help:"Print without colour, as also where the output is no terminal."`
+}
+
+// run is what a command runs with.
+type run struct {
+	ctx context.Context
+	globals
+	out io.Writer
+	in  io.Reader
+}
+
+// logger writes to standard error, so that standard output stays a command's own.
+func (r *run) logger() (*slog.Logger, error) {
+	return app.NewLogger(os.Stderr, r.LogLevel, r.LogFormat)
+}
+
+// json prints v indented.
+func (r *run) json(v any) error {
+	e := json.NewEncoder(r.out)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// terminal reports whether a person looks at the output.
+func (r *run) terminal() bool {
+	f, ok := r.out.(*os.File)
+	return ok && isatty.IsTerminal(f.Fd())
+}
+
+type versionCmd struct{}
+
+// Run prints the version.
+func (versionCmd) Run(r *run) error {
+	_, err := io.WriteString(r.out, "churn "+app.Version()+"\n")
+	return err
+}

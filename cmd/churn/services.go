@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"telco-churn-mlops/drift"
+	"telco-churn-mlops/inference"
+	"telco-churn-mlops/internal/app"
+	"telco-churn-mlops/internal/artifact"
+	"telco-churn-mlops/internal/bus"
+	"telco-churn-mlops/internal/connect"
+	"telco-churn-mlops/model/spec"
+	"telco-churn-mlops/registry"
+	"telco-churn-mlops/trainer"
+)
+
+// stopTimeout bounds how long a process takes to stop all its services.
+const stopTimeout = 30 * time.Second
+
+// remote are the flags of a command that joins an external server.
+type remote struct {
+	NATS string `name:"nats" env:"CHURN_NATS" default:"nats://127.0.0.1:4222" help:"NATS server or cluster, comma-separated." placeholder:"URL"`
+	connect.Login
+}
+
+func (f remote) settings(r *run, name string) (connect.Settings, error) {
+	log, err := r.logger()
+	return connect.Settings{Login: f.Login, URL: f.NATS, Name: name, Log: log}, err
+}
+
+// specFlags choose the model.
+type specFlags struct {
+	Spec string `name:"spec" env:"CHURN_SPEC" help:"Spec of the model, YAML; the Telco one is built in." placeholder:"FILE" type:"path"`
+	Data string `name:"data" env:"CHURN_DATA" help:"Dataset that replaces the spec's." placeholder:"FILE" type:"path"`
+}
+
+// load returns the spec and the path of its dataset, which is taken relative to the spec's folder.
+func (f specFlags) load() (*spec.Spec, string, error) {
+	if f.Spec == "" {
+		return spec.Telco(), f.Data, nil
+	}
+	raw, err := os.ReadFile(f.Spec)
+	if err != nil {
+		return nil, "", fmt.Errorf("read spec: %w", err)
+	}
+	s, err := spec.Parse(raw)
+	if err != nil {
+		return nil, "", fmt.Errorf("spec %s:\n%w", f.Spec, err)
+	}
+	path := s.Dataset.Path
+	switch {
+	case f.Data != "":
+		path = f.Data
+	case path != "" && !filepath.IsAbs(path):
+		if _, err := os.Stat(path); err != nil {
+			path = filepath.Join(filepath.Dir(f.Spec), path)
+		}
+	}
+	return s, path, nil
+}
+
+// service is what all four have in common.
+type service interface {
+	Run(ctx context.Context) error
+	Addr() string
+}
+
+// process builds services that share one connection setting, each with its own connection, metrics and health.
+type process struct {
+	settings connect.Settings
+	log      *slog.Logger
+	instance string
+	stops    []func()
+}
+
+func newProcess(settings connect.Settings, instance string) *process {
+	if instance == "" {
+		instance, _ = os.Hostname()
+	}
+	settings.Instance = instance
+	return &process{settings: settings, log: settings.Log, instance: instance}
+}
+
+// join opens a connection and the store for one service. close is called once the service has stopped.
+func (p *process) join(ctx context.Context, name string, reg *prometheus.Registry) (*bus.Bus, artifact.Store, error) {
+	s := p.settings
+	s.Name, s.Metrics, s.Log = name, reg, p.log.With("component", name)
+	b, err := s.Bus(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: connect to NATS: %w", name, err)
+	}
+	store, err := s.Store(ctx, b)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", name, closing(b, err))
+	}
+	return b, store, nil
+}
+
+func closing(b *bus.Bus, err error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if cerr := b.Close(ctx); cerr != nil {
+		return fmt.Errorf("%w (and close the connection: %w)", err, cerr)
+	}
+	return err
+}
+
+func newRegistry() *prometheus.Registry {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return reg
+}
+
+// component runs a service on its own connection, and closes that afterwards.
+func (p *process) component(name string, b *bus.Bus, s service) app.Component {
+	return app.Component{Name: name, Run: func(ctx context.Context) error {
+		err := s.Run(ctx)
+		if b == nil {
+			return err
+		}
+		return closing(b, err)
+	}}
+}
+
+func (p *process) trainer(ctx context.Context, sp *spec.Spec, data, addr string) (app.Component, *trainer.Service, error) {
+	reg := newRegistry()
+	b, store, err := p.join(ctx, "trainer", reg)
+	if err != nil {
+		return app.Component{}, nil, err
+	}
+	c := trainer.DefaultConfig()
+	c.Spec, c.Dataset, c.Addr, c.Instance = sp, data, addr, p.instance+"-trainer-"+fmt.Sprint(os.Getpid())
+	c.Bus, c.Store, c.Log, c.Metrics, c.Health = b, store, p.log, reg, app.NewHealth()
+	s, err := trainer.New(c)
+	if err != nil {
+		return app.Component{}, nil, closing(b, err)
+	}
+	return p.component("trainer", b, s), s, nil
+}
+
+func (p *process) registry(ctx context.Context, sp *spec.Spec, addr string) (app.Component, *registry.Service, error) {
+	reg := newRegistry()
+	b, store, err := p.join(ctx, "registry", reg)
+	if err != nil {
+		return app.Component{}, nil, err
+	}
+	c := registry.DefaultConfig()
+	c.Spec, c.Addr, c.Instance = sp, addr, p.instance
+	c.Bus, c.Store, c.Log, c.Metrics, c.Health = b, store, p.log, reg, app.NewHealth()
+	s, err := registry.New(c)
+	if err != nil {
+		return app.Component{}, nil, closing(b, err)
+	}
+	return p.component("registry", b, s), s, nil
+}
+
+func (p *process) drift(ctx context.Context, addr string) (app.Component, *drift.Service, error) {
+	reg := newRegistry()
+	b, store, err := p.join(ctx, "drift", reg)
+	if err != nil {
+		return app.Component{}, nil, err
+	}
+	c := drift.DefaultConfig()
+	c.Addr, c.Instance = addr, p.instance
+	c.Bus, c.Store, c.Log, c.Metrics, c.Health = b, store, p.log, reg, app.NewHealth()
+	s, err := drift.New(c)
+	if err != nil {
+		return app.Component{}, nil, closing(b, err)
+	}
+	return p.component("drift", b, s), s, nil
+}
+
+// inference connects by itself, in the background: it answers from its local bundle while NATS is away.
+func (p *process) inference(model, addr, cache string) (app.Component, *inference.Service, error) {
+	reg := newRegistry()
+	c := inference.DefaultConfig()
+	c.Model, c.Addr, c.AddrFlag, c.CacheDir, c.Instance = model, addr, "--inference-addr", cache, p.instance
+	c.Log, c.Metrics, c.Health = p.log, reg, app.NewHealth()
+	c.Dial = func(ctx context.Context) (*bus.Bus, artifact.Store, error) { return p.join(ctx, "inference", reg) }
+	s, err := inference.New(c)
+	if err != nil {
+		return app.Component{}, nil, err
+	}
+	return p.component("inference", nil, s), s, nil
+}

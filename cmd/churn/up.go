@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/fatih/color"
+
+	"telco-churn-mlops/internal/app"
+	"telco-churn-mlops/internal/bus/embedded"
+	"telco-churn-mlops/internal/connect"
+	"telco-churn-mlops/internal/synth"
+	"telco-churn-mlops/model/spec"
+)
+
+// generatedRows is the size of the dataset that is made where none is given: as many as the real file has.
+const generatedRows = 7043
+
+type upCmd struct {
+	specFlags
+	connect.Login
+	connect.Artifacts
+	NATS          string        `name:"nats" env:"CHURN_NATS" help:"Use this NATS server or cluster instead of the embedded one." placeholder:"URL"`
+	StoreDir      string        `name:"store-dir" env:"CHURN_STORE_DIR" default:".churn" help:"Folder of the embedded server's streams, the bundle cache and generated data." type:"path"`
+	StoreBytes    int64         `name:"store-bytes" env:"CHURN_STORE_BYTES" default:"10737418240" help:"Budget of all streams and the artifact bucket in bytes."`
+	Host          string        `name:"host" env:"CHURN_HOST" default:"127.0.0.1" help:"Where the embedded NATS server listens."`
+	Port          int           `name:"port" env:"CHURN_PORT" default:"4222" help:"Port of the embedded NATS server; -1 takes a free one."`
+	Sync          string        `name:"sync" env:"CHURN_SYNC" default:"1s" help:"How often the embedded server forces its files to disk: a duration, or always. A power loss can take that much; a kill takes nothing."`
+	Addr          string        `name:"inference-addr" env:"CHURN_INFERENCE_ADDR" default:"${inference_addr}" help:"Address of /predict."`
+	RegistryAddr  string        `name:"registry-addr" env:"CHURN_REGISTRY_ADDR" default:"${registry_addr}" help:"Address of the registry's pages."`
+	TrainerAddr   string        `name:"trainer-addr" env:"CHURN_TRAINER_ADDR" default:"${trainer_addr}" help:"Address of the trainer's health, metrics and status."`
+	DriftAddr     string        `name:"drift-addr" env:"CHURN_DRIFT_ADDR" default:"${drift_addr}" help:"Address of drift's health, metrics and status."`
+	Instance      string        `name:"instance" env:"CHURN_INSTANCE" help:"Name of this process in events; the host's name by default." placeholder:"NAME"`
+	WaitForServer time.Duration `name:"connect-timeout" env:"CHURN_CONNECT_TIMEOUT" default:"30s" help:"How long to wait for an external server."`
+}
+
+// stack is everything in one process.
+type stack struct {
+	server     *embedded.Server // nil with an external server
+	url        string
+	login      connect.Login
+	spec       *spec.Spec
+	components []app.Component
+	// addresses as bound
+	predict, registry, trainer, drift string
+}
+
+// Run starts everything and blocks until it is told to stop.
+func (c upCmd) Run(r *run) error {
+	log, err := r.logger()
+	if err != nil {
+		return err
+	}
+	sp, data, err := c.load()
+	if err != nil {
+		return err
+	}
+	if data == "" {
+		if data, err = c.generate(r.out, sp); err != nil {
+			return err
+		}
+	}
+	st, err := c.start(r.ctx, log, sp, data)
+	if err != nil {
+		return err
+	}
+	st.banner(r.out, c)
+	return app.Run(r.ctx, log, stopTimeout, st.components...)
+}
+
+// generate writes Telco-like data for the built-in spec that came without data, and says so.
+func (c upCmd) generate(out io.Writer, sp *spec.Spec) (string, error) {
+	if sp.Name != spec.Telco().Name {
+		return "", fmt.Errorf("the spec %s names no dataset: give --data", sp.Name)
+	}
+	if err := os.MkdirAll(c.StoreDir, 0o755); err != nil {
+		return "", fmt.Errorf("make store folder: %w", err)
+	}
+	path := filepath.Join(c.StoreDir, "generated.csv")
+	if _, err := os.Stat(path); err == nil {
+		fmt.Fprintf(out, "data       %s (generated Telco-like customers, from an earlier start)\n", path)
+		return path, nil
+	}
+	if err := writeGenerated(path, synth.Config{Rows: generatedRows, Seed: 1, Regime: synth.Original}); err != nil {
+		return "", err
+	}
+	fmt.Fprintf(out, "data       %s: no --data given, so %d Telco-like customers were generated\n", path, generatedRows)
+	return path, nil
+}
+
+// writeGenerated writes a generated CSV so that an interrupted write leaves no file under path.
+func writeGenerated(path string, cfg synth.Config) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".generated-*")
+	if err != nil {
+		return fmt.Errorf("write generated data: %w", err)
+	}
+	defer os.Remove(f.Name()) // gone already after the rename
+	if err := synth.WriteCSV(f, cfg); err != nil {
+		return fmt.Errorf("write generated data: %w", errors.Join(err, f.Close()))
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("write generated data: %w", err)
+	}
+	return os.Rename(f.Name(), path)
+}
+
+// start starts the embedded server unless an external one is named, and makes the services. On an error everything started is stopped.
+func (c upCmd) start(ctx context.Context, log *slog.Logger, sp *spec.Spec, data string) (*stack, error) {
+	st := &stack{spec: sp, login: c.Login, url: c.NATS}
+	settings := connect.Settings{Login: c.Login, Artifacts: c.Artifacts, URL: c.NATS, StoreBytes: c.StoreBytes, Log: log}
+	if c.NATS == "" {
+		if err := st.serve(c, log); err != nil {
+			return nil, err
+		}
+		settings.URL, settings.StoreBytes = st.url, st.server.StoreBytes()
+	}
+	undo := func(err error) error {
+		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		defer cancel()
+		if st.server != nil {
+			err = errors.Join(err, st.server.Stop(ctx))
+		}
+		return err
+	}
+	connecting, cancel := context.WithTimeout(ctx, c.WaitForServer)
+	defer cancel()
+	p := newProcess(settings, c.Instance)
+	if err := st.services(connecting, c, p, data); err != nil {
+		return nil, undo(err)
+	}
+	return st, nil
+}
+
+// serve starts the embedded server as the first component, which makes it the last to stop.
+func (st *stack) serve(c upCmd, log *slog.Logger) error {
+	cfg := embedded.Config{Host: c.Host, Port: c.Port, StoreDir: filepath.Join(c.StoreDir, "nats"), StoreBytes: c.StoreBytes,
+		User: c.User, Password: c.Password, Token: c.Token, Log: log, FlagPort: "--port", SyncAlways: c.Sync == "always"}
+	if !cfg.SyncAlways {
+		every, err := time.ParseDuration(c.Sync)
+		if err != nil || every <= 0 {
+			return fmt.Errorf("--sync %q: want a positive duration such as 1s, or always", c.Sync)
+		}
+		cfg.SyncInterval = every
+	}
+	server, err := embedded.Start(cfg)
+	if err != nil {
+		return err
+	}
+	st.server, st.url = server, server.URL()
+	st.components = append(st.components, app.Component{Name: "nats", Run: func(ctx context.Context) error {
+		<-ctx.Done()
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		return server.Stop(stop)
+	}})
+	return nil
+}
+
+func (st *stack) services(ctx context.Context, c upCmd, p *process, data string) error {
+	t, ts, err := p.trainer(ctx, st.spec, data, c.TrainerAddr)
+	if err != nil {
+		return err
+	}
+	g, gs, err := p.registry(ctx, st.spec, c.RegistryAddr)
+	if err != nil {
+		return err
+	}
+	i, is, err := p.inference(st.spec.Name, c.Addr, filepath.Join(c.StoreDir, "cache"))
+	if err != nil {
+		return err
+	}
+	d, ds, err := p.drift(ctx, c.DriftAddr)
+	if err != nil {
+		return err
+	}
+	st.trainer, st.registry, st.predict, st.drift = ts.Addr(), gs.Addr(), is.Addr(), ds.Addr()
+	st.components = append(st.components, t, g, i, d)
+	return nil
+}
+
+// banner says where everything is and what to try.
+func (st *stack) banner(w io.Writer, c upCmd) {
+	bold := color.New(color.Bold).SprintFunc()
+	where := "embedded, streams in " + filepath.Join(c.StoreDir, "nats")
+	if st.server == nil {
+		where = "external"
+	}
+	fmt.Fprintf(w, `%s is up: model %s
+
+  predict    http://%s/predict     POST a record; /health and /metrics too
+  registry   http://%s             runs, versions, verdicts, drift
+  trainer    http://%s/status      what it waits for; /health and /metrics too
+  drift      http://%s/status      what it last found; /health and /metrics too
+  NATS       %s  (%s)
+
+Try, in another terminal:
+
+  churn example | curl -d @- http://%s/predict
+  nats req predict.%s "$(churn example)"
+  nats sub model.promoted
+  churn status
+
+An empty store trains at once; stop with Ctrl-C.
+`, bold("churn"), st.spec.Name, st.predict, st.registry, st.trainer, st.drift, st.url, where, st.predict, st.spec.Name)
+}
