@@ -41,7 +41,7 @@ type Service struct {
 	considered map[string]string // by model: the failures that the last decision about a rollback was made on
 }
 
-// New checks the configuration and binds the address. Run must be called, or the listener stays open: it closes it.
+// New checks the configuration and binds the address. Run or Close frees it.
 func New(c Config) (*Service, error) {
 	c = c.withDefaults()
 	if err := c.Validate(); err != nil {
@@ -71,6 +71,9 @@ func New(c Config) (*Service, error) {
 
 // Addr is the bound address of the pages.
 func (s *Service) Addr() string { return s.server.Addr() }
+
+// Close frees the address of a registry that will not be run. After Run it does nothing.
+func (s *Service) Close() { s.server.Close() }
 
 // Run provisions the streams and works until ctx ends. The pages answer from the start. When ctx ends the consumers stop first, then the
 // supervisor, the followers and the pages. It returns nil after such a stop, and an error if it can't go on, for instance because
