@@ -78,9 +78,6 @@ func (x *predictionIndex) drop(h indexed) {
 	}
 }
 
-// len returns the number of predictions kept.
-func (x *predictionIndex) len() int { return len(x.order) - x.head }
-
 // prediction returns the position of a prediction.
 func (x *predictionIndex) prediction(id string) (uint64, bool) {
 	seq, ok := x.byID[xxhash.Sum64String(id)]

@@ -39,6 +39,8 @@ type joiner struct {
 	caughtUp chan struct{}
 	once     sync.Once
 
+	ackWait time.Duration // 0 means the bus's default
+
 	// used only by the consumer of LABELS
 	outcomes map[uint64]bool     // of each prediction that has one, by hash of model and id
 	labels   map[uint64]struct{} // LABELS sequences that were joined
@@ -123,7 +125,7 @@ func (j *joiner) index(m bus.Message) {
 }
 
 func (j *joiner) consume(ctx context.Context) error {
-	c := bus.ConsumerConfig{Durable: "drift-labels", Stream: events.Labels, MaxAckPending: labelsInHand}
+	c := bus.ConsumerConfig{Durable: "drift-labels", Stream: events.Labels, MaxAckPending: labelsInHand, AckWait: j.ackWait}
 	if model := j.s.cfg.Model; model != "" {
 		token, err := events.Token(model)
 		if err != nil {

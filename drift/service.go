@@ -34,7 +34,7 @@ type Service struct {
 	ready  *readiness
 	status *statusBoard
 
-	// step, if set by a test, is called before each publish and may fail.
+	// step, if set by a test, is called before and after each publish and may fail.
 	step func(what string) error
 }
 
@@ -173,7 +173,7 @@ func (s *Service) publish(ctx context.Context, model string, e *events.DriftEval
 			return err
 		}
 	}
-	if err := s.at("evaluated"); err != nil {
+	if err := s.at("evaluated"); err != nil { // also after the last notice
 		return err
 	}
 	key := fmt.Sprintf("%s/%d", e.Kind, e.Evaluation)

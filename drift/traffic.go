@@ -85,6 +85,9 @@ func (s *Service) predicted(ctx context.Context, t *traffic, m bus.Message) erro
 	if m.Sequence < tr.restoreFrom {
 		return nil
 	}
+	if err := s.at("prediction"); err != nil {
+		return err
+	}
 	if m.Sequence > tr.seen {
 		if err := s.take(ctx, tr, m); err != nil {
 			return err
