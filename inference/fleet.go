@@ -26,8 +26,6 @@ type fleet struct {
 	every    time.Duration
 	log      *slog.Logger
 	now      func() time.Time
-	started  time.Time
-	address  string
 
 	queue chan events.Event
 	n     atomic.Uint64 // events of this boot; part of their ids
@@ -109,7 +107,11 @@ func (f *fleet) sign(ctx context.Context, b *bus.Bus) {
 	}
 }
 
+// flush announces what is queued, if NATS is there: where it is not, what this process has loaded is of no use to anyone by the time it is.
 func (f *fleet) flush(ctx context.Context, b *bus.Bus) {
+	if !b.Connected() {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fleetFlush)
 	defer cancel()
 	for {

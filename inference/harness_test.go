@@ -30,6 +30,8 @@ const modelName = inference.DefaultModel
 // world is one server with a store, and the hand that registers and promotes.
 type world struct {
 	server  *bustest.Server
+	url     string // and the store's size: asked once, as instances dial while the server restarts
+	size    int64
 	bus     *bus.Bus
 	store   artifact.Store
 	last    uint64 // sequence of the last promotion
@@ -42,6 +44,7 @@ type world struct {
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{server: bustest.Start(t)}
+	w.url, w.size = w.server.URL(), w.server.StoreBytes()
 	w.bus = w.server.Connect(t)
 	store, err := objstore.Open(t.Context(), w.bus.JetStream(), objstore.DefaultConfig())
 	require.NoError(t, err)
@@ -118,7 +121,7 @@ func (w *world) config(t testing.TB, name string) inference.Config {
 	c.Addr, c.Instance, c.Log = "127.0.0.1:0", name, slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	c.Metrics, c.Health = app.NewRegistry(), app.NewHealth()
 	c.Dial = func(ctx context.Context) (*bus.Bus, artifact.Store, error) {
-		b, err := bus.Connect(ctx, bus.Config{URL: w.server.URL(), Name: name, StoreBytes: w.server.StoreBytes()})
+		b, err := bus.Connect(ctx, bus.Config{URL: w.url, Name: name, StoreBytes: w.size})
 		if err != nil {
 			return nil, nil, err
 		}

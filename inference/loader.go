@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -253,8 +254,15 @@ func (l *loader) fetch(ctx context.Context, store artifact.Store, digest artifac
 	return data, false, nil
 }
 
-// open decodes and verifies a bundle.
-func (l *loader) open(data []byte, p Promotion) (*Predictor, error) {
+// open decodes and verifies a bundle. A panic on the way is one more way to be unusable: a bad bundle must not end a process that answers
+// with a good one, and those of all other instances with it.
+func (l *loader) open(data []byte, p Promotion) (_ *Predictor, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			l.log.Error("panic while a bundle was opened", "model", l.cfg.Model, "version", p.Version, "err", r, "stack", string(debug.Stack()))
+			err = &bundleError{fmt.Errorf("open bundle: panic: %v", r)}
+		}
+	}()
 	b, err := model.Decode(data)
 	if err != nil {
 		return nil, &bundleError{fmt.Errorf("decode bundle: %w", err)}

@@ -55,7 +55,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(counter("inference_requests_total",
 			"Requests answered, with HTTP's status code over both transports."), []string{"transport", "code"}),
-		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "churn_inference_request_duration_seconds",
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "churn_prediction_duration_seconds",
 			Help:    "Time from the whole request to the answer's bytes.",
 			Buckets: []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1}}, []string{"transport"}),
 		predictions: prometheus.NewCounterVec(counter("predictions_total", "Records answered."), []string{"model", "version", "transport"}),
@@ -63,7 +63,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Help: "Probability of the positive class.", Buckets: prometheus.LinearBuckets(0.1, 0.1, 10)}, []string{"model", "version"}),
 		warnings: prometheus.NewCounterVec(counter("prediction_warnings_total", "Warnings given with answers."), []string{"rule"}),
 		inFlight: prometheus.NewGauge(gauge("inference_in_flight", "Requests in work or waiting for a worker.")),
-		rejected: prometheus.NewCounterVec(counter("inference_rejected_total", "Requests refused before they were read as records."), []string{"reason"}),
+		rejected: prometheus.NewCounterVec(counter("requests_rejected_total", "Requests refused before they were read as records."), []string{"reason"}),
 
 		info:     prometheus.NewGaugeVec(gauge("model_info", "1 for the version served."), []string{"model", "version", "digest"}),
 		loadedAt: prometheus.NewGauge(gauge("model_loaded_timestamp_seconds", "When the version served was loaded.")),

@@ -150,9 +150,10 @@ func TestTwoInstancesReloadUnderLoadWithoutAFailedRequest(t *testing.T) {
 	t.Logf("%d requests answered over %d promotions", tr.answered.Load(), promotions)
 }
 
-// TestPromotionToFirstAnswer measures the whole way as a client sees it: from the publish of the promotion to the first answer by the new
-// version, with requests running.
-func TestPromotionToFirstAnswer(t *testing.T) {
+// promotions measures n times the whole way as a client sees it: from before the publish of a promotion to the first answer by the new
+// version, with requests running, none of which may fail. The result is sorted.
+func promotions(t testing.TB, n int) []time.Duration {
+	t.Helper()
 	w := newWorld(t)
 	i := run(t, w.config(t, "one"))
 	record := records(t)[0]
@@ -162,7 +163,7 @@ func TestPromotionToFirstAnswer(t *testing.T) {
 	answersNATS(t, w, record)
 	tr := startTraffic(t, w, 4*time.Millisecond, i.Addr())
 	var took []time.Duration
-	for k := range 100 {
+	for k := range n {
 		began := time.Now()
 		v := w.promote(t, refs[(k+1)%2])
 		for i.predict(t, record).Version != v {
@@ -173,9 +174,23 @@ func TestPromotionToFirstAnswer(t *testing.T) {
 	tr.stop()
 	require.Empty(t, tr.failures())
 	slices.Sort(took)
-	t.Logf("promotion published to first answer, %d times with %d requests answered meanwhile: median %s, p90 %s, p99 %s, longest %s",
-		len(took), tr.answered.Load(), took[50], took[90], took[98], took[99])
-	require.Less(t, took[50], 100*time.Millisecond, "ten times the aim: a busy test machine is not what is measured here")
+	return took
+}
+
+func TestPromotionToFirstAnswer(t *testing.T) {
+	took := promotions(t, 50)
+	t.Logf("promotion published to first answer: median %s, p90 %s, longest %s", took[25], took[45], took[49])
+	require.Less(t, took[25], time.Second, "a hundred times the aim: how busy the machine is does not count here, a poll or a timer in the way would")
+}
+
+// BenchmarkPromotion gives the figures to quote, from a machine that does nothing else.
+func BenchmarkPromotion(b *testing.B) {
+	for b.Loop() {
+		took := promotions(b, 200)
+		for name, q := range map[string]int{"p50-ms": 99, "p90-ms": 179, "p99-ms": 197} {
+			b.ReportMetric(float64(took[q])/float64(time.Millisecond), name)
+		}
+	}
 }
 
 func TestHTTPRefusals(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"time"
 
 	"github.com/google/uuid"
@@ -164,7 +165,14 @@ func (s *Service) answer(transport string, body []byte, strict bool) result {
 	return r
 }
 
-func (s *Service) predict(body []byte, strict bool, began time.Time) result {
+// predict answers with 500 where our own code panics, over NATS too, where a panic would end the process.
+func (s *Service) predict(body []byte, strict bool, began time.Time) (r result) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.cfg.Log.Error("panic while a request was answered", "model", s.cfg.Model, "err", v, "stack", string(debug.Stack()))
+			r = refused(&RequestError{Code: http.StatusInternalServerError, Text: "internal error"})
+		}
+	}()
 	p, none := s.slot.take()
 	if none != nil {
 		return refused(none)
@@ -182,7 +190,7 @@ func (s *Service) predict(body []byte, strict bool, began time.Time) result {
 		}
 	}
 	s.cfg.Log.Error("request not answered", "model", s.cfg.Model, "version", p.promotion.Version, "err", err)
-	return refused(&RequestError{Code: http.StatusInternalServerError, Text: "internal error: " + err.Error()})
+	return refused(&RequestError{Code: http.StatusInternalServerError, Text: "internal error"})
 }
 
 // record hands the answers to the prediction log.
