@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
@@ -34,6 +35,7 @@ type world struct {
 	store  artifact.Store
 	spec   *spec.Spec
 	data   string
+	newest *Service // the trainer started last
 }
 
 func newWorld(t *testing.T) *world {
@@ -45,6 +47,17 @@ func newWorld(t *testing.T) *world {
 	w.spec.Retrain.Debounce = 20 * time.Millisecond
 	w.writeData(1)
 	return w
+}
+
+// decision asks the trainer that was started last, as "churn status" does.
+func (w *world) decision() Decision {
+	w.t.Helper()
+	resp, err := http.Get("http://" + w.newest.Addr() + "/status")
+	require.NoError(w.t, err)
+	defer resp.Body.Close()
+	var s Status
+	require.NoError(w.t, json.NewDecoder(resp.Body).Decode(&s))
+	return s.Decision
 }
 
 func (w *world) openStore(b *bus.Bus) artifact.Store {
@@ -71,6 +84,7 @@ func (w *world) start(instance string) (stop func()) {
 	c.Bus, c.Store, c.Log, c.Metrics, c.Health = b, w.openStore(b), slog.New(slog.NewTextHandler(t2w{w.t}, nil)), prometheus.NewRegistry(), app.NewHealth()
 	s, err := New(c)
 	require.NoError(w.t, err)
+	w.newest = s
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
@@ -158,8 +172,9 @@ func TestAnEmptyStoreTrainsAtOnce(t *testing.T) {
 	t.Run("a restart with the same data and spec waits and says why", func(t *testing.T) {
 		stop()
 		w.start("a")
-		w.publish("x", &events.RetrainSkipped{Sequence: 99, Kind: events.CauseDrift, Reason: events.SkipSuperseded}) // something to fold
-		require.Never(t, func() bool { return len(all[*events.RunStarted](w, events.TypeRunStarted)) > 1 }, 700*time.Millisecond, 50*time.Millisecond)
+		bustest.Eventually(t, func() bool { return w.decision().Action == Wait }, "a waiting trainer")
+		require.Contains(t, w.decision().Why, "the last run had the same dataset and spec")
+		require.Len(t, all[*events.RunStarted](w, events.TypeRunStarted), 1)
 	})
 }
 

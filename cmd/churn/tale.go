@@ -24,8 +24,8 @@ type tale struct {
 	second       events.Verdict
 	secondNo     int
 	runs         int
-	psi          float64
 	column       events.ColumnEvaluation
+	live         events.ColumnState // of the performance, as last told
 	alerted      bool
 	cleared      bool
 	evaluatedFor int // data evaluations after the second verdict
@@ -167,7 +167,14 @@ func number(v *float64) string {
 	return fmt.Sprintf("%.4f", *v)
 }
 
+// evaluated tells every evaluation of the columns, and of the performance, which is evaluated more often, only what changed.
 func (t *tale) evaluated(p *events.DriftEvaluated) {
+	if p.Kind == events.DriftPerformance {
+		if len(p.Columns) == 0 || p.Columns[0].State == t.live {
+			return
+		}
+		t.live = p.Columns[0].State
+	}
 	var parts []string
 	for _, c := range p.Columns {
 		s := fmt.Sprintf("%s %.3f %s", c.Column, c.Value, c.State)
