@@ -269,6 +269,7 @@ func TestServingOutlivesNATSAndARestart(t *testing.T) {
 	w.server.Resume(t)
 	w.promote(t, w.upload(t, 2))
 	j.serves(t, 2, record)
+	j.stop()
 	loaded := read[*events.ModelLoaded](t, w, events.Fleet)
 	last := loaded[len(loaded)-2:]
 	require.True(t, last[0].FromDisk)
