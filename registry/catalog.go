@@ -29,18 +29,19 @@ const (
 
 // Run is one training run. The pointers are nil while the event is missing.
 type Run struct {
-	Model, ID string
-	State     RunState
-	Started   *events.RunStarted
-	Completed *events.RunCompleted
-	Failed    *events.RunFailed
+	Model     string               `json:"model"`
+	ID        string               `json:"run_id"`
+	State     RunState             `json:"state"`
+	Started   *events.RunStarted   `json:"started,omitempty"`
+	Completed *events.RunCompleted `json:"completed,omitempty"`
+	Failed    *events.RunFailed    `json:"failed,omitempty"`
 	// Sequence and At are those of the run's latest event.
-	Sequence uint64
-	At       time.Time
+	Sequence uint64    `json:"sequence"`
+	At       time.Time `json:"at"`
 	// Version is the number that the run's model got, 0 for none.
-	Version int
+	Version int `json:"version"`
 	// Refused is why a completed run got no version.
-	Refused string
+	Refused string `json:"refused,omitempty"`
 }
 
 // Experiment returns the name under which the run is shown: its own, or the model's name for a run that has not said one yet.
@@ -54,21 +55,23 @@ func (r Run) Experiment() string {
 // Version is one registered version with everything that happened to it.
 type Version struct {
 	events.ModelRegistered
-	Model    string
-	Sequence uint64
-	At       time.Time
-	Stage    events.Stage
+	Model    string       `json:"model"`
+	Sequence uint64       `json:"sequence"`
+	At       time.Time    `json:"registered_at"`
+	Stage    events.Stage `json:"stage"`
 	// Gate is the verdict, nil before there is one; GatedAt is when.
-	Gate    *events.ModelGated
-	GatedAt time.Time
+	Gate    *events.ModelGated `json:"gate,omitempty"`
+	GatedAt time.Time          `json:"gated_at,omitzero"`
 	// Promoted holds the sequences of the promotions of this version, repairs left out.
-	Promoted []uint64
+	Promoted []uint64 `json:"promoted,omitempty"`
 	// Refuted is true once a rollback found it unloadable.
-	Refuted bool
+	Refuted bool `json:"refuted,omitempty"`
 	// Archived and Deleted are set by hand. Neither takes a version out of Production: only a promotion does.
-	Archived, Deleted bool
-	Description       string
-	Tags, Aliases     map[string]string
+	Archived    bool              `json:"archived,omitempty"`
+	Deleted     bool              `json:"deleted,omitempty"`
+	Description string            `json:"description,omitempty"`
+	Tags        map[string]string `json:"tags,omitempty"`
+	Aliases     map[string]string `json:"aliases,omitempty"`
 }
 
 // Passed reports whether the version's verdict let it into Staging.
@@ -79,10 +82,10 @@ func (v Version) Passed() bool {
 // Promotion is one valid message on model.promoted.
 type Promotion struct {
 	events.ModelPromoted
-	Sequence uint64
-	At       time.Time
+	Sequence uint64    `json:"sequence"`
+	At       time.Time `json:"at"`
 	// Restates is true for a repair that says what was true before it.
-	Restates bool
+	Restates bool `json:"restates,omitempty"`
 }
 
 // lineage is the fold of one model.

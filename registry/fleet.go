@@ -14,27 +14,29 @@ const LiveFor = 45 * time.Second
 
 // Failure is an instance's last failed load.
 type Failure struct {
-	Version           int
-	Digest            string
-	PromotionSequence uint64
-	Class             events.LoadClass
-	Reason            string
-	At                time.Time
+	Version           int              `json:"version"`
+	Digest            string           `json:"digest,omitempty"`
+	PromotionSequence uint64           `json:"promotion_sequence"`
+	Class             events.LoadClass `json:"class"`
+	Reason            string           `json:"reason"`
+	At                time.Time        `json:"at"`
 }
 
 // Instance is what the registry knows of one inference instance and one model.
 type Instance struct {
-	Model string
+	Model string `json:"model"`
 	events.Serving
-	// SeenAt is the time of its last event, LoadedAt of its last load.
-	SeenAt, LoadedAt time.Time
-	LoadMS           float64
-	Address          string
-	StartedAt        time.Time
-	Predictions      uint64
-	Dropped          uint64
+	// SeenAt is the time of its last event, LoadedAt of its last load, which took LoadMS milliseconds.
+	SeenAt    time.Time `json:"seen_at"`
+	LoadedAt  time.Time `json:"loaded_at,omitzero"`
+	LoadMS    float64   `json:"load_ms,omitempty"`
+	Address   string    `json:"address,omitempty"`
+	StartedAt time.Time `json:"started_at,omitzero"`
+	// Predictions and Dropped are those of its last sign of life.
+	Predictions uint64 `json:"predictions"`
+	Dropped     uint64 `json:"dropped"`
 	// Failure is nil once a load succeeded after it.
-	Failure *Failure
+	Failure *Failure `json:"failure,omitempty"`
 }
 
 // Live reports whether the instance gave a sign in the last [LiveFor].

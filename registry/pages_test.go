@@ -11,12 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"telco-churn-mlops/events"
-	"telco-churn-mlops/internal/artifact"
-	"telco-churn-mlops/internal/artifact/objstore"
 	"telco-churn-mlops/internal/bus/bustest"
 	"telco-churn-mlops/model/modeltest"
 )
@@ -163,10 +160,7 @@ func TestDownloadGivesTheBytesOrBreaksOff(t *testing.T) {
 
 	// Other bytes of the same length under the name of big.bin.
 	big := run.Artifacts[2]
-	bucket, err := r.bus.JetStream().ObjectStore(t.Context(), objstore.DefaultConfig().Bucket)
-	require.NoError(t, err)
-	_, err = bucket.Put(t.Context(), jetstream.ObjectMeta{Name: artifact.Digest(big.Digest).Hex()}, strings.NewReader(strings.Repeat("x", int(big.SizeBytes))))
-	require.NoError(t, err)
+	r.damage(big)
 	resp, err := http.Get("http://" + s.Addr() + "/runs/" + run.RunID + "/artifacts/big.bin")
 	if err == nil {
 		defer resp.Body.Close()

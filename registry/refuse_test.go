@@ -59,6 +59,15 @@ func hexSum(data []byte) string {
 	return hex.EncodeToString(d[:])
 }
 
+// damage puts other bytes of the same length in the place of an object.
+func (r *rig) damage(a events.Artifact) {
+	r.t.Helper()
+	bucket, err := r.bus.JetStream().ObjectStore(r.t.Context(), objstore.DefaultConfig().Bucket)
+	require.NoError(r.t, err)
+	_, err = bucket.PutBytes(r.t.Context(), artifact.Digest(a.Digest).Hex(), bytes.Repeat([]byte("x"), int(a.SizeBytes)))
+	require.NoError(r.t, err)
+}
+
 // remove takes an object out of the store behind everyone's back.
 func (r *rig) remove(digest string) {
 	r.t.Helper()
@@ -79,6 +88,7 @@ func TestARunWithAnUnusableBundleIsRefused(t *testing.T) {
 		{"golden rows differ", func(r *rig, run *events.RunCompleted) {
 			run.Artifacts[0] = r.put(events.ArtifactBundle, lying(r.t, modeltest.Options{Spec: r.spec, Seed: 1, RunID: run.RunID}))
 		}, "verify bundle"},
+		{"damaged in the store", func(r *rig, run *events.RunCompleted) { r.damage(run.Artifacts[0]) }, "corrupt"},
 		{"not in the store", func(_ *rig, run *events.RunCompleted) { run.Artifacts[0].Digest = digest(3) }, "not found"},
 		{"bundle of another run", func(_ *rig, run *events.RunCompleted) { run.RunID = "somebody-else" }, "the bundle is of run"},
 		{"bundle of another spec", func(_ *rig, run *events.RunCompleted) { run.SpecDigest = digest(4) }, "the bundle follows spec"},
@@ -171,6 +181,10 @@ func TestVerdictsThatTheServiceReaches(t *testing.T) {
 		}, events.VerdictRejected, ReasonBelowThreshold},
 		{"holdout is not in the store", nil, func(_ *rig, run *events.RunCompleted) {
 			run.Artifacts[1].Digest = digest(7)
+		}, events.VerdictRejected, ReasonUnusable},
+		{"holdout is damaged in the store", nil, func(r *rig, run *events.RunCompleted) {
+			run.Artifacts[1] = r.put(events.ArtifactHoldout, bytes.Repeat([]byte("1,2\n"), 100_000))
+			r.damage(run.Artifacts[1])
 		}, events.VerdictRejected, ReasonUnusable},
 		{"holdout is no table", nil, func(r *rig, run *events.RunCompleted) {
 			run.Artifacts[1] = r.put(events.ArtifactHoldout, []byte("a,b\n1,2\n"))

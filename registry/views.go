@@ -51,6 +51,7 @@ type (
 		frame
 		Metrics []string
 		Runs    []Run
+		More    int // older runs that are not shown
 	}
 	runView struct {
 		frame
@@ -64,6 +65,8 @@ type (
 		Versions   []Version
 		Instances  []instanceRow
 		Promotions []Promotion
+		// MoreVersions and MorePromotions count the older ones that are not shown.
+		MoreVersions, MorePromotions int
 	}
 	instanceRow struct {
 		Instance
@@ -81,6 +84,15 @@ type (
 		Columns []string
 	}
 )
+
+// rowsShown bounds the rows of a table.
+const rowsShown = 500
+
+// newest returns the first rows of a list that begins with the newest, and how many it left out.
+func newest[T any](rows []T) (shown []T, more int) {
+	n := min(len(rows), rowsShown)
+	return rows[:n], len(rows) - n
+}
 
 // headline are the metrics that tables show; each page has the rest.
 var headline = []string{"f1_churn", "roc_auc", "pr_auc", "log_loss"}
@@ -135,6 +147,7 @@ func (p *pages) experiment(r *http.Request, f frame) (string, any) {
 	if len(view.Runs) == 0 {
 		return "experiment", nil
 	}
+	view.Runs, view.More = newest(view.Runs)
 	return "experiment", view
 }
 
@@ -147,7 +160,8 @@ func (p *pages) model(r *http.Request, f frame) (string, any) {
 	view := modelView{frame: f, Name: name, Metrics: headline}
 	now := p.s.cfg.Now()
 	p.s.ledger.view(func(c *Catalog, fl *Fleet) {
-		view.Versions, view.Promotions = c.Versions(name), c.Promotions(name)
+		view.Versions, view.MoreVersions = newest(c.Versions(name))
+		view.Promotions, view.MorePromotions = newest(c.Promotions(name))
 		if v, ok := c.Production(name); ok {
 			view.Production = &v
 		}
