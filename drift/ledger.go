@@ -98,7 +98,8 @@ func (l *ledger) apply(m bus.Message) {
 	}
 }
 
-// once stores the event unless its id is there, and reports whether it did. It tries until that is certain or ctx ends.
+// once stores the event unless its id is there, and reports whether the id was not known here before: of two processes that write the same id at the
+// same moment both are told so. It tries until it is certain that the id is there, or ctx ends.
 func (l *ledger) once(ctx context.Context, ev events.Event) (stored bool, err error) {
 	subject, err := l.kind.Subject(ev.Model)
 	if err != nil {
