@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"net"
+	"os"
 
 	"telco-churn-mlops/drift"
 	"telco-churn-mlops/inference"
@@ -90,6 +93,17 @@ type inferenceCmd struct {
 
 // Run serves until stopped.
 func (c inferenceCmd) Run(r *run) error {
+	if c.Instance == "" { // two instances on one host differ by their port
+		host, err := os.Hostname()
+		if err != nil {
+			return fmt.Errorf("name the instance: %w", err)
+		}
+		_, port, err := net.SplitHostPort(c.Addr)
+		if err != nil {
+			return fmt.Errorf("--inference-addr %q: %w", c.Addr, err)
+		}
+		c.Instance = host + "-" + port
+	}
 	p, err := c.process(r, "inference")
 	if err != nil {
 		return err

@@ -122,11 +122,7 @@ func newRegistry() *prometheus.Registry {
 // component runs a service on its own connection, and closes that afterwards.
 func (p *process) component(name string, b *bus.Bus, s service) app.Component {
 	return app.Component{Name: name, Run: func(ctx context.Context) error {
-		err := s.Run(ctx)
-		if b == nil {
-			return err
-		}
-		return closing(b, err)
+		return closing(b, s.Run(ctx))
 	}}
 }
 
@@ -184,10 +180,21 @@ func (p *process) inference(model, addr, cache string) (app.Component, *inferenc
 	c := inference.DefaultConfig()
 	c.Model, c.Addr, c.AddrFlag, c.CacheDir, c.Instance = model, addr, "--inference-addr", cache, p.instance
 	c.Log, c.Metrics, c.Health = p.log, reg, app.NewHealth()
-	c.Dial = func(ctx context.Context) (*bus.Bus, artifact.Store, error) { return p.join(ctx, "inference", reg) }
+	var joined *bus.Bus // set by the service's own goroutine, read after it has ended
+	c.Dial = func(ctx context.Context) (b *bus.Bus, store artifact.Store, err error) {
+		b, store, err = p.join(ctx, "inference", reg)
+		joined = b
+		return b, store, err
+	}
 	s, err := inference.New(c)
 	if err != nil {
 		return app.Component{}, nil, err
 	}
-	return p.component("inference", nil, s), s, nil
+	return app.Component{Name: "inference", Run: func(ctx context.Context) error {
+		err := s.Run(ctx)
+		if joined != nil {
+			err = closing(joined, err)
+		}
+		return err
+	}}, s, nil
 }

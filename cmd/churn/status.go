@@ -70,7 +70,7 @@ func (c statusCmd) gather(ctx context.Context, b *bus.Bus) (*loopStatus, error) 
 			m.Production, m.Since, m.Cause = p.Version, p.At, p.Cause
 		}
 		for _, v := range cat.Versions(name) {
-			if v.Gate != nil {
+			if v.Gate != nil && (m.LastGate == nil || v.Version > m.LastGate.Version) {
 				m.LastGate = v.Gate
 			}
 		}

@@ -81,8 +81,12 @@ func Open(ctx context.Context, js jetstream.JetStream, cfg Config) (*Store, erro
 	}
 	cfg = cfg.withDefaults()
 	s := &Store{js: js, cfg: cfg}
-	err := s.retry(ctx, func(ctx context.Context) error {
-		_, err := js.CreateObjectStore(ctx, jetstream.ObjectStoreConfig{
+	err := s.retry(ctx, func(ctx context.Context) (err error) {
+		// bind first: a limit that this process would ask for and the server has no room for is no reason to refuse what is there
+		if s.stream, err = js.Stream(ctx, s.streamName()); err == nil || !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return err
+		}
+		_, err = js.CreateObjectStore(ctx, jetstream.ObjectStoreConfig{
 			Bucket:      cfg.Bucket,
 			Description: "Artifacts by SHA-256 of their content",
 			Storage:     jetstream.FileStorage,

@@ -93,6 +93,19 @@ func TestManyOpenTheBucketAtOnce(t *testing.T) {
 	}
 }
 
+func TestABucketThatIsThereIsBoundWhateverItsLimit(t *testing.T) {
+	server := bustest.Start(t)
+	first, err := Open(t.Context(), connect(t, server.URL()), Config{MaxBytes: 1 << 20})
+	require.NoError(t, err)
+	ref, err := artifact.PutBytes(t.Context(), first, []byte("kept"))
+	require.NoError(t, err)
+	again, err := Open(t.Context(), connect(t, server.URL()), Config{MaxBytes: 1 << 50}) // more than any server has room for
+	require.NoError(t, err)
+	got, err := artifact.ReadAll(t.Context(), again, ref.Digest, 100)
+	require.NoError(t, err)
+	require.Equal(t, "kept", string(got))
+}
+
 func TestOtherClientsReadAndWriteTheSameBucket(t *testing.T) {
 	s := open(t, Config{})
 	content := artifacttest.Content(300_000)
