@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"telco-churn-mlops/events"
@@ -199,9 +200,23 @@ func TestABusyPortNamesItsFlag(t *testing.T) {
 	r := newRig(t)
 	s := r.start()
 	c := DefaultConfig()
-	c.Spec, c.Bus, c.Store, c.Log, c.Addr = r.spec, r.bus, r.store, s.log, s.Addr()
+	c.Spec, c.Bus, c.Store, c.Log, c.Addr, c.Metrics = r.spec, r.bus, r.store, s.log, s.Addr(), prometheus.NewRegistry()
 	_, err := New(c)
 	require.ErrorContains(t, err, DefaultFlag)
+	c.Addr = "127.0.0.1:0"
+	again, err := New(c)
+	require.NoError(t, err)
+	again.Close()
+}
+
+func TestLongTablesShowTheNewest(t *testing.T) {
+	rows := make([]int, rowsShown+3)
+	shown, more := newest(rows)
+	require.Len(t, shown, rowsShown)
+	require.Equal(t, 3, more)
+	shown, more = newest(rows[:2])
+	require.Len(t, shown, 2)
+	require.Zero(t, more)
 }
 
 func TestConfigTellsEveryFaultAtOnce(t *testing.T) {

@@ -47,26 +47,35 @@ func New(c Config) (*Service, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	m, err := newMetrics(c.Metrics)
-	if err != nil {
-		return nil, fmt.Errorf("registry metrics: %w", err)
-	}
-	s := &Service{
-		cfg: c, log: c.Log.With("component", "registry"), metrics: m, ledger: newLedger(c.Bus), model: c.Spec.Name,
-		source: "registry/" + c.Instance, specDigest: c.Spec.Digest(), wake: make(chan struct{}, 1),
-		missed: map[string]int{}, considered: map[string]string{},
-	}
-	handler, err := newPages(s)
+	ln, err := app.Listen(c.Addr, c.Flag)
 	if err != nil {
 		return nil, err
 	}
-	ln, err := app.Listen(c.Addr, c.Flag)
+	s, err := wire(c)
 	if err != nil {
+		_ = ln.Close() // the error that matters is the other one
+		return nil, err
+	}
+	handler, err := newPages(s)
+	if err != nil {
+		_ = ln.Close() // as above
 		return nil, err
 	}
 	s.server = app.NewServer(ln, handler, s.log)
 	c.Health.Set(healthCheck, false, "folding the streams")
 	return s, nil
+}
+
+func wire(c Config) (*Service, error) {
+	m, err := newMetrics(c.Metrics)
+	if err != nil {
+		return nil, fmt.Errorf("registry metrics: %w", err)
+	}
+	return &Service{
+		cfg: c, log: c.Log.With("component", "registry"), metrics: m, ledger: newLedger(c.Bus), model: c.Spec.Name,
+		source: "registry/" + c.Instance, specDigest: c.Spec.Digest(), wake: make(chan struct{}, 1),
+		missed: map[string]int{}, considered: map[string]string{},
+	}, nil
 }
 
 // Addr is the bound address of the pages.
