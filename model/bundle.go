@@ -18,11 +18,10 @@ import (
 // FormatVersion is the version of the bundle's layout. Decode refuses every other.
 const FormatVersion = 1
 
-// Manifest says what a bundle is. It holds no time of its own making.
+// Manifest says what a bundle is. It holds neither the time nor the run of its making: the same data, spec and seed give the same bytes.
 type Manifest struct {
 	Format             int                `json:"format"`              // FormatVersion
 	Model              string             `json:"model"`               // the spec's name
-	RunID              string             `json:"run_id"`              // the run that made it
 	SpecDigest         string             `json:"spec_digest"`         // spec.Spec.Digest
 	DatasetFingerprint string             `json:"dataset_fingerprint"` // of the rows it was made from
 	Seed               uint64             `json:"seed"`                // of the learner
@@ -76,7 +75,6 @@ type Bundle struct {
 
 // Parts is what a bundle is made of. Spec, Pipeline, Trees, Baselines, Holdout and HoldoutRows are required.
 type Parts struct {
-	RunID              string
 	Spec               *spec.Spec
 	Pipeline           *feature.Pipeline
 	Trees              *gbdt.Ensemble
@@ -115,7 +113,7 @@ func assemble(p Parts) (*Bundle, error) {
 	}
 	b := &Bundle{Spec: s, Schema: sch, Pipeline: p.Pipeline, Trees: p.Trees, Baselines: p.Baselines}
 	b.Manifest = Manifest{
-		Format: FormatVersion, Model: s.Name, RunID: p.RunID, SpecDigest: s.Digest(), DatasetFingerprint: p.DatasetFingerprint,
+		Format: FormatVersion, Model: s.Name, SpecDigest: s.Digest(), DatasetFingerprint: p.DatasetFingerprint,
 		Seed: p.Seed, Threshold: p.Threshold, Metrics: maps.Clone(p.Metrics), Rows: p.Rows, Period: p.Period,
 		Schema: columns(sch), Features: p.Pipeline.Width(), Trees: p.Trees.Trees(), GoArch: runtime.GOARCH,
 	}

@@ -93,8 +93,6 @@ func refusal(name string, run *events.RunCompleted, b *model.Bundle) error {
 	switch {
 	case m.Model != name:
 		return fmt.Errorf("the bundle is of model %s", m.Model)
-	case m.RunID != "" && m.RunID != run.RunID:
-		return fmt.Errorf("the bundle is of run %s", m.RunID)
 	case run.SpecDigest != "" && m.SpecDigest != run.SpecDigest:
 		return fmt.Errorf("the bundle follows spec %s, the run says %s", m.SpecDigest, run.SpecDigest)
 	}

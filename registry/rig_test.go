@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"testing"
@@ -87,11 +88,14 @@ func (r *rig) run(o modeltest.Options) *events.RunCompleted {
 	if o.Spec == nil {
 		o.Spec = r.spec
 	}
+	if o.RunID == "" {
+		o.RunID = fmt.Sprint("run-", o.Seed)
+	}
 	b := modeltest.Bundle(r.t, o)
 	data, err := b.Encode()
 	require.NoError(r.t, err)
 	return &events.RunCompleted{
-		RunID: b.Manifest.RunID, Experiment: o.Spec.Experiment, Metrics: b.Manifest.Metrics, SpecDigest: b.Manifest.SpecDigest,
+		RunID: o.RunID, Experiment: o.Spec.Experiment, Metrics: b.Manifest.Metrics, SpecDigest: b.Manifest.SpecDigest,
 		DatasetFingerprint: b.Manifest.DatasetFingerprint, TargetStage: events.StageProduction,
 		Params: map[string]string{"trees": "20"},
 		Causes: []events.Cause{{Kind: events.CauseRequested, Detail: "test"}}, StartedAt: time.Now(),

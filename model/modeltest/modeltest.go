@@ -31,7 +31,7 @@ type Options struct {
 	Seed     uint64     // of the rows
 	Relation uint64     // which columns decide the label, three at a time; an odd one is the opposite of the even one before it
 	Trees    int        // upper bound; default 20
-	RunID    string     // default "run-" and the seed
+	RunID    string     // stands in the dataset fingerprint, so that two runs differ in their bytes
 	IDPrefix string     // of the rows' ids; default "id-"
 }
 
@@ -44,9 +44,6 @@ func (o Options) complete() Options {
 	}
 	if o.Trees == 0 {
 		o.Trees = 20
-	}
-	if o.RunID == "" {
-		o.RunID = fmt.Sprint("run-", o.Seed)
 	}
 	if o.IDPrefix == "" {
 		o.IDPrefix = "id-"
@@ -179,11 +176,11 @@ func Parts(tb testing.TB, o Options) model.Parts {
 	require.NoError(tb, err)
 	base := fitBaseline(tb, o.Spec, t, train, holdoutScores)
 	return model.Parts{
-		RunID: o.RunID, Spec: o.Spec, Pipeline: p, Trees: trees,
+		Spec: o.Spec, Pipeline: p, Trees: trees,
 		Baselines: model.Baselines{Training: base, Reference: base},
 		Threshold: threshold, Metrics: metrics.Map(),
 		Rows: model.RowCounts{Training: len(train), Validation: len(valid), Holdout: len(holdout)},
-		Seed: o.Spec.Learner.Seed, DatasetFingerprint: fmt.Sprintf("generated:%d:%d:%d", o.Rows, o.Seed, o.Relation),
+		Seed: o.Spec.Learner.Seed, DatasetFingerprint: fmt.Sprintf("generated:%d:%d:%d:%s", o.Rows, o.Seed, o.Relation, o.RunID),
 		Period: base.Period, Holdout: t, HoldoutRows: holdout,
 	}
 }
