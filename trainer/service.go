@@ -82,6 +82,9 @@ func (s *Service) Run(ctx context.Context) error {
 		if err := s.cfg.Bus.Provision(ctx); err != nil {
 			return fmt.Errorf("trainer: provision streams: %w", err)
 		}
+		if err := s.checkHorizon(ctx); err != nil {
+			return fmt.Errorf("trainer: %w", err)
+		}
 		return s.work(ctx)
 	})
 	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
