@@ -212,63 +212,69 @@ func (s *Service) upload(ctx context.Context, res *Result) ([]events.Artifact, e
 	return out, nil
 }
 
-// endedAlready reports whether the run has an end in the stream.
+// endedAlready reports whether the run has an end in the stream, and waits until the fold knows it.
 func (s *Service) endedAlready(ctx context.Context, open *OpenRun) (bool, error) {
-	last, err := s.lastEnd(ctx, events.TypeRunFailed)
-	if err != nil {
-		return false, err
+	r := bus.ReadConfig{Stream: events.Lifecycle, From: open.Sequence}
+	for _, t := range []events.Type{events.TypeRunCompleted, events.TypeRunFailed} {
+		subject, err := events.SubjectOf(t, s.cfg.Spec.Name)
+		if err != nil {
+			return false, err
+		}
+		r.Filters = append(r.Filters, subject)
 	}
-	if p, ok := last.Event.Payload.(*events.RunFailed); ok && p.RunID == open.RunID {
-		return true, s.await(ctx, events.Lifecycle, last.Sequence)
-	}
-	ended := false
-	subject, err := events.SubjectOf(events.TypeRunCompleted, s.cfg.Spec.Name)
-	if err != nil {
-		return false, err
-	}
-	r := bus.ReadConfig{Stream: events.Lifecycle, Filters: []string{subject}, From: open.Sequence}
 	var at uint64
-	err = s.cfg.Bus.Read(ctx, r, func(m bus.Message) error {
-		if p, ok := m.Event.Payload.(*events.RunCompleted); ok && p.RunID == open.RunID {
-			ended, at = true, m.Sequence
+	err := s.cfg.Bus.Read(ctx, r, func(m bus.Message) error {
+		switch p := m.Event.Payload.(type) {
+		case *events.RunCompleted:
+			if p.RunID == open.RunID {
+				at = m.Sequence
+			}
+		case *events.RunFailed:
+			if p.RunID == open.RunID {
+				at = m.Sequence
+			}
 		}
 		return nil
 	})
-	if err != nil || !ended {
+	if err != nil || at == 0 {
 		return false, err
 	}
 	return true, s.await(ctx, events.Lifecycle, at)
 }
 
-func (s *Service) lastEnd(ctx context.Context, t events.Type) (bus.Message, error) {
-	m, _, err := s.cfg.Bus.LastValid(ctx, t, s.cfg.Spec.Name)
-	return m, err
-}
-
 // complete publishes run.completed once. Another trainer may have finished the same run: if it made other bytes, ours are dead-lettered.
 func (s *Service) complete(ctx context.Context, open *OpenRun, p *events.RunCompleted) error {
+	seq, err := s.end(ctx, open, p)
+	if err != nil || seq == 0 {
+		return err
+	}
+	if err := s.checkStored(ctx, seq, p); err != nil {
+		return err
+	}
+	s.metrics.runs.WithLabelValues("completed").Inc()
+	s.metrics.lastSuccess.Set(float64(s.cfg.Now().Unix()))
+	s.log.Info("run completed", "run_id", p.RunID, "duration_ms", p.DurationMS, "f1_churn", p.Metrics["f1_churn"], "roc_auc", p.Metrics["roc_auc"])
+	return s.await(ctx, events.Lifecycle, seq)
+}
+
+// end appends the event that ends a run, unless the run has an end: then it returns 0.
+func (s *Service) end(ctx context.Context, open *OpenRun, p events.Payload) (uint64, error) {
 	for {
 		if ended, err := s.endedAlready(ctx, open); err != nil || ended {
-			return err
+			return 0, err
 		}
-		last, _, err := s.cfg.Bus.Last(ctx, events.TypeRunCompleted, s.cfg.Spec.Name)
+		last, _, err := s.cfg.Bus.Last(ctx, p.EventType(), s.cfg.Spec.Name)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		seq, err := s.cfg.Bus.Append(ctx, events.New(s.cfg.Spec.Name, s.cfg.Bus.Source(), p.RunID, s.cfg.Now(), p), last.Sequence)
+		seq, err := s.cfg.Bus.Append(ctx, events.New(s.cfg.Spec.Name, s.cfg.Bus.Source(), open.RunID, s.cfg.Now(), p), last.Sequence)
 		if errors.Is(err, bus.ErrConflict) {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("complete run %s: %w", p.RunID, err)
+			return 0, fmt.Errorf("end run %s: %w", open.RunID, err)
 		}
-		if err := s.checkStored(ctx, seq, p); err != nil {
-			return err
-		}
-		s.metrics.runs.WithLabelValues("completed").Inc()
-		s.metrics.lastSuccess.Set(float64(s.cfg.Now().Unix()))
-		s.log.Info("run completed", "run_id", p.RunID, "duration_ms", p.DurationMS, "f1_churn", p.Metrics["f1_churn"], "roc_auc", p.Metrics["roc_auc"])
-		return s.await(ctx, events.Lifecycle, seq)
+		return seq, nil
 	}
 }
 
@@ -309,23 +315,11 @@ func (s *Service) fail(ctx context.Context, open *OpenRun, step *StepError) erro
 	if errors.As(step.Err, &report) {
 		p.Report = report.json()
 	}
-	for {
-		if ended, err := s.endedAlready(ctx, open); err != nil || ended {
-			return err
-		}
-		last, _, err := s.cfg.Bus.Last(ctx, events.TypeRunFailed, s.cfg.Spec.Name)
-		if err != nil {
-			return err
-		}
-		seq, err := s.cfg.Bus.Append(ctx, events.New(s.cfg.Spec.Name, s.cfg.Bus.Source(), p.RunID, s.cfg.Now(), p), last.Sequence)
-		if errors.Is(err, bus.ErrConflict) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("fail run %s: %w", p.RunID, err)
-		}
-		s.metrics.runs.WithLabelValues("failed").Inc()
-		s.log.Error("run failed", "run_id", p.RunID, "step", p.Step, "err", p.Reason)
-		return s.await(ctx, events.Lifecycle, seq)
+	seq, err := s.end(ctx, open, p)
+	if err != nil || seq == 0 {
+		return err
 	}
+	s.metrics.runs.WithLabelValues("failed").Inc()
+	s.log.Error("run failed", "run_id", p.RunID, "step", p.Step, "err", p.Reason)
+	return s.await(ctx, events.Lifecycle, seq)
 }
