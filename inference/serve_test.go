@@ -157,7 +157,7 @@ func promotions(t testing.TB, n int) []time.Duration {
 	w := newWorld(t)
 	i := run(t, w.config(t, "one"))
 	record := records(t)[0]
-	refs := []events.Artifact{w.upload(t, 1), w.upload(t, 2)}
+	refs := []events.Artifact{w.put(t, telcoSize(t, 1)), w.put(t, telcoSize(t, 2))}
 	w.promote(t, refs[0])
 	i.serves(t, 1, record)
 	answersNATS(t, w, record)

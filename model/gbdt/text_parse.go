@@ -66,17 +66,17 @@ func (p *textParser) nextFilled() (text string, ok bool) {
 // fields are the key=value lines of one block.
 type fields map[string]string
 
-// block reads lines up to a blank one.
-func (p *textParser) block() (fields, error) {
-	f := make(fields)
+// block reads lines up to a blank one into f, which it empties first.
+func (p *textParser) block(f fields) error {
+	clear(f)
 	for {
 		text, ok := p.next()
 		if !ok || strings.TrimSpace(text) == "" {
-			return f, nil
+			return nil
 		}
 		key, value, _ := strings.Cut(text, "=")
 		if _, twice := f[key]; twice {
-			return nil, fmt.Errorf("field %q is there twice", clip(key))
+			return fmt.Errorf("field %q is there twice", clip(key))
 		}
 		f[key] = value
 	}
@@ -86,8 +86,8 @@ func (p *textParser) ensemble() (*Ensemble, error) {
 	if text, _ := p.nextFilled(); text != "tree" {
 		return nil, fmt.Errorf("begins with %q, want \"tree\"", clip(text))
 	}
-	header, err := p.block()
-	if err != nil {
+	header, read := fields{}, listReader{fields: fields{}}
+	if err := p.block(header); err != nil {
 		return nil, err
 	}
 	names, infos, err := header.features()
@@ -106,11 +106,10 @@ func (p *textParser) ensemble() (*Ensemble, error) {
 		if want := "Tree=" + strconv.Itoa(len(trees)); text != want {
 			return nil, fmt.Errorf("found %q, want %q", clip(text), want)
 		}
-		block, err := p.block()
-		if err != nil {
+		if err := p.block(read.fields); err != nil {
 			return nil, err
 		}
-		t, err := block.tree(len(names))
+		t, err := read.tree(len(names))
 		if err != nil {
 			return nil, fmt.Errorf("tree %d: %w", len(trees), err)
 		}
@@ -187,7 +186,8 @@ func (f fields) features() (names, infos []string, err error) {
 }
 
 // tree reads and checks the fields of one tree whose splits are on one of width features.
-func (f fields) tree(width int) (*tree, error) {
+func (r *listReader) tree(width int) (*tree, error) {
+	f := r.fields
 	if value := f["num_cat"]; value != "0" {
 		return nil, fmt.Errorf("num_cat is %q: categorical splits are not supported", clip(value))
 	}
@@ -200,27 +200,27 @@ func (f fields) tree(width int) (*tree, error) {
 	}
 	nodes := leaves - 1
 	t := &tree{shrinkage: 1}
-	read := listReader{fields: f}
-	t.feature = intList[int32](&read, "split_feature", nodes, 0, int64(width)-1)
-	t.threshold = read.floats("threshold", nodes)
-	t.decision = intList[uint8](&read, "decision_type", nodes, 0, math.MaxUint8)
-	t.left = intList[int32](&read, "left_child", nodes, -int64(leaves), int64(nodes)-1)
-	t.right = intList[int32](&read, "right_child", nodes, -int64(leaves), int64(nodes)-1)
-	t.leafValue = read.floats("leaf_value", leaves)
-	read.optional = true
-	t.gain = read.floats("split_gain", nodes)
-	t.leafWeight = read.floats("leaf_weight", leaves)
-	t.leafCount = intList[int64](&read, "leaf_count", leaves, 0, math.MaxInt64)
-	t.internalValue = read.floats("internal_value", nodes)
-	t.internalWeight = read.floats("internal_weight", nodes)
-	t.internalCount = intList[int64](&read, "internal_count", nodes, 0, math.MaxInt64)
+	r.optional = false
+	t.feature = intList[int32](r, "split_feature", nodes, 0, int64(width)-1)
+	t.threshold = r.floats("threshold", nodes)
+	t.decision = intList[uint8](r, "decision_type", nodes, 0, math.MaxUint8)
+	t.left = intList[int32](r, "left_child", nodes, -int64(leaves), int64(nodes)-1)
+	t.right = intList[int32](r, "right_child", nodes, -int64(leaves), int64(nodes)-1)
+	t.leafValue = r.floats("leaf_value", leaves)
+	r.optional = true
+	t.gain = r.floats("split_gain", nodes)
+	t.leafWeight = r.floats("leaf_weight", leaves)
+	t.leafCount = intList[int64](r, "leaf_count", leaves, 0, math.MaxInt64)
+	t.internalValue = r.floats("internal_value", nodes)
+	t.internalWeight = r.floats("internal_weight", nodes)
+	t.internalCount = intList[int64](r, "internal_count", nodes, 0, math.MaxInt64)
 	if _, ok := f["shrinkage"]; ok {
-		if shrinkage := read.floats("shrinkage", 1); read.err == nil && len(shrinkage) == 1 {
+		if shrinkage := r.floats("shrinkage", 1); r.err == nil && len(shrinkage) == 1 {
 			t.shrinkage = shrinkage[0]
 		}
 	}
-	if read.err != nil {
-		return nil, read.err
+	if r.err != nil {
+		return nil, r.err
 	}
 	for i, d := range t.decision {
 		switch {
@@ -267,10 +267,11 @@ func (t *tree) checkLinks() error {
 	return nil
 }
 
-// listReader reads lists of numbers and keeps the first error.
+// listReader reads the lists of numbers of one tree after another and keeps the first error. Its map and slice are used again for each.
 type listReader struct {
 	fields   fields
 	optional bool
+	texts    []string
 	err      error
 }
 
@@ -280,7 +281,11 @@ func (r *listReader) items(key string, n int) []string {
 		return nil
 	}
 	value, ok := r.fields[key]
-	items := strings.Fields(value)
+	items := r.texts[:0]
+	for item := range strings.FieldsSeq(value) {
+		items = append(items, item)
+	}
+	r.texts = items
 	if len(items) == 0 && r.optional {
 		return nil
 	}
