@@ -37,6 +37,7 @@ type cli struct {
 	Withdraw withdrawCmd `cmd:"" help:"Leave the model without a Production: inference answers 503."`
 	Dead     deadCmd     `cmd:"" help:"List, show or retry dead letters."`
 	Status   statusCmd   `cmd:"" help:"Show what the loop is doing: Production, instances, drift, what the trainer waits for."`
+	Health   healthCmd   `cmd:"" help:"Ask a service whether it is ready, for a container's health check."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 

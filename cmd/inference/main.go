@@ -38,6 +38,7 @@ type settings struct {
 	LogLevel  string           `env:"CHURN_LOG_LEVEL" default:"info" enum:"debug,info,warn,error" help:"Log level: ${enum}."`
 	LogFormat string           `env:"CHURN_LOG_FORMAT" default:"text" enum:"text,json" help:"Log format: ${enum}."`
 	Version   kong.VersionFlag `help:"Show the version."`
+	Health    string           `placeholder:"URL" help:"Serve nothing: ask a running instance at URL (http://127.0.0.1:8080/readyz) whether it is ready, and say so by the exit code."`
 }
 
 func main() {
@@ -51,10 +52,24 @@ func main() {
 		})
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, s); err != nil {
+	do := run
+	if s.Health != "" {
+		do = health
+	}
+	if err := do(ctx, s); err != nil {
 		fmt.Fprintln(os.Stderr, "inference:", err)
 		os.Exit(1)
 	}
+}
+
+// healthTimeout bounds how long a health check waits for an answer.
+const healthTimeout = 3 * time.Second
+
+// health is the health check of an image that has no shell.
+func health(ctx context.Context, s settings) error {
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	defer cancel()
+	return app.Probe(ctx, s.Health)
 }
 
 // run serves until ctx ends.
