@@ -30,7 +30,7 @@ type Login struct {
 
 // Artifacts says where bundles and run artifacts are kept.
 type Artifacts struct {
-	Artifacts   string `name:"artifacts" env:"CHURN_ARTIFACTS" default:"nats" help:"Artifact store: nats (JetStream object store) or s3://bucket/prefix?endpoint=host:port&region=R&secure=false." placeholder:"STORE"`
+	Artifacts   string `name:"artifacts" env:"CHURN_ARTIFACTS" default:"nats" help:"Artifact store: nats (JetStream object store) or s3://bucket/prefix?endpoint=http://host:port&region=R&create=true." placeholder:"STORE"`
 	S3AccessKey string `name:"s3-access-key" env:"CHURN_S3_ACCESS_KEY,AWS_ACCESS_KEY_ID" help:"S3 access key." placeholder:"KEY"`
 	S3SecretKey string `name:"s3-secret-key" env:"CHURN_S3_SECRET_KEY,AWS_SECRET_ACCESS_KEY" help:"S3 secret key." placeholder:"SECRET"`
 }
