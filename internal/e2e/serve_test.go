@@ -24,7 +24,7 @@ type answer struct {
 
 var client = &http.Client{Timeout: 10 * time.Second}
 
-// post asks an instance for one record. No content type is sent, as curl -d with its own must work too.
+// post asks an instance for one record, with the content type that curl -d sends.
 func post(addr string, record []byte) (answer, error) {
 	resp, err := client.Post("http://"+addr+"/predict", "application/x-www-form-urlencoded", bytes.NewReader(record))
 	if err != nil {
