@@ -23,6 +23,7 @@ type fold struct {
 	production Production
 	started    *OpenRun // the newest run.started
 	ended      bool     // whether it has an end
+	failure    string   // why it failed, empty if it did not
 	driftRun   time.Time
 	causes     []Cause // all after the mark of started
 	skipped    map[uint64]bool
@@ -57,7 +58,7 @@ func (f *fold) reset(s events.Stream) {
 	f.position[s], f.caughtUp[s] = 0, false
 	switch s {
 	case events.Lifecycle:
-		f.production, f.started, f.ended, f.driftRun = Production{}, nil, false, time.Time{}
+		f.production, f.started, f.ended, f.failure, f.driftRun = Production{}, nil, false, "", time.Time{}
 	case events.Causes:
 		f.causes, f.skipped, f.ticks, f.tickDue = nil, map[uint64]bool{}, map[string]bool{}, ""
 	case events.Training:
@@ -85,16 +86,16 @@ func (f *fold) applyEvent(m bus.Message) {
 	case *events.ModelPromoted:
 		f.production = Production{Version: p.Version, Sequence: m.Sequence}
 	case *events.RunStarted:
-		f.started, f.ended = &OpenRun{RunStarted: *p, Sequence: m.Sequence, At: m.Time}, false
+		f.started, f.ended, f.failure = &OpenRun{RunStarted: *p, Sequence: m.Sequence, At: m.Time}, false, ""
 		for _, c := range p.Causes {
 			if c.Kind == events.CauseDrift {
 				f.driftRun = m.Time
 			}
 		}
 	case *events.RunCompleted:
-		f.end(p.RunID)
+		f.end(p.RunID, "")
 	case *events.RunFailed:
-		f.end(p.RunID)
+		f.end(p.RunID, fmt.Sprintf("in step %s: %s", p.Step, p.Reason))
 	case *events.DriftAlert:
 		if p.Action == events.ActionRetrain {
 			f.causes = append(f.causes, Cause{At: m.Time, Alert: p, Cause: events.Cause{Kind: events.CauseDrift, Sequence: m.Sequence,
@@ -119,9 +120,9 @@ func (f *fold) applyEvent(m bus.Message) {
 	}
 }
 
-func (f *fold) end(runID string) {
+func (f *fold) end(runID, failure string) {
 	if f.started != nil && f.started.RunID == runID {
-		f.ended = true
+		f.ended, f.failure = true, failure
 	}
 }
 
@@ -177,7 +178,7 @@ func (f *fold) state() State {
 	var mark uint64
 	if f.started != nil {
 		mark = f.started.CausesThrough
-		s.Last = &LastRun{DatasetFingerprint: f.started.DatasetFingerprint, SpecDigest: f.started.SpecDigest}
+		s.Last = &LastRun{DatasetFingerprint: f.started.DatasetFingerprint, SpecDigest: f.started.SpecDigest, Failure: f.failure}
 		if !f.ended {
 			open := *f.started
 			s.Open = &open

@@ -38,6 +38,8 @@ type OpenRun struct {
 type LastRun struct {
 	DatasetFingerprint string
 	SpecDigest         string
+	// Failure is why it failed, "in step validate: ..."; empty if it did not.
+	Failure string
 }
 
 // State is everything that Decide looks at.
@@ -159,7 +161,11 @@ func startAt(s State, pending []Cause) (time.Time, string) {
 
 func decideFirst(s State) Decision {
 	if s.Production.Version != 0 {
-		return Decision{Action: Idle, Why: fmt.Sprintf("version %d is Production and nothing asks for another", s.Production.Version)}
+		why := fmt.Sprintf("version %d is Production and nothing asks for another", s.Production.Version)
+		if s.Last != nil && s.Last.Failure != "" {
+			why += "; the last run failed " + s.Last.Failure
+		}
+		return Decision{Action: Idle, Why: why}
 	}
 	switch {
 	case s.Fingerprint == "" && s.DatasetError != "":
@@ -167,7 +173,11 @@ func decideFirst(s State) Decision {
 	case s.Fingerprint == "":
 		return Decision{Action: Idle, Why: "the model has no Production and the spec names no dataset"}
 	case s.Last != nil && s.Last.DatasetFingerprint == s.Fingerprint && s.Last.SpecDigest == s.SpecDigest:
-		return Decision{Action: Wait, Why: "the model has no Production, but the last run had the same dataset and spec: waiting for another dataset, another spec or a request"}
+		what := ", but the last run had the same dataset and spec"
+		if s.Last.Failure != "" {
+			what = ", and the last run failed " + s.Last.Failure
+		}
+		return Decision{Action: Wait, Why: "the model has no Production" + what + ": waiting for another dataset, another spec or a request"}
 	}
 	target := events.StageProduction
 	if s.Promotion == spec.PromotionManual {

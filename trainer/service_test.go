@@ -220,6 +220,9 @@ func TestBadDataFailsTheRunWithAReport(t *testing.T) {
 	require.Equal(t, "validate", failed[0].Step)
 	require.Contains(t, failed[0].Reason, "MonthlyCharges", "the missing column is named")
 	require.Empty(t, all[*events.RunCompleted](w, events.TypeRunCompleted))
+	bustest.Eventually(t, func() bool { return w.decision().Action == Wait }, "a waiting trainer")
+	require.Contains(t, w.decision().Why, "the last run failed in step validate")
+	require.Contains(t, w.decision().Why, "MonthlyCharges")
 
 	t.Run("mended data is trained on after a request", func(t *testing.T) {
 		w.writeData(2)
