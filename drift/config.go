@@ -100,3 +100,17 @@ func (c Config) filter(t events.Type) string {
 	}
 	return subject
 }
+
+// consumer returns a durable consumer of a type, of the one model that is watched if there is one.
+func (c Config) consumer(durable string, s events.Stream, t events.Type) (bus.ConsumerConfig, error) {
+	cc := bus.ConsumerConfig{Durable: durable, Stream: s}
+	if c.Model == "" {
+		return cc, nil
+	}
+	token, err := events.Token(c.Model)
+	if err != nil {
+		return cc, fmt.Errorf("name consumer %s: %w", durable, err)
+	}
+	cc.Durable, cc.Filters = durable+"-"+token, []string{c.filter(t)}
+	return cc, nil
+}

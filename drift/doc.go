@@ -5,6 +5,7 @@
 //     index that finds a label's prediction (ids as hashes, no records).
 //   - label.observed.* of LABELS (durable "drift-labels"; with Config.Model "drift-labels-<model>").
 //   - example.joined.* of TRAINING, followed from the first message: live performance.
+//   - drift.evaluated.* of DRIFT, its own (durable "drift-evaluations"): junk becomes dead letters.
 //   - model.promoted of LIFECYCLE by sequence, as predictions name it, and through it the bundle: spec, schema, reference.
 //
 // Emits:

@@ -125,14 +125,11 @@ func (j *joiner) index(m bus.Message) {
 }
 
 func (j *joiner) consume(ctx context.Context) error {
-	c := bus.ConsumerConfig{Durable: "drift-labels", Stream: events.Labels, MaxAckPending: labelsInHand, AckWait: j.ackWait}
-	if model := j.s.cfg.Model; model != "" {
-		token, err := events.Token(model)
-		if err != nil {
-			return fmt.Errorf("name consumer: %w", err)
-		}
-		c.Durable, c.Filters = c.Durable+"-"+token, []string{j.s.cfg.filter(events.TypeLabelObserved)}
+	c, err := j.s.cfg.consumer("drift-labels", events.Labels, events.TypeLabelObserved)
+	if err != nil {
+		return err
 	}
+	c.MaxAckPending, c.AckWait = labelsInHand, j.ackWait
 	return j.s.cfg.Bus.Consume(ctx, c, j.handle)
 }
 

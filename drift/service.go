@@ -113,8 +113,22 @@ func (s *Service) work(ctx context.Context) error {
 	g.Go(func() error { return s.followPredictions(ctx, traffic) })
 	g.Go(func() error { return s.followExamples(ctx, outcomes) })
 	g.Go(func() error { return s.joiner.run(ctx) })
+	g.Go(func() error { return s.guardEvaluations(ctx) })
 	return g.Wait()
 }
+
+// guardEvaluations dead-letters what on DRIFT is no evaluation. Checkpoints are read from the ledger, which passes junk over.
+func (s *Service) guardEvaluations(ctx context.Context) error {
+	c, err := s.cfg.consumer("drift-evaluations", events.Drift, events.TypeDriftEvaluated)
+	if err != nil {
+		return err
+	}
+	c.MaxAckPending = evaluationsInHand
+	return s.cfg.Bus.Consume(ctx, c, func(context.Context, bus.Message) error { return nil })
+}
+
+// evaluationsInHand bounds what the consumer that only looks for junk holds at once.
+const evaluationsInHand = 256
 
 // restored shows a checkpoint before the first new evaluation.
 func (s *Service) restored(model string, p *checkpoint) {
