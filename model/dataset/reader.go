@@ -97,18 +97,14 @@ func firstByte(b *bufio.Reader) (first byte, blank int64, err error) {
 	}
 }
 
-// notText names the usual files that are taken for CSV, whose bytes would give a puzzling error.
+// notText refuses files that are no text and whose bytes would give a puzzling error.
 func notText(b *bufio.Reader) error {
-	for _, f := range []struct{ magic, name string }{
-		{"\xff\xfe", "UTF-16 text; save it as UTF-8"},
-		{"\xfe\xff", "UTF-16 text; save it as UTF-8"},
-		{"\x1f\x8b", "compressed with gzip; unpack it"},
-		{"PK\x03\x04", "a zip archive or an Excel workbook; save it as CSV"},
-		{"PAR1", "a Parquet file; save it as CSV"},
-	} {
-		if p, err := b.Peek(len(f.magic)); err == nil && string(p) == f.magic {
-			return &DataError{Message: "the file is " + f.name}
-		}
+	start, err := b.Peek(4)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read data: %w", err)
+	}
+	if what := spec.NotText(start); what != "" {
+		return &DataError{Message: "the file is " + what}
 	}
 	return nil
 }

@@ -39,8 +39,8 @@ const (
 //   - A column is numeric where at least 98 % of its values are finite numbers, the rest being typing errors whose rows
 //     training quarantines, and there are more than two of them. Two-valued columns, and digits with leading zeros, which
 //     are codes, are categorical.
-//   - Constant and empty columns, dates, and text of which nearly every value is another are ignored, as is a column that
-//     is named like an id and unique, where it is not the id.
+//   - Constant and empty columns, dates, numbers written with a comma, and text of which nearly every value is another are
+//     ignored, as is a column that is named like an id and unique, where it is not the id.
 //   - The target has exactly two values. The positive one is Positive, or the only one of the two that says yes: Yes, 1,
 //     True, churned and the like. Where that does not decide, the error names the values.
 //   - Gates ask for a ROC-AUC of 0.5 and no F1, as nothing is known about how hard the problem is. Drift of a numeric
@@ -106,6 +106,9 @@ func scanCSV(r io.Reader, o *InferOptions) (*scanned, error) {
 	if len(strings.TrimSpace(string(start))) == 0 {
 		return nil, errors.New("the file is empty")
 	}
+	if what := NotText(start); what != "" {
+		return nil, fmt.Errorf("the file is %s", what)
+	}
 	s := &scanned{delimiter: o.Delimiter}
 	if s.delimiter == "" {
 		s.delimiter = sniff(start)
@@ -131,6 +134,23 @@ func scanCSV(r io.Reader, o *InferOptions) (*scanned, error) {
 		return nil, errors.New("the file has a header and no rows")
 	}
 	return s, nil
+}
+
+// NotText names the usual files that are taken for CSV, by their first bytes, and says what to do: "a zip archive or an Excel workbook; save
+// it as CSV". It returns "" for what may be text. Four bytes are enough.
+func NotText(start []byte) string {
+	for _, f := range []struct{ magic, name string }{
+		{"\xff\xfe", "UTF-16 text; save it as UTF-8"},
+		{"\xfe\xff", "UTF-16 text; save it as UTF-8"},
+		{"\x1f\x8b", "compressed with gzip; unpack it"},
+		{"PK\x03\x04", "a zip archive or an Excel workbook; save it as CSV"},
+		{"PAR1", "a Parquet file; save it as CSV"},
+	} {
+		if strings.HasPrefix(string(start[:min(len(start), 4)]), f.magic) {
+			return f.name
+		}
+	}
+	return ""
 }
 
 // sniff returns the separator that the first line holds most of outside quotes, a comma where there is none.

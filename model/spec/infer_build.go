@@ -182,6 +182,9 @@ func (b *builder) feature(c *column) {
 			b.note("Column %q is numeric but for %d values, the first %q in row %d: their rows are left out of training. Add the word to columns.missing if it means that the value is not known.",
 				c.name, odd, cut(c.oddValue), c.oddRow)
 		}
+	case c.commaed() && !c.numeric() && c.levels() > 2:
+		ignore("it holds numbers that are written with a comma, the first %q in row %d; write them with a decimal point and without separators of thousands",
+			cut(c.oddValue), c.oddRow)
 	case !c.numeric() && c.levels() > 20 && (c.unique() || (c.over && c.levels()*2 > c.present)):
 		ignore("nearly every value is another (about %d in %d), as in free text or an id", c.levels(), c.present)
 	default:

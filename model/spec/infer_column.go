@@ -30,6 +30,7 @@ type column struct {
 	numbers  int64
 	coded    int64 // digits with leading zeros: a code like a postal one, no quantity
 	dates    int64
+	commas   int64            // numbers but for a comma: 12,50 or 1,234
 	words    map[string]int64 // canonical words, up to trackedWords
 	spelling map[string]string
 	over     bool // more words than tracked
@@ -44,6 +45,7 @@ func newColumn(name string) *column {
 
 var (
 	leadingZero = regexp.MustCompile(`^0[0-9]+$`)
+	commaForm   = regexp.MustCompile(`^[-+]?[0-9][0-9.]*(,[0-9]+)+(\.[0-9]+)?$`)
 	dateForm    = regexp.MustCompile(`^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([T ]\d{1,2}:\d{2}.*)?$`)
 )
 
@@ -64,6 +66,9 @@ func (c *column) observe(text string, row int64) {
 		}
 		if len(text) <= 40 && text[0] >= '0' && text[0] <= '9' && dateForm.MatchString(text) {
 			c.dates++
+		}
+		if len(text) <= 40 && commaForm.MatchString(text) {
+			c.commas++
 		}
 	}
 	word := CanonicalWord(text)
@@ -123,6 +128,11 @@ func (c *column) numeric() bool {
 // dated reports whether the column holds dates.
 func (c *column) dated() bool {
 	return c.present > 0 && float64(c.dates) >= numericShare*float64(c.present)
+}
+
+// commaed reports whether the column holds numbers of which some are written with a comma, which no reader of the data takes as numbers.
+func (c *column) commaed() bool {
+	return c.commas > 0 && float64(c.numbers+c.commas) >= numericShare*float64(c.present) && c.coded == 0
 }
 
 var idForm = regexp.MustCompile(`^(?i:(row|customer|client|user|account|member|subscriber|employee|order|record|person|policy|contract|device)?(id|uuid|guid)|row_?(number|num|no)|index|unnamed: ?0|.*[ _.-](id|uuid|guid))$|[a-z](ID|Id)$`)

@@ -161,6 +161,9 @@ func TestInferErrors(t *testing.T) {
 		{"no labels", "x,y\n1,\n2,NA\n", "y", "", "has no values"},
 		{"nothing to learn", "x,y\n1,No\n1,Yes\n", "y", "", "no column is left"},
 		{"open quote", "x,y\n1,No\n\"2,Yes\n3,No\n", "y", "", "line 3: a quote is opened"},
+		{"compressed", "\x1f\x8b\x08", "y", "", "compressed with gzip"},
+		{"workbook", "PK\x03\x04...", "y", "", "an Excel workbook"},
+		{"UTF-16", "\xff\xfex\x00", "y", "", "UTF-16 text"},
 		{"no row fits", "x,y\n1\n2\n", "y", "", "no row can be read: line 2 has 1 values"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -171,6 +174,22 @@ func TestInferErrors(t *testing.T) {
 	}
 	_, _, err := Infer(iotest.ErrReader(os.ErrDeadlineExceeded), InferOptions{Target: "y"})
 	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+}
+
+func TestInferSaysThatNumbersHaveCommas(t *testing.T) {
+	for _, c := range []struct{ name, form string }{
+		{"decimal", "%d,50"}, {"thousands", "%d,250.75"}, {"both", "1.%03d,5"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			text := table(300, ";", []string{"price", "n", "y"}, func(r, col int) string {
+				return []string{fmt.Sprintf(c.form, r), fmt.Sprint(r % 50), yesNo(r)}[col]
+			})
+			s, notes, err := Infer(strings.NewReader(text), InferOptions{Target: "y"})
+			require.NoError(t, err)
+			require.Equal(t, []string{"price"}, s.Columns.Ignored)
+			require.Contains(t, strings.Join(notes, "\n"), fmt.Sprintf("written with a comma, the first %q in row 1", fmt.Sprintf(c.form, 0)))
+		})
+	}
 }
 
 func TestInferCountsBadRows(t *testing.T) {
