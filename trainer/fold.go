@@ -22,6 +22,7 @@ type fold struct {
 	caughtUp   map[events.Stream]bool
 	production Production
 	started    *OpenRun // the newest run.started
+	startTail  uint64   // the last message on its subject, junk too
 	ended      bool     // whether it has an end
 	failure    string   // why it failed, empty if it did not
 	driftRun   time.Time
@@ -58,7 +59,7 @@ func (f *fold) reset(s events.Stream) {
 	f.position[s], f.caughtUp[s] = 0, false
 	switch s {
 	case events.Lifecycle:
-		f.production, f.started, f.ended, f.failure, f.driftRun = Production{}, nil, false, "", time.Time{}
+		f.production, f.started, f.startTail, f.ended, f.failure, f.driftRun = Production{}, nil, 0, false, "", time.Time{}
 	case events.Causes:
 		f.causes, f.skipped, f.ticks, f.tickDue = nil, map[uint64]bool{}, map[string]bool{}, ""
 	case events.Training:
@@ -67,7 +68,7 @@ func (f *fold) reset(s events.Stream) {
 	f.wake()
 }
 
-// apply takes one message. Junk is passed over: others dead-letter it.
+// apply takes one message. Junk is passed over, as others dead-letter it, but for its place: the next run.started must expect it.
 func (f *fold) apply(m bus.Message) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -75,6 +76,9 @@ func (f *fold) apply(m bus.Message) {
 		return
 	}
 	f.position[m.Stream] = m.Sequence
+	if kind, _, err := events.ParseSubject(m.Subject); err == nil && kind.Type == events.TypeRunStarted {
+		f.startTail = m.Sequence
+	}
 	if m.Err == nil {
 		f.applyEvent(m)
 	}
@@ -196,14 +200,11 @@ func (f *fold) state() State {
 	return s
 }
 
-// startedSequence returns the sequence of the newest run.started, 0 if there is none: what the next one expects.
+// startedSequence returns the last sequence on run.started, 0 if there is none: what the next one expects.
 func (f *fold) startedSequence() uint64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.started == nil {
-		return 0
-	}
-	return f.started.Sequence
+	return f.startTail
 }
 
 // newRows returns the number of distinct entities with an example predicted after a sequence.
