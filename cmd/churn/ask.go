@@ -99,7 +99,7 @@ func (c predictCmd) Run(r *run) error {
 		failed := 0
 		err = c.records(r.in, func(body []byte) error {
 			if err := c.ask(ctx, r, b.Conn(), events.PredictPrefix+"."+token, body); err != nil {
-				fmt.Fprintln(os.Stderr, bad("refused:"), err)
+				fmt.Fprintln(r.errs, bad("refused:"), err)
 				failed++
 			}
 			return nil

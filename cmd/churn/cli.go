@@ -5,9 +5,6 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
-	"os"
-
-	"github.com/mattn/go-isatty"
 
 	"telco-churn-mlops/internal/app"
 )
@@ -53,13 +50,14 @@ type globals struct {
 type run struct {
 	ctx context.Context
 	globals
-	out io.Writer
-	in  io.Reader
+	out  io.Writer
+	errs io.Writer // notes beside the output
+	in   io.Reader
 }
 
-// logger writes to standard error, so that standard output stays a command's own.
+// logger writes beside the output, so that standard output stays a command's own.
 func (r *run) logger() (*slog.Logger, error) {
-	return app.NewLogger(os.Stderr, r.LogLevel, r.LogFormat)
+	return app.NewLogger(r.errs, r.LogLevel, r.LogFormat)
 }
 
 // json prints v indented.
@@ -67,12 +65,6 @@ func (r *run) json(v any) error {
 	e := json.NewEncoder(r.out)
 	e.SetIndent("", "  ")
 	return e.Encode(v)
-}
-
-// terminal reports whether a person looks at the output.
-func (r *run) terminal() bool {
-	f, ok := r.out.(*os.File)
-	return ok && isatty.IsTerminal(f.Fd())
 }
 
 type versionCmd struct{}

@@ -28,7 +28,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err = command.Run(&run{ctx: ctx, globals: c.globals, out: os.Stdout, in: os.Stdin})
+	err = command.Run(&run{ctx: ctx, globals: c.globals, out: os.Stdout, errs: os.Stderr, in: os.Stdin})
 	if err != nil && !(errors.Is(err, context.Canceled) && ctx.Err() != nil) {
 		fmt.Fprintln(os.Stderr, color.RedString("churn:"), err)
 		os.Exit(1)

@@ -54,7 +54,7 @@ func (c replayCmd) Run(r *run) error {
 		return err
 	}
 	if quarantined > 0 {
-		fmt.Fprintf(os.Stderr, "%d faulty rows are left out\n", quarantined)
+		fmt.Fprintf(r.errs, "%d faulty rows are left out\n", quarantined)
 	}
 	var b *bus.Bus
 	if !c.NoLabels {

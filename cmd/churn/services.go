@@ -42,7 +42,8 @@ type specFlags struct {
 	Data string `name:"data" env:"CHURN_DATA" help:"Dataset that replaces the spec's." placeholder:"FILE" type:"path"`
 }
 
-// load returns the spec and the path of its dataset, which is taken relative to the spec's folder.
+// load returns the spec and the path of its dataset, which is empty if it has none. A relative path is taken from the current folder or, if
+// nothing is there, from the spec's.
 func (f specFlags) load() (*spec.Spec, string, error) {
 	if f.Spec == "" {
 		return spec.Telco(), f.Data, nil
@@ -60,8 +61,12 @@ func (f specFlags) load() (*spec.Spec, string, error) {
 	case f.Data != "":
 		path = f.Data
 	case path != "" && !filepath.IsAbs(path):
-		if _, err := os.Stat(path); err != nil {
-			path = filepath.Join(filepath.Dir(f.Spec), path)
+		beside := filepath.Join(filepath.Dir(f.Spec), path)
+		if _, err := os.Stat(path); err == nil {
+			break
+		}
+		if _, err := os.Stat(beside); err == nil {
+			path = beside
 		}
 	}
 	return s, path, nil
@@ -78,7 +83,6 @@ type process struct {
 	settings connect.Settings
 	log      *slog.Logger
 	instance string
-	stops    []func()
 }
 
 func newProcess(settings connect.Settings, instance string) *process {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/fatih/color"
@@ -30,7 +31,7 @@ type upCmd struct {
 	StoreDir      string        `name:"store-dir" env:"CHURN_STORE_DIR" default:".churn" help:"Folder of the embedded server's streams, the bundle cache and generated data." type:"path"`
 	StoreBytes    int64         `name:"store-bytes" env:"CHURN_STORE_BYTES" default:"10737418240" help:"Budget of all streams and the artifact bucket in bytes."`
 	Host          string        `name:"host" env:"CHURN_HOST" default:"127.0.0.1" help:"Where the embedded NATS server listens."`
-	Port          int           `name:"port" env:"CHURN_PORT" default:"4222" help:"Port of the embedded NATS server; -1 takes a free one."`
+	Port          int           `name:"port" env:"CHURN_PORT" default:"4222" help:"Port of the embedded NATS server; --port=-1 takes a free one."`
 	Sync          string        `name:"sync" env:"CHURN_SYNC" default:"1s" help:"How often the embedded server forces its files to disk: a duration, or always. A power loss can take that much; a kill takes nothing."`
 	Addr          string        `name:"inference-addr" env:"CHURN_INFERENCE_ADDR" default:"${inference_addr}" help:"Address of /predict."`
 	RegistryAddr  string        `name:"registry-addr" env:"CHURN_REGISTRY_ADDR" default:"${registry_addr}" help:"Address of the registry's pages."`
@@ -46,6 +47,7 @@ type stack struct {
 	url        string
 	login      connect.Login
 	spec       *spec.Spec
+	process    *process
 	components []app.Component
 	// addresses as bound
 	predict, registry, trainer, drift string
@@ -70,8 +72,31 @@ func (c upCmd) Run(r *run) error {
 	if err != nil {
 		return err
 	}
+	if r.JSON {
+		if err := st.addresses(r); err != nil {
+			return st.abort(log, err)
+		}
+		return app.Run(r.ctx, log, stopTimeout, st.components...)
+	}
 	st.banner(r.out, c)
-	return app.Run(r.ctx, log, stopTimeout, st.components...)
+	w, err := st.newWatch(r.ctx, r.out, data)
+	if err != nil {
+		return st.abort(log, err)
+	}
+	return app.Run(r.ctx, log, stopTimeout, append(st.components, w.component())...)
+}
+
+// addresses prints where everything is, for programs.
+func (st *stack) addresses(r *run) error {
+	return r.json(map[string]string{"model": st.spec.Name, "nats": st.url, "predict": "http://" + st.predict + "/predict",
+		"registry": "http://" + st.registry, "trainer": "http://" + st.trainer, "drift": "http://" + st.drift})
+}
+
+// abort stops what start started but nobody ran.
+func (st *stack) abort(log *slog.Logger, err error) error {
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	return errors.Join(err, app.Run(ended, log, stopTimeout, st.components...))
 }
 
 // generate writes Telco-like data for the built-in spec that came without data, and says so.
@@ -130,8 +155,8 @@ func (c upCmd) start(ctx context.Context, log *slog.Logger, sp *spec.Spec, data 
 	}
 	connecting, cancel := context.WithTimeout(ctx, c.WaitForServer)
 	defer cancel()
-	p := newProcess(settings, c.Instance)
-	if err := st.services(connecting, c, p, data); err != nil {
+	st.process = newProcess(settings, c.Instance)
+	if err := st.services(connecting, c, st.process, data); err != nil {
 		return nil, undo(err)
 	}
 	return st, nil
@@ -191,21 +216,47 @@ func (st *stack) banner(w io.Writer, c upCmd) {
 	if st.server == nil {
 		where = "external"
 	}
-	fmt.Fprintf(w, `%s is up: model %s
+	fmt.Fprintf(w, `%[1]s is up: model %[2]s
 
-  predict    http://%s/predict     POST a record; /health and /metrics too
-  registry   http://%s             runs, versions, verdicts, drift
-  trainer    http://%s/status      what it waits for; /health and /metrics too
-  drift      http://%s/status      what it last found; /health and /metrics too
-  NATS       %s  (%s)
+  predict    http://%[3]s/predict     POST a record; /health and /metrics too
+  registry   http://%[4]s             runs, versions, verdicts, drift
+  trainer    http://%[5]s/status      what it waits for; /health and /metrics too
+  drift      http://%[6]s/status      what it last found; /health and /metrics too
+  NATS       %[7]s  (%[8]s)
 
 Try, in another terminal:
 
-  churn example | curl -d @- http://%s/predict
-  nats req predict.%s "$(churn example)"
+  %[9]s | curl -d @- http://%[3]s/predict
+  nats req predict.%[2]s "$(%[9]s)"
   nats sub model.promoted
   churn status
 
 An empty store trains at once; stop with Ctrl-C.
-`, bold("churn"), st.spec.Name, st.predict, st.registry, st.trainer, st.drift, st.url, where, st.predict, st.spec.Name)
+
+`, bold("churn"), st.spec.Name, st.predict, st.registry, st.trainer, st.drift, st.url, where, c.specFlags.example())
+}
+
+// example is the command that prints a record of the same model.
+func (f specFlags) example() string {
+	command := "churn example"
+	if f.Spec != "" {
+		command += " --spec " + shown(f.Spec)
+	}
+	if f.Data != "" {
+		command += " --data " + shown(f.Data)
+	}
+	return command
+}
+
+// shown is a path as a person would type it: relative where that is shorter, and quoted where a shell needs it.
+func shown(path string) string {
+	if dir, err := os.Getwd(); err == nil {
+		if rel, err := filepath.Rel(dir, path); err == nil && len(rel) < len(path) {
+			path = rel
+		}
+	}
+	if strings.ContainsAny(path, " \t\n\"'`$&|;<>()*?[]#~!\\{}") {
+		return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+	}
+	return path
 }
