@@ -30,6 +30,7 @@ type fold struct {
 	skipped    map[uint64]bool
 	ticks      map[string]bool
 	tickDue    string // when the last schedule tick said that the next is due
+	unschedule uint64 // the junk that took the schedule's place, 0 if none did
 	examples   []exampleMark
 }
 
@@ -61,14 +62,15 @@ func (f *fold) reset(s events.Stream) {
 	case events.Lifecycle:
 		f.production, f.started, f.startTail, f.ended, f.failure, f.driftRun = Production{}, nil, 0, false, "", time.Time{}
 	case events.Causes:
-		f.causes, f.skipped, f.ticks, f.tickDue = nil, map[uint64]bool{}, map[string]bool{}, ""
+		f.causes, f.skipped, f.ticks, f.tickDue, f.unschedule = nil, map[uint64]bool{}, map[string]bool{}, "", 0
 	case events.Training:
 		f.examples = nil
 	}
 	f.wake()
 }
 
-// apply takes one message. Junk is passed over, as others dead-letter it, but for its place: the next run.started must expect it.
+// apply takes one message. Junk is passed over, as others dead-letter it, but for its place: the next run.started must expect it, and the
+// server drops a schedule for whatever comes after it on its subject.
 func (f *fold) apply(m bus.Message) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -76,8 +78,15 @@ func (f *fold) apply(m bus.Message) {
 		return
 	}
 	f.position[m.Stream] = m.Sequence
-	if kind, _, err := events.ParseSubject(m.Subject); err == nil && kind.Type == events.TypeRunStarted {
+	kind, _, err := events.ParseSubject(m.Subject)
+	switch {
+	case err != nil:
+	case kind.Type == events.TypeRunStarted:
 		f.startTail = m.Sequence
+	case kind.Type == events.TypeScheduleRetrain && m.Err != nil:
+		f.unschedule = m.Sequence
+	case kind.Type == events.TypeScheduleRetrain:
+		f.unschedule = 0
 	}
 	if m.Err == nil {
 		f.applyEvent(m)
@@ -205,6 +214,13 @@ func (f *fold) startedSequence() uint64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.startTail
+}
+
+// unscheduled returns the sequence of the junk that stands where the schedule stood, 0 if there is none.
+func (f *fold) unscheduled() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.unschedule
 }
 
 // newRows returns the number of distinct entities with an example predicted after a sequence.

@@ -44,6 +44,9 @@ func (s *Service) keepSchedule(ctx context.Context) error {
 		s.log.Info("schedule removed, the spec states none any more")
 		return nil
 	}
+	if err := s.restoreSchedule(ctx); err != nil {
+		return err
+	}
 	due, missed := s.fold.missedTick(s.cfg.Now(), s.cfg.TickGrace)
 	if !missed {
 		return nil
@@ -53,6 +56,26 @@ func (s *Service) keepSchedule(ctx context.Context) error {
 		&events.RetrainRequested{Actor: "schedule", Reason: "the tick due at " + due.UTC().Format(time.RFC3339) + " was lost"})
 	_, err = s.cfg.Bus.Publish(ctx, ev)
 	return err
+}
+
+// restoreSchedule stores the last valid schedule again if junk has taken its place, once for each junk.
+func (s *Service) restoreSchedule(ctx context.Context) error {
+	junk := s.fold.unscheduled()
+	if junk <= s.restored {
+		return nil
+	}
+	last, _, err := s.cfg.Bus.LastValid(ctx, events.TypeScheduleRetrain, s.cfg.Spec.Name)
+	if err != nil {
+		return fmt.Errorf("read schedule: %w", err)
+	}
+	if have, ok := last.Event.Payload.(*events.ScheduleRetrain); ok && last.Sequence < junk {
+		if err := PublishSchedule(ctx, s.cfg.Bus, s.cfg.Spec.Name, *have, s.cfg.Now()); err != nil {
+			return err
+		}
+		s.log.Error("junk on the schedule's subject had ended it, stored again", "sequence", junk, "cron", have.Cron)
+	}
+	s.restored = junk
+	return nil
 }
 
 // PublishSchedule stores the schedule of a model; it replaces the former one. The server publishes a retrain.requested at each tick.

@@ -28,6 +28,8 @@ type Service struct {
 	fold    *fold
 	source  *source
 
+	restored uint64 // the junk after which the schedule was stored again; the loop's own
+
 	mu     sync.Mutex
 	status Status
 }
@@ -146,6 +148,9 @@ func (s *Service) loop(ctx context.Context) error {
 	}
 	for {
 		changed := s.fold.wait()
+		if err := s.restoreSchedule(ctx); err != nil {
+			return err
+		}
 		d := s.decide()
 		if err := s.skip(ctx, d.Skips); err != nil {
 			return err
