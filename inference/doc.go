@@ -3,6 +3,7 @@
 // Consumes:
 //   - model.promoted.<model> of LIFECYCLE, in order from the first message. The newest valid one once nothing is pending is what has to be
 //     served; it needs no registry and no other service. A message that can't be read is skipped, counted and logged.
+//   - model.registered.<model>, as a hint only: the version is opened while the registry judges it, so that its promotion costs one pointer.
 //   - requests: HTTP POST /predict, and predict.<model> over NATS (a micro service, queue group "q") with the same JSON.
 //
 // Emits:
@@ -11,7 +12,8 @@
 //   - model.loaded.<model> after a version was exchanged, model.load_failed.<model> when one could not be, and instance.alive.<model> every
 //     AliveEvery.
 //
-// Keeps: the predictor in memory (one atomic pointer; see [Predictor]), and in Config.CacheDir the last verified bundles and a note of the
+// Keeps: the predictor in memory (one atomic pointer; see [Predictor]), beside it two verified bundles that are not served, the one registered
+// last and the one served before, and in Config.CacheDir the last verified bundles and a note of the
 // promotion that is served. Nothing else: the folder can be removed at any time.
 //
 // Exchange: a promoted bundle is read by digest (from the folder or the store), decoded, and made to score its golden rows; then one pointer

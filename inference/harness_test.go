@@ -96,6 +96,15 @@ func (w *world) promote(t testing.TB, bundle events.Artifact) int {
 	return w.version
 }
 
+// register says that the next version exists, as the registry does before it judges it.
+func (w *world) register(t testing.TB, bundle events.Artifact) {
+	t.Helper()
+	n := w.version + 1
+	_, err := w.bus.Publish(t.Context(), events.New(modelName, "test", fmt.Sprint("run-", n, "/", bundle.Digest), time.Now(),
+		&events.ModelRegistered{Version: n, RunID: fmt.Sprint("run-", n), Bundle: bundle, TargetStage: events.StageProduction}))
+	require.NoError(t, err)
+}
+
 func (w *world) withdraw(t testing.TB) {
 	t.Helper()
 	w.append(t, &events.ModelPromoted{PreviousVersion: w.version, PreviousSequence: w.last, Cause: events.PromotionWithdrawn})

@@ -42,6 +42,7 @@ type loader struct {
 	metrics *metrics
 	slot    *slot
 	cache   *cache // nil: none
+	shelf   *shelf
 	fleet   *fleet
 	now     func() time.Time
 
@@ -55,15 +56,26 @@ type loader struct {
 
 // follow reads the stream until ctx ends. Whatever ends the reading early is logged, and it begins again.
 func (l *loader) follow(ctx context.Context, b *bus.Bus) error {
-	subject, err := events.SubjectOf(events.TypeModelPromoted, l.cfg.Model)
+	promoted, err := events.SubjectOf(events.TypeModelPromoted, l.cfg.Model)
+	if err != nil {
+		return err
+	}
+	registered, err := events.SubjectOf(events.TypeModelRegistered, l.cfg.Model)
 	if err != nil {
 		return err
 	}
 	for {
 		err := b.Follow(ctx, bus.FollowConfig{
-			Name: "inference", Stream: events.Lifecycle, Filters: []string{subject},
+			Name: "inference", Stream: events.Lifecycle, Filters: []string{promoted, registered},
 			OnCaughtUp: l.onCaughtUp, OnReset: l.onReset,
-		}, l.see)
+		}, func(_ context.Context, m bus.Message) error {
+			if m.Subject == registered {
+				l.foresee(m)
+			} else {
+				l.see(m)
+			}
+			return nil
+		})
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -76,12 +88,12 @@ func (l *loader) follow(ctx context.Context, b *bus.Bus) error {
 }
 
 // see takes one message of model.promoted. Junk is skipped: the registry repairs a junk tail, and until then the last valid one counts.
-func (l *loader) see(_ context.Context, m bus.Message) error {
+func (l *loader) see(m bus.Message) {
 	p, ok := m.Event.Payload.(*events.ModelPromoted)
 	if m.Err != nil || !ok {
 		l.metrics.junk.Inc()
 		l.log.Error("promotion skipped: it can't be read", "subject", m.Subject, "sequence", m.Sequence, "err", m.Err)
-		return nil
+		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -90,7 +102,16 @@ func (l *loader) see(_ context.Context, m bus.Message) error {
 	if l.caughtUp {
 		l.offer()
 	}
-	return nil
+}
+
+// foresee takes one message of model.registered: a version that may be promoted next. Those of the past are passed over, as is junk.
+func (l *loader) foresee(m bus.Message) {
+	p, ok := m.Event.Payload.(*events.ModelRegistered)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if ok && l.caughtUp {
+		l.shelf.announce(p.Bundle.Digest)
+	}
 }
 
 func (l *loader) onCaughtUp() {
@@ -219,19 +240,29 @@ func (l *loader) load(ctx context.Context, store artifact.Store, t *target) erro
 		l.keep(t.Promotion, nil)
 		return nil
 	}
-	data, fromDisk, err := l.fetch(ctx, store, artifact.Digest(t.Digest))
-	if err != nil {
-		return err
-	}
-	p, err := l.open(data, t.Promotion)
-	if err != nil {
-		return err
+	o, ready := l.shelf.take(ctx, t.Digest)
+	if !ready {
+		fresh, err := l.openBundle(ctx, store, t.Digest)
+		if err != nil {
+			return err
+		}
+		o = *fresh
 	}
 	if ctx.Err() != nil { // a newer promotion came while this one was checked
 		return ctx.Err()
 	}
-	l.exchange(p, t.received, fromDisk)
-	l.keep(t.Promotion, data)
+	former := l.exchange(NewPredictor(l.cfg.Model, o.bundle, t.Promotion), t.received, o.fromDisk)
+	if o.data == nil { // it comes from memory; a decoded bundle keeps its bytes
+		data, err := o.bundle.Encode()
+		if err != nil {
+			return fmt.Errorf("bytes of version %d: %w", t.Version, err)
+		}
+		o.data = data
+	}
+	l.keep(t.Promotion, o.data)
+	if former != nil { // a rollback would go there
+		l.shelf.add(opened{digest: former.promotion.Digest, bundle: former.bundle, fromDisk: true})
+	}
 	return nil
 }
 
@@ -254,12 +285,25 @@ func (l *loader) fetch(ctx context.Context, store artifact.Store, digest artifac
 	return data, false, nil
 }
 
+// openBundle fetches, decodes and verifies.
+func (l *loader) openBundle(ctx context.Context, store artifact.Store, digest string) (*opened, error) {
+	data, fromDisk, err := l.fetch(ctx, store, artifact.Digest(digest))
+	if err != nil {
+		return nil, err
+	}
+	b, err := l.open(data, digest)
+	if err != nil {
+		return nil, err
+	}
+	return &opened{digest, b, data, fromDisk}, nil
+}
+
 // open decodes and verifies a bundle. A panic on the way is one more way to be unusable: a bad bundle must not end a process that answers
 // with a good one, and those of all other instances with it.
-func (l *loader) open(data []byte, p Promotion) (_ *Predictor, err error) {
+func (l *loader) open(data []byte, digest string) (_ *model.Bundle, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			l.log.Error("panic while a bundle was opened", "model", l.cfg.Model, "version", p.Version, "err", r, "stack", string(debug.Stack()))
+			l.log.Error("panic while a bundle was opened", "model", l.cfg.Model, "digest", digest, "err", r, "stack", string(debug.Stack()))
 			err = &bundleError{fmt.Errorf("open bundle: panic: %v", r)}
 		}
 	}()
@@ -270,12 +314,12 @@ func (l *loader) open(data []byte, p Promotion) (_ *Predictor, err error) {
 	if err := b.Verify(); err != nil {
 		return nil, &bundleError{err}
 	}
-	return NewPredictor(l.cfg.Model, b, p), nil
+	return b, nil
 }
 
-// exchange is the one moment in which the version changes; then it is told.
-func (l *loader) exchange(p *Predictor, received time.Time, fromDisk bool) {
-	former := l.slot.exchange(p)
+// exchange is the one moment in which the version changes; then it is told. It returns what answered until then, nil for nothing.
+func (l *loader) exchange(p *Predictor, received time.Time, fromDisk bool) (former *Predictor) {
+	former = l.slot.exchange(p)
 	at := l.now()
 	took := at.Sub(received)
 	l.fleet.loaded(p.promotion, took, fromDisk)
@@ -283,6 +327,7 @@ func (l *loader) exchange(p *Predictor, received time.Time, fromDisk bool) {
 	l.metrics.loadDuration.Observe(took.Seconds())
 	l.log.Info("model loaded", "model", l.cfg.Model, "version", p.promotion.Version, "digest", p.promotion.Digest,
 		"promotion_sequence", p.promotion.Sequence, "took", took.String(), "from_disk", fromDisk)
+	return former
 }
 
 // withdraw takes the model away.
@@ -318,7 +363,10 @@ func (l *loader) restore() {
 	if err == nil && n.Version > 0 {
 		var data []byte
 		if data, err = l.cache.bundle(artifact.Digest(n.Digest)); err == nil {
-			p, err = l.open(data, n.Promotion)
+			var b *model.Bundle
+			if b, err = l.open(data, n.Digest); err == nil {
+				p = NewPredictor(l.cfg.Model, b, n.Promotion)
+			}
 		}
 	}
 	switch {

@@ -71,7 +71,7 @@ func wire(c Config, cached *cache, ln net.Listener, m *metrics) *Service {
 	s.slot = newSlot(c.Model, c.Health, s.link.up)
 	s.fleet = &fleet{model: c.Model, source: c.source(), instance: c.Instance, boot: s.boot, every: c.AliveEvery, log: c.Log, now: c.Now,
 		queue: make(chan events.Event, fleetQueue), alive: s.alive}
-	s.loader = &loader{cfg: c, log: c.Log, metrics: m, slot: s.slot, cache: cached, fleet: s.fleet, now: c.Now, signal: make(chan struct{}, 1)}
+	s.loader = &loader{cfg: c, log: c.Log, metrics: m, slot: s.slot, cache: cached, fleet: s.fleet, now: c.Now, shelf: newShelf(), signal: make(chan struct{}, 1)}
 	s.server = app.NewServer(ln, s.handler(), c.Log)
 	return s
 }
@@ -93,6 +93,7 @@ func (s *Service) Run(ctx context.Context) error {
 		app.Component{Name: "nats link", Run: s.link.run},
 		app.Component{Name: "fleet events", Run: func(ctx context.Context) error { return s.fleet.run(ctx, s.link) }},
 		app.Component{Name: "prediction log", Run: func(ctx context.Context) error { return s.plog.run(ctx, s.link) }},
+		app.Component{Name: "shelf", Run: s.prepare},
 		app.Component{Name: "loader", Run: s.load},
 		app.Component{Name: "promotions", Run: s.follow},
 		app.Component{Name: "nats endpoint", Run: s.serveNATS},
@@ -106,6 +107,15 @@ func (s *Service) load(ctx context.Context) error {
 		return nil
 	}
 	return s.loader.run(ctx, store)
+}
+
+// prepare opens registered versions ahead of their promotion.
+func (s *Service) prepare(ctx context.Context) error {
+	_, store, err := s.link.wait(ctx)
+	if err != nil {
+		return nil
+	}
+	return s.loader.prepare(ctx, store)
 }
 
 // follow provisions the streams and then reads the promotions. Streams that can't be provisioned are a reason to alarm and none to stop
