@@ -59,13 +59,6 @@ func load(t testing.TB, sch *dataset.Schema, r io.Reader) *dataset.Table {
 	return table
 }
 
-func generated(t testing.TB, sch *dataset.Schema, c synth.Config) *dataset.Table {
-	t.Helper()
-	var b bytes.Buffer
-	require.NoError(t, synth.WriteCSV(&b, c))
-	return load(t, sch, &b)
-}
-
 func TestTrainOnTelco(t *testing.T) {
 	sp, sch, table := telco(t)
 	in := Input{Spec: sp, Schema: sch, Dataset: table, RunID: "r1", DatasetFingerprint: "xxh64:0", Threads: 1}
