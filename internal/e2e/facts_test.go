@@ -30,22 +30,6 @@ func connect(t *testing.T, url string) *bus.Bus {
 	return b
 }
 
-// awaitStreams returns once the services have made every stream.
-func awaitStreams(t *testing.T, b *bus.Bus) {
-	t.Helper()
-	await(t, patience, "the services make the streams", func() error {
-		for _, s := range events.Streams() {
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
-			_, err := b.JetStream().Stream(ctx, string(s))
-			cancel()
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
 // read calls fn with each message of a stream as it stands now.
 func read(t *testing.T, b *bus.Bus, s events.Stream, fn func(bus.Message)) {
 	t.Helper()

@@ -49,10 +49,8 @@ var built = sync.OnceValue(func() error {
 	return nil
 })
 
-// churn returns the path of the churn program, inferenceOnly that of cmd/inference.
+// churn returns the path of the churn program.
 func churn(t *testing.T) string { return program(t, "churn") }
-
-func inferenceOnly(t *testing.T) string { return program(t, "inference") }
 
 func program(t *testing.T, name string) string {
 	t.Helper()

@@ -3,15 +3,11 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"testing"
 	"time"
-
-	"telco-churn-mlops/events"
-	"telco-churn-mlops/internal/bus"
 )
 
 // answer is what an instance says of a record.
@@ -50,38 +46,6 @@ func decode(body []byte) (answer, error) {
 		return answer{}, fmt.Errorf("not an answer: %s", body)
 	}
 	return a, nil
-}
-
-// get returns the body of a page that must answer 200.
-func get(url string) (string, error) {
-	resp, err := client.Get(url)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s", resp.Status, body)
-	}
-	return string(body), err
-}
-
-// address waits for an instance's sign of life and returns where it serves HTTP.
-func address(t *testing.T, b *bus.Bus, instance string) string {
-	t.Helper()
-	var addr string
-	await(t, patience, instance+" says where it serves", func() error {
-		read(t, b, events.Fleet, func(m bus.Message) {
-			if p, ok := m.Event.Payload.(*events.InstanceAlive); ok && p.Instance == instance {
-				addr = p.Address
-			}
-		})
-		if addr == "" {
-			return errors.New("no sign of life")
-		}
-		return nil
-	})
-	return addr
 }
 
 // serves waits until an instance answers with a version, and returns the answer.

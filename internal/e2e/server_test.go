@@ -104,7 +104,7 @@ func (l *loop) startInference(t *testing.T) {
 	t.Helper()
 	l.one = launch(t, l.dir, "one", append([]string{churn(t), "inference"},
 		l.flags("--instance", "one", "--inference-addr", "127.0.0.1:0", "--cache-dir", filepath.Join(l.dir, "cache-one"))...)...)
-	l.other = launch(t, l.dir, "other", append([]string{inferenceOnly(t)},
+	l.other = launch(t, l.dir, "other", append([]string{program(t, "inference")},
 		l.flags("--instance", "other", "--addr", "127.0.0.1:0", "--cache-dir", filepath.Join(l.dir, "cache-other"))...)...)
 }
 

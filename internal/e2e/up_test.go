@@ -2,8 +2,11 @@ package e2e
 
 import (
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 
 	"telco-churn-mlops/internal/bus"
 	"telco-churn-mlops/internal/synth"
@@ -38,4 +41,12 @@ func up(t *testing.T) *everything {
 func (e *everything) cli(t *testing.T, args ...string) string {
 	t.Helper()
 	return call(t, e.dir, "", append(append([]string{churn(t)}, args...), "--nats", e.url)...)
+}
+
+// newest returns the first group of the last match in the output, for what is said anew at each start.
+func newest(t *testing.T, e *everything, pattern string) string {
+	t.Helper()
+	all := regexp.MustCompile(pattern).FindAllSubmatch(e.output(t), -1)
+	require.NotEmpty(t, all, pattern)
+	return string(all[len(all)-1][1])
 }
