@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
 
 	"telco-churn-mlops/drift"
 	"telco-churn-mlops/inference"
 	"telco-churn-mlops/internal/app"
+	"telco-churn-mlops/internal/bus"
 	"telco-churn-mlops/internal/connect"
 	"telco-churn-mlops/registry"
 	"telco-churn-mlops/trainer"
@@ -19,7 +21,7 @@ type alone struct {
 	remote
 	connect.Artifacts
 	Instance   string `name:"instance" env:"CHURN_INSTANCE" help:"Name of this process in events; the host's name by default." placeholder:"NAME"`
-	StoreBytes int64  `name:"store-bytes" env:"CHURN_STORE_BYTES" help:"Budget of all streams and the artifact bucket in bytes, used when they are made." default:"10737418240"`
+	StoreBytes int64  `name:"store-bytes" env:"CHURN_STORE_BYTES" help:"Budget of all streams and the artifact bucket in bytes, used when they are made." default:"${store_bytes}"`
 }
 
 func (f alone) process(r *run, name string) (*process, error) {
@@ -84,11 +86,18 @@ func (c registryCmd) Run(r *run) error {
 	})
 }
 
+// serving are the bounds of an inference instance.
+type serving struct {
+	InFlight   int `name:"in-flight" env:"CHURN_IN_FLIGHT" default:"${in_flight}" help:"Requests in work at a time; one more is answered 429."`
+	MaxRecords int `name:"max-records" env:"CHURN_MAX_RECORDS" default:"${max_records}" help:"Most records in one request."`
+}
+
 type inferenceCmd struct {
 	alone
-	Model    string `name:"model" env:"CHURN_MODEL" default:"${model}" help:"Model to serve."`
+	serving
+	Model    string `name:"model" env:"CHURN_MODEL" default:"${model}" help:"Model to use."`
 	Addr     string `name:"inference-addr" env:"CHURN_INFERENCE_ADDR" default:"${inference_addr}" help:"Address of /predict, health and metrics."`
-	CacheDir string `name:"cache-dir" env:"CHURN_CACHE_DIR" default:".churn/cache" help:"Folder of the last verified bundle." type:"path"`
+	CacheDir string `name:"cache-dir" env:"CHURN_CACHE_DIR" default:".churn/cache" help:"Folder of the last verified bundles, so that a restart needs neither NATS nor the store; empty keeps none."`
 }
 
 // Run serves until stopped.
@@ -109,7 +118,7 @@ func (c inferenceCmd) Run(r *run) error {
 		return err
 	}
 	return serve(r, p, func(context.Context) (app.Component, error) {
-		comp, _, err := p.inference(c.Model, c.Addr, c.CacheDir)
+		comp, _, err := p.inference(c.Model, c.Addr, c.CacheDir, c.serving)
 		return comp, err
 	})
 }
@@ -142,5 +151,7 @@ func vars() map[string]string {
 	return map[string]string{
 		"trainer_addr": trainer.DefaultAddr, "registry_addr": registry.DefaultAddr, "inference_addr": inference.DefaultAddr,
 		"drift_addr": drift.DefaultAddr, "model": inference.DefaultModel,
+		"in_flight": strconv.Itoa(inference.DefaultInFlight), "max_records": strconv.Itoa(inference.DefaultMaxRecords),
+		"store_bytes": strconv.FormatInt(bus.DefaultStoreBytes, 10),
 	}
 }

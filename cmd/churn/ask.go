@@ -84,7 +84,7 @@ func firstRow(sp *spec.Spec, sch *dataset.Schema, data string) (*dataset.Row, er
 
 type predictCmd struct {
 	remote
-	Model   string        `name:"model" env:"CHURN_MODEL" default:"${model}" help:"Model to ask."`
+	Model   string        `name:"model" env:"CHURN_MODEL" default:"${model}" help:"Model to use."`
 	Timeout time.Duration `name:"timeout" default:"5s" help:"How long to wait for an answer."`
 	Record  string        `arg:"" optional:"" help:"One JSON record or a list; standard input by default, a record per line or one list."`
 }

@@ -9,7 +9,8 @@ import (
 	"telco-churn-mlops/internal/app"
 )
 
-// cli is every command and flag. Each flag can be set as CHURN_<NAME> too; the README's table of settings is tested against it.
+// cli is every command and flag. What belongs to a machine rather than to one call can be set as CHURN_<FLAG> too; the README's table of
+// settings is made from it.
 type cli struct {
 	globals
 

@@ -16,7 +16,7 @@ type generateCmd struct {
 	Seed   uint64 `name:"seed" default:"1" help:"The same seed gives the same bytes."`
 	Regime string `name:"regime" default:"original" enum:"original,shifted" help:"Relation between columns and churn: ${enum}."`
 	Prefix string `name:"id-prefix" help:"Start of every customer id." placeholder:"TEXT"`
-	Output string `name:"output" short:"o" help:"File to write, which appears once it is whole; standard output by default." placeholder:"FILE" type:"path"`
+	Output string `name:"output" short:"o" help:"File to write, which appears once it is whole; standard output by default." placeholder:"FILE"`
 }
 
 // Run writes the customers.

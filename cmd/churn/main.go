@@ -12,9 +12,15 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/fatih/color"
+
+	"telco-churn-mlops/internal/app"
 )
 
 func main() {
+	if err := app.UnsetEmpty("CHURN_"); err != nil {
+		fmt.Fprintln(os.Stderr, "churn:", err)
+		os.Exit(2)
+	}
 	var c cli
 	parser, err := newParser(&c)
 	if err != nil {

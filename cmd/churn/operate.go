@@ -68,7 +68,7 @@ func table(r *run, header string, rows func(row func(cells ...any))) error {
 
 type runsCmd struct {
 	remote
-	Model string `name:"model" env:"CHURN_MODEL" help:"One model; all by default." placeholder:"NAME"`
+	Model string `name:"model" help:"One model; all by default." placeholder:"NAME"`
 }
 
 // Run lists runs, newest first.
@@ -130,7 +130,7 @@ func models(c *registry.Catalog, one string) []string {
 
 type modelsCmd struct {
 	remote
-	Model string `name:"model" env:"CHURN_MODEL" help:"One model; all by default." placeholder:"NAME"`
+	Model string `name:"model" help:"One model; all by default." placeholder:"NAME"`
 }
 
 // Run lists versions.
@@ -176,7 +176,7 @@ func short(digest string) string {
 // change are the flags of the commands that write a promotion.
 type change struct {
 	remote
-	Model  string `name:"model" env:"CHURN_MODEL" default:"${model}" help:"Model to change."`
+	Model  string `name:"model" env:"CHURN_MODEL" default:"${model}" help:"Model to use."`
 	Reason string `name:"reason" help:"Why, for the record." placeholder:"TEXT"`
 	Actor  string `name:"actor" env:"CHURN_ACTOR" help:"Who, for the record; user@host by default." placeholder:"NAME"`
 }

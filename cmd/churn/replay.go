@@ -15,8 +15,8 @@ import (
 type replayCmd struct {
 	remote
 	specFlags
-	File     string        `arg:"" help:"CSV (or JSON lines) of records, with the target column where labels are to be sent." type:"existingfile"`
-	URL      string        `name:"url" env:"CHURN_PREDICT_URL" default:"http://127.0.0.1:8080/predict" help:"Where to ask."`
+	File     string        `arg:"" help:"CSV (or JSON lines) of records, with the target column where labels are to be sent."`
+	URL      string        `name:"predict-url" aliases:"url" env:"CHURN_PREDICT_URL" default:"http://127.0.0.1:8080/predict" help:"Where to ask."`
 	Rate     float64       `name:"rate" default:"200" help:"Requests a second."`
 	Count    int           `name:"count" help:"Stop after so many requests; 0 is the file once, more than its rows goes round."`
 	Shift    []string      `name:"shift" help:"Change a numeric column: COLUMN=*1.3, =+10 or =-10. May be repeated." placeholder:"CHANGE" sep:"none"`

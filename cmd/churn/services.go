@@ -38,8 +38,8 @@ func (f remote) settings(r *run, name string) (connect.Settings, error) {
 
 // specFlags choose the model.
 type specFlags struct {
-	Spec string `name:"spec" env:"CHURN_SPEC" help:"Spec of the model, YAML; the Telco one is built in." placeholder:"FILE" type:"path"`
-	Data string `name:"data" env:"CHURN_DATA" help:"Dataset that replaces the spec's." placeholder:"FILE" type:"path"`
+	Spec string `name:"spec" env:"CHURN_SPEC" help:"Spec of the model, YAML; the Telco one is built in." placeholder:"FILE"`
+	Data string `name:"data" env:"CHURN_DATA" help:"Dataset that replaces the spec's." placeholder:"FILE"`
 }
 
 // load returns the spec and the path of its dataset, which is empty if it has none. A relative path is taken from the current folder or, if
@@ -178,11 +178,14 @@ func (p *process) drift(ctx context.Context, addr string) (app.Component, *drift
 	return p.component("drift", b, s), s, nil
 }
 
-// inference connects by itself, in the background: it answers from its local bundle while NATS is away.
-func (p *process) inference(model, addr, cache string) (app.Component, *inference.Service, error) {
+// inference makes an instance with the service's own bounds where none are given. It connects by itself, in the background: it answers from its local bundle while NATS is away.
+func (p *process) inference(model, addr, cache string, bounds serving) (app.Component, *inference.Service, error) {
 	reg := newRegistry()
 	c := inference.DefaultConfig()
 	c.Model, c.Addr, c.AddrFlag, c.CacheDir, c.Instance = model, addr, "--inference-addr", cache, p.instance
+	if bounds != (serving{}) {
+		c.InFlight, c.MaxRecords = bounds.InFlight, bounds.MaxRecords
+	}
 	c.Log, c.Metrics, c.Health = p.log, reg, app.NewHealth()
 	var joined *bus.Bus // set by the service's own goroutine, read after it has ended
 	c.Dial = func(ctx context.Context) (b *bus.Bus, store artifact.Store, err error) {

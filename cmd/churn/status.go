@@ -179,7 +179,7 @@ func printEvaluation(r *run, name string, e *events.DriftEvaluated) {
 
 type driftShowCmd struct {
 	remote
-	Model string `name:"model" env:"CHURN_MODEL" help:"One model; all by default." placeholder:"NAME"`
+	Model string `name:"model" help:"One model; all by default." placeholder:"NAME"`
 }
 
 // Run shows the last evaluations.

@@ -11,7 +11,7 @@ import (
 
 type trainCmd struct {
 	remote
-	Model  string        `name:"model" env:"CHURN_MODEL" default:"${model}" help:"Model to train."`
+	Model  string        `name:"model" env:"CHURN_MODEL" default:"${model}" help:"Model to use."`
 	Target string        `name:"target" default:"staging" enum:"staging,production" help:"Stage to ask for: ${enum}."`
 	Reason string        `name:"reason" default:"asked for on the command line" help:"Why, for the record."`
 	Actor  string        `name:"actor" env:"CHURN_ACTOR" help:"Who, for the record; user@host by default." placeholder:"NAME"`

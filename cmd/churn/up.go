@@ -25,16 +25,17 @@ const generatedRows = 7043
 
 type upCmd struct {
 	specFlags
+	serving
 	connect.Login
 	connect.Artifacts
-	NATS          string        `name:"nats" env:"CHURN_NATS" help:"Use this NATS server or cluster instead of the embedded one." placeholder:"URL"`
-	StoreDir      string        `name:"store-dir" env:"CHURN_STORE_DIR" default:".churn" help:"Folder of the embedded server's streams, the bundle cache and generated data." type:"path"`
-	StoreBytes    int64         `name:"store-bytes" env:"CHURN_STORE_BYTES" default:"10737418240" help:"Budget of all streams and the artifact bucket in bytes."`
+	NATS          string        `name:"nats" env:"CHURN_NATS" help:"NATS server or cluster, comma-separated, instead of the embedded one." placeholder:"URL"`
+	StoreDir      string        `name:"store-dir" env:"CHURN_STORE_DIR" default:".churn" help:"Folder of the embedded server's streams, the bundle cache and generated data."`
+	StoreBytes    int64         `name:"store-bytes" env:"CHURN_STORE_BYTES" default:"${store_bytes}" help:"Budget of all streams and the artifact bucket in bytes, used when they are made."`
 	Host          string        `name:"host" env:"CHURN_HOST" default:"127.0.0.1" help:"Where the embedded NATS server listens."`
 	Port          int           `name:"port" env:"CHURN_PORT" default:"4222" help:"Port of the embedded NATS server; --port=-1 takes a free one."`
 	Sync          string        `name:"sync" env:"CHURN_SYNC" default:"1s" help:"How often the embedded server forces its files to disk: a duration, or always. A power loss can take that much; a kill takes nothing."`
-	Addr          string        `name:"inference-addr" env:"CHURN_INFERENCE_ADDR" default:"${inference_addr}" help:"Address of /predict."`
-	RegistryAddr  string        `name:"registry-addr" env:"CHURN_REGISTRY_ADDR" default:"${registry_addr}" help:"Address of the registry's pages."`
+	Addr          string        `name:"inference-addr" env:"CHURN_INFERENCE_ADDR" default:"${inference_addr}" help:"Address of /predict, health and metrics."`
+	RegistryAddr  string        `name:"registry-addr" env:"CHURN_REGISTRY_ADDR" default:"${registry_addr}" help:"Address of the registry's pages, health and metrics."`
 	TrainerAddr   string        `name:"trainer-addr" env:"CHURN_TRAINER_ADDR" default:"${trainer_addr}" help:"Address of the trainer's health, metrics and status."`
 	DriftAddr     string        `name:"drift-addr" env:"CHURN_DRIFT_ADDR" default:"${drift_addr}" help:"Address of drift's health, metrics and status."`
 	Instance      string        `name:"instance" env:"CHURN_INSTANCE" help:"Name of this process in events; the host's name by default." placeholder:"NAME"`
@@ -112,27 +113,11 @@ func (c upCmd) generate(out io.Writer, sp *spec.Spec) (string, error) {
 		fmt.Fprintf(out, "data       %s (generated Telco-like customers, from an earlier start)\n", path)
 		return path, nil
 	}
-	if err := writeGenerated(path, synth.Config{Rows: generatedRows, Seed: 1, Regime: synth.Original}); err != nil {
+	if err := (generateCmd{Rows: generatedRows, Seed: 1, Regime: string(synth.Original), Output: path}).Run(nil); err != nil {
 		return "", err
 	}
 	fmt.Fprintf(out, "data       %s: no --data given, so %d Telco-like customers were generated\n", path, generatedRows)
 	return path, nil
-}
-
-// writeGenerated writes a generated CSV so that an interrupted write leaves no file under path.
-func writeGenerated(path string, cfg synth.Config) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".generated-*")
-	if err != nil {
-		return fmt.Errorf("write generated data: %w", err)
-	}
-	defer os.Remove(f.Name()) // gone already after the rename
-	if err := synth.WriteCSV(f, cfg); err != nil {
-		return fmt.Errorf("write generated data: %w", errors.Join(err, f.Close()))
-	}
-	if err := f.Close(); err != nil {
-		return fmt.Errorf("write generated data: %w", err)
-	}
-	return os.Rename(f.Name(), path)
 }
 
 // start starts the embedded server unless an external one is named, and makes the services. On an error everything started is stopped.
@@ -196,7 +181,7 @@ func (st *stack) services(ctx context.Context, c upCmd, p *process, data string)
 	if err != nil {
 		return err
 	}
-	i, is, err := p.inference(st.spec.Name, c.Addr, filepath.Join(c.StoreDir, "cache"))
+	i, is, err := p.inference(st.spec.Name, c.Addr, filepath.Join(c.StoreDir, "cache"), c.serving)
 	if err != nil {
 		return err
 	}

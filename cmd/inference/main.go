@@ -30,7 +30,7 @@ type settings struct {
 	Instance   string `env:"CHURN_INSTANCE" placeholder:"NAME" help:"Name of this instance, stable over restarts; the host's name and the port by default."`
 	InFlight   int    `env:"CHURN_IN_FLIGHT" default:"${inflight}" help:"Requests in work at a time; one more is answered 429."`
 	MaxRecords int    `env:"CHURN_MAX_RECORDS" default:"${records}" help:"Most records in one request."`
-	StoreBytes int64  `env:"CHURN_STORE_BYTES" default:"0" help:"Budget of all streams and the artifact bucket in bytes, used when they are made; 0 is 10 GiB."`
+	StoreBytes int64  `env:"CHURN_STORE_BYTES" default:"${store}" help:"Budget of all streams and the artifact bucket in bytes, used when they are made."`
 
 	connect.Login     `embed:""`
 	connect.Artifacts `embed:""`
@@ -42,14 +42,12 @@ type settings struct {
 }
 
 func main() {
+	if err := app.UnsetEmpty("CHURN_"); err != nil {
+		fmt.Fprintln(os.Stderr, "inference:", err)
+		os.Exit(2)
+	}
 	var s settings
-	kong.Parse(&s,
-		kong.Name("inference"),
-		kong.Description("Serve predictions over HTTP and NATS; the model follows each promotion without a restart."),
-		kong.Vars{
-			"version": app.Version(), "nats": connect.DefaultURL, "model": inference.DefaultModel, "addr": inference.DefaultAddr,
-			"inflight": fmt.Sprint(inference.DefaultInFlight), "records": fmt.Sprint(inference.DefaultMaxRecords),
-		})
+	kong.Parse(&s, options()...)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	do := run
@@ -59,6 +57,19 @@ func main() {
 	if err := do(ctx, s); err != nil {
 		fmt.Fprintln(os.Stderr, "inference:", err)
 		os.Exit(1)
+	}
+}
+
+// options describe the command line.
+func options() []kong.Option {
+	return []kong.Option{
+		kong.Name("inference"),
+		kong.Description("Serve predictions over HTTP and NATS; the model follows each promotion without a restart."),
+		kong.Vars{
+			"version": app.Version(), "nats": connect.DefaultURL, "model": inference.DefaultModel, "addr": inference.DefaultAddr,
+			"inflight": fmt.Sprint(inference.DefaultInFlight), "records": fmt.Sprint(inference.DefaultMaxRecords),
+			"store": fmt.Sprint(bus.DefaultStoreBytes),
+		},
 	}
 }
 

@@ -25,7 +25,7 @@ type Login struct {
 	User     string `name:"nats-user" env:"CHURN_NATS_USER" help:"User for NATS." placeholder:"NAME"`
 	Password string `name:"nats-password" env:"CHURN_NATS_PASSWORD" help:"Password for NATS." placeholder:"SECRET"`
 	Token    string `name:"nats-token" env:"CHURN_NATS_TOKEN" help:"Token for NATS." placeholder:"SECRET"`
-	Creds    string `name:"nats-creds" env:"CHURN_NATS_CREDS" help:"Credentials file (JWT and seed) for NATS." placeholder:"FILE" type:"path"`
+	Creds    string `name:"nats-creds" env:"CHURN_NATS_CREDS" help:"Credentials file (JWT and seed) for NATS." placeholder:"FILE"`
 }
 
 // Artifacts says where bundles and run artifacts are kept.
