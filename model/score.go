@@ -85,9 +85,10 @@ func (b *Bundle) ScoreTable(t *dataset.Table, rows []int) []float64 {
 // ScoreHoldout reads a holdout file (CSV as dataset.Table writes it, labels included) by the schema of this bundle, which may be another
 // version than the one that the file was written for, and returns a score and a label, 0 or 1, per row, in the file's order. It fails
 // on a column that this bundle needs and the file lacks, on the first row that this bundle's schema refuses, and on a file without rows:
-// a figure over a part of the rows could not be compared with another version's.
+// a figure over a part of the rows could not be compared with another version's. A value outside its bounds is scored, as it is in a request:
+// labelled predictions with such values are trained on and are in the holdouts of retrainings.
 func (b *Bundle) ScoreHoldout(r io.Reader) (score, label []float64, err error) {
-	reader, err := dataset.NewReader(r, b.Schema, dataset.ReaderOptions{Format: "csv", Delimiter: ',', RequireLabel: true})
+	reader, err := dataset.NewReader(r, b.Schema, dataset.ReaderOptions{Format: "csv", Delimiter: ',', RequireLabel: true, TakeRange: true})
 	if err != nil {
 		return nil, nil, fmt.Errorf("score holdout: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -69,6 +70,16 @@ func TestScoreHoldout(t *testing.T) {
 	_, _, err = b.ScoreHoldout(bytes.NewReader(modeltest.HoldoutCSV(t, tiny())))
 	require.ErrorContains(t, err, "score holdout")
 	require.ErrorContains(t, err, "tenure", "the missing column is named")
+	t.Run("values outside their bounds are scored as in a request", func(t *testing.T) {
+		header, rest, _ := strings.Cut(string(csv), "\n")
+		first, rest, _ := strings.Cut(rest, "\n")
+		fields := strings.Split(first, ",")
+		fields[slices.Index(strings.Split(header, ","), "tenure")] = "161" // of at most 120
+		odd, _, err := b.ScoreHoldout(strings.NewReader(header + "\n" + strings.Join(fields, ",") + "\n" + rest))
+		require.NoError(t, err)
+		require.Len(t, odd, len(score))
+		require.Equal(t, score[1:], odd[1:])
+	})
 	_, _, err = b.ScoreHoldout(strings.NewReader(""))
 	require.Error(t, err)
 	_, _, err = b.ScoreHoldout(bytes.NewReader(csv[:bytes.IndexByte(csv, '\n')+1]))

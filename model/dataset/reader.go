@@ -21,6 +21,7 @@ type ReaderOptions struct {
 	Format       string // spec.FormatCSV or spec.FormatJSONL; "" = JSON lines where the first byte is "{", else CSV
 	Delimiter    rune   // of CSV; 0 = ","
 	RequireLabel bool   // every row needs a label and, where the spec has an id column, an id
+	TakeRange    bool   // a value outside its bounds is a warning, as in a request, and no fault
 }
 
 // source yields the next record into the decoder's row.
@@ -29,8 +30,8 @@ type source interface {
 	next(d *decoder) error
 }
 
-// Reader streams rows from CSV or JSON lines in constant memory. A value outside its bounds makes a row faulty, one
-// outside a closed set is a warning. It is not safe for concurrent use.
+// Reader streams rows from CSV or JSON lines in constant memory. A value outside its bounds makes a row faulty unless
+// TakeRange is set, one outside a closed set is a warning. It is not safe for concurrent use.
 type Reader struct {
 	h        *Schema
 	o        ReaderOptions
@@ -121,7 +122,7 @@ func (r *Reader) RowWarnings() []Fault { return r.row }
 func (r *Reader) Next(row *Row) error {
 	row.reset()
 	r.row = nil
-	d := decoder{h: r.h, row: row, need: r.o.RequireLabel, severity: severity{rangeFault: true}}
+	d := decoder{h: r.h, row: row, need: r.o.RequireLabel, severity: severity{rangeFault: !r.o.TakeRange}}
 	row.Number = r.number + 1
 	if err := r.source.next(&d); err != nil {
 		return err

@@ -185,6 +185,16 @@ func TestReaderJSONLines(t *testing.T) {
 	}
 }
 
+func TestReaderTakesValuesOutsideTheirBoundsIfAsked(t *testing.T) {
+	h := schemaOf(t, fruit)
+	r, err := NewReader(strings.NewReader(fruitHeader+"k,1001,1,x,1,True,Yes\n"), h, ReaderOptions{RequireLabel: true, TakeRange: true})
+	require.NoError(t, err)
+	row := h.NewRow()
+	require.NoError(t, r.Next(row))
+	require.Equal(t, 1001.0, row.Num[0])
+	require.Equal(t, []string{"range/weight"}, rules(r.RowWarnings()))
+}
+
 func FuzzReader(f *testing.F) {
 	f.Add([]byte(fruitHeader+"k,1,2,x,1,True,Yes\nl,,NA,\"a\r\nb\",0,false,No\n"), byte(',')) // the usual
 	f.Add([]byte("\ufeffkey;weight;price;kind;organic;ripe;rotten;more\r\nk;x;2;\"a\";1;True\r\n"), byte(';'))
