@@ -1,6 +1,8 @@
 package drift
 
 import (
+	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -79,4 +81,22 @@ func (w *world) many(bundle *model.Bundle, promotion uint64, n int) []*events.Pr
 	}
 	w.predict(bundle.Manifest.Model, out...)
 	return out
+}
+
+// BenchmarkIndex states the memory of one prediction in the index.
+func BenchmarkIndex(b *testing.B) {
+	x := newPredictionIndex(DefaultIndexSize)
+	at := time.Unix(1_700_000_000, 0)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	b.ResetTimer()
+	for i := range b.N {
+		x.add(fmt.Sprint("p", i), fmt.Sprint("c", i%7043), at, uint64(i+1))
+	}
+	b.StopTimer()
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(b.N), "B/prediction")
+	runtime.KeepAlive(x)
 }

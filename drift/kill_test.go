@@ -207,7 +207,7 @@ func (l *loop) check() {
 
 func (l *loop) await(cond func() bool, msg string) {
 	l.t.Helper()
-	for deadline := time.Now().Add(time.Minute); !cond(); {
+	for deadline := time.Now().Add(2 * time.Minute); !cond(); {
 		require.True(l.t, time.Now().Before(deadline), msg)
 		<-time.After(20 * time.Millisecond)
 	}
@@ -241,7 +241,7 @@ func (l *loop) killed(n int64) {
 	c.Log, c.Metrics, c.Health = slog.New(slog.NewTextHandler(io.Discard, nil)), prometheus.NewRegistry(), app.NewHealth()
 	s, err := New(c)
 	require.NoError(l.t, err)
-	s.joiner.ackWait = time.Second
+	s.joiner.ackWait = 3 * time.Second
 	ctx, cancel := context.WithCancel(l.t.Context())
 	defer cancel()
 	var left atomic.Int64
@@ -254,8 +254,21 @@ func (l *loop) killed(n int64) {
 		cancel()
 		return errors.New("killed")
 	}
-	timer := time.AfterFunc(3*time.Second, func() { b.Conn().Close(); cancel() }) // there may be less to do than steps
-	defer timer.Stop()
+	go func() { // there may be less to do than steps
+		tick := time.NewTicker(200 * time.Millisecond)
+		defer tick.Stop()
+		for before := int64(-1); ; before = left.Load() {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if c.Health.Ready() && left.Load() == before {
+				b.Conn().Close()
+				cancel()
+			}
+		}
+	}()
 	if err := s.Run(ctx); err != nil {
 		require.True(l.t, errors.Is(err, bus.ErrClosed) || errors.Is(err, nats.ErrConnectionClosed) || ctx.Err() != nil, "%v", err)
 	}
@@ -263,7 +276,7 @@ func (l *loop) killed(n int64) {
 
 // However often drift is killed and wherever, the streams end up as those of one run that nothing interrupted.
 func TestKillsAtAnyPointChangeNothing(t *testing.T) {
-	seeds := []uint64{1, 2, 3}
+	seeds := []uint64{1, 2}
 	if testing.Short() {
 		seeds = seeds[:1]
 	}
@@ -273,10 +286,10 @@ func TestKillsAtAnyPointChangeNothing(t *testing.T) {
 			l := newLoop(t)
 			l.play()
 			rng := rand.New(rand.NewPCG(seed, 0))
-			for range 25 {
+			for range 12 {
 				l.killed(1 + rng.Int64N(700))
 			}
-			l.start(func(s *Service) { s.joiner.ackWait = time.Second })
+			l.start(func(s *Service) { s.joiner.ackWait = 3 * time.Second })
 			l.check()
 		})
 	}
@@ -289,7 +302,7 @@ func TestKillsAroundAnAlert(t *testing.T) {
 	for n := int64(1); n <= 12; n++ {
 		l.killedAtPublish(n)
 	}
-	l.start(func(s *Service) { s.joiner.ackWait = time.Second })
+	l.start(func(s *Service) { s.joiner.ackWait = 3 * time.Second })
 	l.check()
 }
 
@@ -303,7 +316,7 @@ func (l *loop) killedAtPublish(n int64) {
 	c.Log, c.Metrics, c.Health = slog.New(slog.NewTextHandler(io.Discard, nil)), prometheus.NewRegistry(), app.NewHealth()
 	s, err := New(c)
 	require.NoError(l.t, err)
-	s.joiner.ackWait = time.Second
+	s.joiner.ackWait = 3 * time.Second
 	var left atomic.Int64
 	left.Store(n)
 	s.step = func(what string) error {
@@ -333,7 +346,7 @@ func TestServerRestartLosesNothing(t *testing.T) {
 	reached := make(chan struct{})
 	own := l.server.Dial(t, bus.Config{Name: "own", Source: "own"})
 	l.startOn(own, openStore(t, own), func(s *Service) {
-		s.joiner.ackWait = time.Second
+		s.joiner.ackWait = 3 * time.Second
 		s.step = func(string) error {
 			if steps.Add(1) == 500 {
 				close(reached)

@@ -159,3 +159,42 @@ func TestOutcomesKeepTheNewest(t *testing.T) {
 		require.Equal(t, want, o.Counts(), "row %d", i+1)
 	}
 }
+
+// With nothing changed since training, live figures raise no alert: 100 streams of 5,000 outcomes, each with a holdout of its own draw.
+func TestPerformanceFalseAlarms(t *testing.T) {
+	draw := func(rng *rand.Rand) (predicted, observed bool) {
+		observed = rng.Float64() < 0.27
+		hit := 0.22
+		if observed {
+			hit = 0.7
+		}
+		return rng.Float64() < hit, observed
+	}
+	pending := 0
+	for seed := range uint64(100) {
+		rng := rand.New(rand.NewPCG(seed, 77))
+		var holdout Confusion
+		for range 1400 {
+			holdout.Add(draw(rng))
+		}
+		ref := live()
+		ref.Holdout = map[string]float64{"f1_churn": holdout.F1(), "tp": holdout.TP, "fp": holdout.FP, "fn": holdout.FN, "tn": holdout.TN}
+		var o Outcomes
+		o.Resize(1000)
+		var last *events.DriftEvaluated
+		for i := range uint64(5000) {
+			predicted, observed := draw(rng)
+			o.Add(Example{Sequence: i + 1, Predicted: predicted, Observed: observed})
+			if i%100 != 99 {
+				continue
+			}
+			e, notices := o.Evaluate(ref, last, Position{Evaluation: i/100 + 1, Ordinal: i + 1})
+			require.Empty(t, notices, "seed %d", seed)
+			if e.Columns[0].State == events.StatePending {
+				pending++
+			}
+			last = e
+		}
+	}
+	require.Less(t, pending, 50, "of 4,600 evaluations")
+}
