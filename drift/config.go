@@ -31,7 +31,7 @@ type Config struct {
 	Model string
 	// Addr is where /health, /metrics and /status are served; AddrFlag is named in the error of a busy port.
 	Addr, AddrFlag string
-	// IndexSize is how many of a model's newest predictions can be joined with a label; one takes about 100 bytes of memory.
+	// IndexSize is how many of a model's newest predictions can be joined with a label; one takes about 100 bytes of memory (BenchmarkIndex).
 	IndexSize int
 	// Early is how long a label waits for its prediction, which may be stored a little later than the label.
 	Early time.Duration
