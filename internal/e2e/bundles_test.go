@@ -70,6 +70,7 @@ func (e *everything) rolledBack(t *testing.T, promoted uint64, to int) string {
 }
 
 func TestBundlesThatCannotBeServed(t *testing.T) {
+	t.Parallel()
 	e := up(t)
 	asked := startAsking(t, e.bus.Conn(), e.addr)
 	train := func(seed uint64, target string) {

@@ -21,6 +21,7 @@ import (
 
 // TestNATSTool holds that an operator with nothing but the nats tool sees what there is, hears each promotion once and is answered as over HTTP.
 func TestNATSTool(t *testing.T) {
+	t.Parallel()
 	e := up(t)
 	path := tool(t, "nats")
 	ask := func(args ...string) string {

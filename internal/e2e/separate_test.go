@@ -28,6 +28,7 @@ func loadedBy(t *testing.T, b *bus.Bus, instance string, promoted uint64) int {
 }
 
 func TestSeparateProcesses(t *testing.T) {
+	t.Parallel()
 	l := newLoop(t)
 	require.NoError(t, os.WriteFile(l.data, []byte(call(t, l.dir, "", churn(t), "generate", "--rows", "2000", "--seed", "1")), 0o600))
 	pages := map[string]string{}
