@@ -14,7 +14,6 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"telco-churn-mlops/events"
-	"telco-churn-mlops/internal/bus"
 	"telco-churn-mlops/internal/synth"
 	"telco-churn-mlops/model/dataset"
 	"telco-churn-mlops/model/spec"
@@ -91,24 +90,26 @@ type predictCmd struct {
 
 // Run asks over NATS. An answer that is an error makes the command fail, after all were asked.
 func (c predictCmd) Run(r *run) error {
-	return c.join(r, "cli", func(ctx context.Context, b *bus.Bus) error {
-		token, err := events.Token(c.Model)
-		if err != nil {
-			return err
-		}
-		failed := 0
-		err = c.records(r.in, func(body []byte) error {
-			if err := c.ask(ctx, r, b.Conn(), events.PredictPrefix+"."+token, body); err != nil {
-				fmt.Fprintln(r.errs, bad("refused:"), err)
-				failed++
-			}
-			return nil
-		})
-		if err == nil && failed > 0 {
-			err = fmt.Errorf("%d request(s) failed", failed)
-		}
+	token, err := events.Token(c.Model)
+	if err != nil {
 		return err
+	}
+	b, err := c.dial(r, "cli")
+	if err != nil {
+		return err
+	}
+	failed := 0
+	err = c.records(r.in, func(body []byte) error {
+		if err := c.ask(r.ctx, r, b.Conn(), events.PredictPrefix+"."+token, body); err != nil {
+			fmt.Fprintln(r.errs, bad("refused:"), err)
+			failed++
+		}
+		return r.ctx.Err()
 	})
+	if err == nil && failed > 0 {
+		err = fmt.Errorf("%d request(s) failed", failed)
+	}
+	return closing(b, err)
 }
 
 // records calls fn with each request body: the argument, or the lines of standard input, or the whole of it if it is a list.
@@ -117,10 +118,16 @@ func (c predictCmd) records(in io.Reader, fn func([]byte) error) error {
 		return fn([]byte(c.Record))
 	}
 	br := bufio.NewReader(in)
+	asked := 0
 	for {
 		first, err := br.Peek(1)
-		if err != nil {
-			return nil // nothing more to ask
+		switch {
+		case errors.Is(err, io.EOF) && asked > 0:
+			return nil
+		case errors.Is(err, io.EOF):
+			return errors.New("no record was given")
+		case err != nil:
+			return err
 		}
 		if strings.ContainsAny(string(first), " \t\r\n") {
 			if _, err := br.Discard(1); err != nil {
@@ -128,6 +135,7 @@ func (c predictCmd) records(in io.Reader, fn func([]byte) error) error {
 			}
 			continue
 		}
+		asked++
 		if first[0] == '[' {
 			all, err := io.ReadAll(br)
 			if err != nil {
@@ -158,6 +166,6 @@ func (c predictCmd) ask(ctx context.Context, r *run, nc *nats.Conn, subject stri
 	if text := m.Header.Get("Nats-Service-Error"); text != "" {
 		return fmt.Errorf("%s %s: %s", m.Header.Get("Nats-Service-Error-Code"), text, m.Data)
 	}
-	_, err = fmt.Fprintf(r.out, "%s\n", m.Data)
+	_, err = fmt.Fprintf(r.out, "%s\n", bytes.TrimSpace(m.Data))
 	return err
 }

@@ -72,6 +72,9 @@ type versionCmd struct{}
 
 // Run prints the version.
 func (versionCmd) Run(r *run) error {
+	if r.JSON {
+		return r.json(map[string]string{"version": app.Version()})
+	}
 	_, err := io.WriteString(r.out, "churn "+app.Version()+"\n")
 	return err
 }

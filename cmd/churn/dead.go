@@ -91,6 +91,9 @@ func (c deadRetryCmd) Run(r *run) error {
 		if err := b.RetryDeadLetter(ctx, c.Letter); err != nil {
 			return err
 		}
+		if r.JSON {
+			return r.json(map[string]uint64{"published_again": c.Letter})
+		}
 		_, err := fmt.Fprintf(r.out, "letter %d published again\n", c.Letter)
 		return err
 	})

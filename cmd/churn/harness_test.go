@@ -17,6 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"telco-churn-mlops/internal/bus/bustest"
+	"telco-churn-mlops/model/dataset"
+	"telco-churn-mlops/model/spec"
 )
 
 // TestMain takes the settings of the machine out of the environment: a test sets its own.
@@ -151,4 +153,17 @@ func (l *live) waiting() string {
 	}
 	require.NoError(l.t, json.NewDecoder(resp.Body).Decode(&s))
 	return s.Decision.Why
+}
+
+// readRows loads a dataset.
+func readRows(t *testing.T, sp *spec.Spec, sch *dataset.Schema, path string) *dataset.Table {
+	t.Helper()
+	f, err := os.Open(path)
+	require.NoError(t, err)
+	defer f.Close()
+	o := dataset.LoadOptions{MaxQuarantined: sp.Expectations.MaxQuarantined}
+	o.Delimiter, o.RequireLabel = sp.Dataset.Comma(), true
+	table, _, err := dataset.Load(t.Context(), f, sch, o)
+	require.NoError(t, err)
+	return table
 }

@@ -17,25 +17,44 @@ import (
 // connectTimeout bounds how long an operator's command waits for NATS.
 const connectTimeout = 5 * time.Second
 
-// join connects for one command, runs it and closes.
-func (f remote) join(r *run, name string, do func(ctx context.Context, b *bus.Bus) error) (err error) {
+// dial connects for one command.
+func (f remote) dial(r *run, name string) (*bus.Bus, error) {
 	settings, err := f.settings(r, name)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(r.ctx, connectTimeout)
+	defer cancel()
+	b, err := settings.Bus(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("no NATS at %s (is \"churn up\" running? --nats names another): %w", f.NATS, err)
+	}
+	return b, nil
+}
+
+// connect connects for one command that reads the streams, and makes sure that they are there.
+func (f remote) connect(r *run, name string) (*bus.Bus, error) {
+	b, err := f.dial(r, name)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(r.ctx, connectTimeout)
+	defer cancel()
+	if _, err := b.JetStream().Stream(ctx, string(events.Lifecycle)); err != nil {
+		return nil, closing(b, fmt.Errorf("the server at %s has no loop: start \"churn up\" or a service first: %w", f.NATS, err))
+	}
+	return b, nil
+}
+
+// join connects for one command, runs it and closes.
+func (f remote) join(r *run, name string, do func(ctx context.Context, b *bus.Bus) error) error {
+	b, err := f.connect(r, name)
 	if err != nil {
 		return err
 	}
-	connecting, cancel := context.WithTimeout(r.ctx, connectTimeout)
+	ctx, cancel := context.WithTimeout(r.ctx, time.Minute)
 	defer cancel()
-	b, err := settings.Bus(connecting)
-	if err != nil {
-		return fmt.Errorf("no NATS at %s (is \"churn up\" running? --nats names another): %w", f.NATS, err)
-	}
-	defer func() { err = closing(b, err) }()
-	ctx, cancelAll := context.WithTimeout(r.ctx, time.Minute)
-	defer cancelAll()
-	if _, err := b.JetStream().Stream(ctx, string(events.Lifecycle)); err != nil {
-		return fmt.Errorf("the server at %s has no loop: start \"churn up\" or a service first: %w", f.NATS, err)
-	}
-	return do(ctx, b)
+	return closing(b, do(ctx, b))
 }
 
 // actor names the person behind a command.
@@ -78,7 +97,7 @@ func (c runsCmd) Run(r *run) error {
 		if err != nil {
 			return err
 		}
-		var runs []registry.Run
+		runs := []registry.Run{}
 		for _, m := range models(cat, c.Model) {
 			runs = append(runs, cat.Runs(m)...)
 		}
@@ -140,7 +159,7 @@ func (c modelsCmd) Run(r *run) error {
 		if err != nil {
 			return err
 		}
-		var versions []registry.Version
+		versions := []registry.Version{}
 		for _, m := range models(cat, c.Model) {
 			versions = append(versions, cat.Versions(m)...)
 		}

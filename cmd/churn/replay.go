@@ -25,9 +25,9 @@ type replayCmd struct {
 }
 
 // Run streams the file; it fails if any request did.
-func (c replayCmd) Run(r *run) error {
-	if c.Rate <= 0 {
-		return fmt.Errorf("--rate %g: must be positive", c.Rate)
+func (c replayCmd) Run(r *run) (err error) {
+	if !(c.Rate > 0) || c.Count < 0 || c.LabelLag < 0 {
+		return errors.New("--rate must be positive, --count and --label-delay not negative")
 	}
 	sp, _, err := c.load()
 	if err != nil {
@@ -58,12 +58,8 @@ func (c replayCmd) Run(r *run) error {
 	}
 	var b *bus.Bus
 	if !c.NoLabels {
-		settings, err := c.settings(r, "replay")
-		if err != nil {
-			return err
-		}
-		if b, err = settings.Bus(r.ctx); err != nil {
-			return fmt.Errorf("connect to NATS to send labels (--no-labels sends none): %w", err)
+		if b, err = c.dial(r, "replay"); err != nil {
+			return fmt.Errorf("send labels (--no-labels sends none): %w", err)
 		}
 		defer func() { err = closing(b, err) }()
 	}
@@ -75,14 +71,14 @@ func (c replayCmd) Run(r *run) error {
 	}
 	n := 0
 	began := time.Now()
-	sendErr := t.send(r.ctx, func() (customer, bool) {
+	err = t.send(r.ctx, func() (customer, bool) {
 		if n >= total {
 			return customer{}, false
 		}
 		n++
 		return customers[(n-1)%len(customers)], true
 	})
-	return c.report(r, t, time.Since(began), sendErr)
+	return c.report(r, t, time.Since(began), err)
 }
 
 func (c replayCmd) report(r *run, t *traffic, took time.Duration, err error) error {
@@ -111,7 +107,10 @@ func readCustomers(path string, sp *spec.Spec, sch *dataset.Schema, change func(
 		return nil, 0, err
 	}
 	defer f.Close()
-	rd, err := dataset.NewReader(f, sch, dataset.ReaderOptions{Format: sp.Dataset.Format, Delimiter: sp.Dataset.Comma(), RequireLabel: labels})
+	rd, err := dataset.NewReader(f, sch, dataset.ReaderOptions{Format: sp.Dataset.Format, Delimiter: sp.Dataset.Comma(), RequireLabel: labels, TakeRange: true})
+	if err != nil && labels {
+		err = fmt.Errorf("%w (--no-labels needs no target column)", err)
+	}
 	if err != nil {
 		return nil, 0, fmt.Errorf("%s: %w", path, err)
 	}

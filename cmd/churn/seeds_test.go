@@ -7,7 +7,6 @@ package main
 import (
 	"bytes"
 	"io"
-	"os"
 	"path/filepath"
 	"runtime"
 	"sync/atomic"
@@ -38,9 +37,9 @@ func TestSecondRegimeIsPromotedForAllSeeds(t *testing.T) {
 		history := filepath.Join(t.TempDir(), "history.csv")
 		pools, err := demoCmd{Rows: generatedRows, Seed: seed}.pools(sp, history)
 		require.NoError(t, err)
-		first := trained(t, trainer.Input{Spec: sp, Schema: sch, Dataset: tableOf(t, sp, sch, history)})
+		first := trained(t, trainer.Input{Spec: sp, Schema: sch, Dataset: readRows(t, sp, sch, history)})
 		for _, fresh := range []int{500, 700} {
-			in := trainer.Input{Spec: sp, Schema: sch, Dataset: tableOf(t, sp, sch, history), DriftSince: demoPlain + demoToAlert,
+			in := trainer.Input{Spec: sp, Schema: sch, Dataset: readRows(t, sp, sch, history), DriftSince: demoPlain + demoToAlert,
 				Examples: examplesOf(t, sch, pools, demoPlain+demoToAlert+fresh)}
 			second := trained(t, in)
 			verdict := registry.Judge(registry.GateInput{
@@ -61,18 +60,6 @@ func trained(t *testing.T, in trainer.Input) *trainer.Result {
 	r, err := trainer.Train(t.Context(), in)
 	require.NoError(t, err)
 	return r
-}
-
-func tableOf(t *testing.T, sp *spec.Spec, sch *dataset.Schema, path string) *dataset.Table {
-	t.Helper()
-	f, err := os.Open(path)
-	require.NoError(t, err)
-	defer f.Close()
-	o := dataset.LoadOptions{MaxQuarantined: sp.Expectations.MaxQuarantined}
-	o.Delimiter, o.RequireLabel = sp.Dataset.Comma(), true
-	table, _, err := dataset.Load(t.Context(), f, sch, o)
-	require.NoError(t, err)
-	return table
 }
 
 // examplesOf returns the first n requests of the demo with their labels, as drift joins them; the n-th has the sequence n.

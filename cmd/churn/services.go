@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -112,7 +113,8 @@ func closing(b *bus.Bus, err error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	if cerr := b.Close(ctx); cerr != nil {
-		return fmt.Errorf("%w (and close the connection: %w)", err, cerr)
+		cerr = fmt.Errorf("close the connection: %w", cerr)
+		return errors.Join(err, cerr)
 	}
 	return err
 }

@@ -2,12 +2,16 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,15 +30,16 @@ type shift struct {
 	add    float64
 }
 
-// parseShift reads "Column=*1.3", "Column=+10" or "Column=-10".
+// parseShift reads "Column=*1.3", "Column=+10" or "Column=-10". The last equals sign counts, as a name may have one.
 func parseShift(s string) (shift, error) {
-	column, op, ok := strings.Cut(s, "=")
-	if !ok || column == "" || len(op) < 2 {
-		return shift{}, fmt.Errorf("shift %q: want COLUMN=*FACTOR or COLUMN=+NUMBER", s)
+	at := strings.LastIndexByte(s, '=')
+	if at < 1 || len(s)-at < 3 {
+		return shift{}, fmt.Errorf("shift %q: want COLUMN=*FACTOR, COLUMN=+NUMBER or COLUMN=-NUMBER", s)
 	}
+	column, op := s[:at], s[at+1:]
 	v, err := strconv.ParseFloat(op[1:], 64)
-	if err != nil {
-		return shift{}, fmt.Errorf("shift %q: %q is not a number", s, op[1:])
+	if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
+		return shift{}, fmt.Errorf("shift %q: %q is not a finite number", s, op[1:])
 	}
 	switch op[0] {
 	case '*':
@@ -123,7 +128,11 @@ func (t *traffic) send(ctx context.Context, next func() (customer, bool)) error 
 		if !ok || ctx.Err() != nil {
 			break
 		}
-		slots <- struct{}{}
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			continue // and ends above
+		}
 		t.pending.Add(1)
 		go func() {
 			defer t.pending.Done()
@@ -206,13 +215,15 @@ func (t *traffic) fault(err error) {
 	}
 }
 
-// report returns the faults as lines, none if there were none.
+// report returns the faults as lines, the most frequent first; an empty list if there were none.
 func (t *traffic) report() []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var out []string
-	for msg, n := range t.faults {
-		out = append(out, fmt.Sprintf("%d x %s", n, msg))
+	out := []string{}
+	for _, msg := range slices.SortedFunc(maps.Keys(t.faults), func(a, b string) int {
+		return cmp.Or(t.faults[b]-t.faults[a], strings.Compare(a, b))
+	}) {
+		out = append(out, fmt.Sprintf("%d x %s", t.faults[msg], msg))
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -25,18 +26,11 @@ func (c trainCmd) Run(r *run) error {
 	if c.Target == "production" {
 		stage = events.StageProduction
 	}
-	var b *bus.Bus
-	settings, err := c.settings(r, "cli")
+	b, err := c.connect(r, "cli")
 	if err != nil {
 		return err
 	}
-	connecting, cancel := context.WithTimeout(r.ctx, connectTimeout)
-	defer cancel()
-	if b, err = settings.Bus(connecting); err != nil {
-		return fmt.Errorf("no NATS at %s (is \"churn up\" running? --nats names another): %w", c.NATS, err)
-	}
-	err = c.run(r, b, stage)
-	return closing(b, err)
+	return closing(b, c.run(r, b, stage))
 }
 
 func (c trainCmd) run(r *run, b *bus.Bus, stage events.Stage) error {
@@ -52,11 +46,11 @@ func (c trainCmd) run(r *run, b *bus.Bus, stage events.Stage) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(r.out, "retraining of %s asked for (cause %d)\n", c.Model, receipt.Sequence)
+	w := waiter{outcome: outcome{Model: c.Model, Cause: receipt.Sequence}, out: r}
+	w.say("retraining of %s asked for (cause %d)", c.Model, receipt.Sequence)
 	if c.NoWait {
-		return nil
+		return w.report()
 	}
-	w := waiter{model: c.Model, cause: receipt.Sequence, out: r}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	err = b.Follow(ctx, bus.FollowConfig{Name: "cli", Stream: events.Lifecycle, From: from + 1}, func(_ context.Context, m bus.Message) error {
@@ -66,56 +60,87 @@ func (c trainCmd) run(r *run, b *bus.Bus, stage events.Stage) error {
 		return nil
 	})
 	if w.done {
-		return w.failed
+		return errors.Join(w.failed, w.report())
 	}
-	if err == nil || r.ctx.Err() != nil {
-		return r.ctx.Err()
+	if err != nil {
+		return err
 	}
-	return context.Cause(ctx)
+	return context.Cause(ctx) // Follow ends with it, and without an error
+}
+
+// outcome is what became of a request, for programs.
+type outcome struct {
+	Model    string             `json:"model"`
+	Cause    uint64             `json:"cause"`
+	RunID    string             `json:"run_id,omitempty"`
+	Metrics  map[string]float64 `json:"metrics,omitempty"`
+	Version  int                `json:"version,omitempty"`
+	Verdict  events.Verdict     `json:"verdict,omitempty"`
+	Reason   string             `json:"reason,omitempty"`
+	Promoted bool               `json:"promoted"`
+	Error    string             `json:"error,omitempty"`
 }
 
 // waiter follows the run that takes a cause to its verdict.
 type waiter struct {
-	model   string
-	cause   uint64
-	out     *run
-	id      string
-	version int
-	done    bool
-	failed  error
+	outcome
+	out    *run
+	done   bool
+	failed error
+}
+
+// say prints a line for people.
+func (w *waiter) say(format string, args ...any) {
+	if !w.out.JSON {
+		fmt.Fprintf(w.out.out, format+"\n", args...)
+	}
+}
+
+// report prints the outcome for programs.
+func (w *waiter) report() error {
+	if !w.out.JSON {
+		return nil
+	}
+	if w.failed != nil {
+		w.Error = w.failed.Error()
+	}
+	return w.out.json(w.outcome)
 }
 
 // hear returns true once there is nothing more to wait for.
 func (w *waiter) hear(m bus.Message) bool {
-	say := func(format string, args ...any) { fmt.Fprintf(w.out.out, format+"\n", args...) }
 	switch p := m.Event.Payload.(type) {
 	case *events.RunStarted:
-		if w.id == "" && p.CausesThrough >= w.cause {
-			w.id = p.RunID
-			say("run %s started, %d cause(s)", p.RunID, len(p.Causes))
+		if w.RunID == "" && p.CausesThrough >= w.Cause {
+			w.RunID = p.RunID
+			w.say("run %s started, %d cause(s)", p.RunID, len(p.Causes))
 		}
 	case *events.RunFailed:
-		if p.RunID == w.id {
+		if p.RunID == w.RunID {
 			w.done, w.failed = true, fmt.Errorf("run %s failed in step %s: %s", p.RunID, p.Step, p.Reason)
 		}
 	case *events.RunCompleted:
-		if p.RunID == w.id {
-			say("run completed in %.1f s: f1_churn %.4f, roc_auc %.4f", float64(p.DurationMS)/1000, p.Metrics["f1_churn"], p.Metrics["roc_auc"])
+		if p.RunID == w.RunID {
+			w.Metrics = p.Metrics
+			w.say("run completed in %.1f s: f1_churn %.4f, roc_auc %.4f", float64(p.DurationMS)/1000, p.Metrics["f1_churn"], p.Metrics["roc_auc"])
 		}
 	case *events.ModelRegistered:
-		if p.RunID == w.id {
-			w.version = p.Version
-			say("registered as version %d", p.Version)
+		if p.RunID == w.RunID {
+			w.Version = p.Version
+			w.say("registered as version %d", p.Version)
 		}
 	case *events.ModelGated:
-		if p.RunID == w.id {
-			say("version %d %s: %s", p.Version, bold(string(p.Verdict)), p.Reason)
-			w.done = p.Verdict != events.VerdictPromotable
+		if p.RunID == w.RunID {
+			w.say("version %d %s: %s", p.Version, bold(string(p.Verdict)), p.Reason)
+			w.Verdict, w.Reason, w.done = p.Verdict, p.Reason, p.Verdict != events.VerdictPromotable
 		}
 	case *events.ModelPromoted:
-		if p.Version == w.version && w.version > 0 {
-			say("version %d is Production", p.Version)
-			w.done = true
+		if p.Version == w.Version && w.Version > 0 {
+			w.say("version %d is Production", p.Version)
+			w.Promoted, w.done = true, true
+		} else if w.Verdict == events.VerdictPromotable {
+			w.Reason, w.done = "overtaken", true
+			w.say("version %d was promoted first, so version %d stays in Staging", p.Version, w.Version)
 		}
 	}
 	return w.done

@@ -1,0 +1,329 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+
+	"telco-churn-mlops/events"
+	"telco-churn-mlops/internal/bus"
+	"telco-churn-mlops/internal/bus/bustest"
+	"telco-churn-mlops/internal/connect"
+	"telco-churn-mlops/model/dataset"
+	"telco-churn-mlops/model/spec"
+)
+
+// operator runs commands against a running loop.
+type operator struct {
+	*live
+	spec, data string
+}
+
+// newOperator starts the loop on generated customers, with the Telco spec but for a shorter debounce.
+func newOperator(t *testing.T) *operator {
+	t.Helper()
+	dir := t.TempDir()
+	o := &operator{spec: filepath.Join(dir, "telco.yaml"), data: filepath.Join(dir, "customers.csv")}
+	yaml := strings.Replace(string(spec.TelcoYAML()), "debounce: 30s", "debounce: 50ms", 1)
+	require.NotEqual(t, string(spec.TelcoYAML()), yaml)
+	require.NoError(t, os.WriteFile(o.spec, []byte(yaml), 0o600))
+	_, _, err := churn(t, "generate", "--rows", "2500", "--output", o.data)
+	require.NoError(t, err)
+	o.live = up(t, "--spec", o.spec, "--data", o.data)
+	o.wait("serving version 1")
+	return o
+}
+
+// do runs a command against the loop and returns what it printed.
+func (o *operator) do(t *testing.T, args ...string) string {
+	t.Helper()
+	out, notes, err := churn(t, append(args, "--nats", o.nats, "--log-level", "error")...)
+	require.NoError(t, err, "%s\n%s", out, notes)
+	return out
+}
+
+// json runs a command with --json and decodes what it printed, which must be one value and nothing else.
+func (o *operator) json(t *testing.T, into any, args ...string) {
+	t.Helper()
+	out := o.do(t, append(args, "--json")...)
+	require.True(t, json.Valid([]byte(out)), "%v printed:\n%s", args, out)
+	require.NoError(t, json.Unmarshal([]byte(out), into))
+}
+
+func (o *operator) bus(t *testing.T) *bus.Bus {
+	t.Helper()
+	b, err := connect.Settings{URL: o.nats, Name: "test"}.Bus(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, closing(b, nil)) })
+	return b
+}
+
+// production waits until the instance serves a version; 0 is none.
+func (o *operator) production(t *testing.T, version int) {
+	t.Helper()
+	record, _, err := churn(t, "example", "--data", o.data)
+	require.NoError(t, err)
+	bustest.Eventually(t, func() bool {
+		code, body := o.ask(record)
+		if version == 0 {
+			return code == http.StatusServiceUnavailable
+		}
+		return code == http.StatusOK && strings.Contains(body, fmt.Sprintf(`"version":%d,`, version))
+	}, fmt.Sprintf("version %d answers", version))
+}
+
+// versionLine is what the tests read of "churn models --json".
+type versionLine struct {
+	Version int    `json:"version"`
+	Stage   string `json:"stage"`
+}
+
+func (o *operator) stages(t *testing.T) map[int]string {
+	t.Helper()
+	var lines []versionLine
+	o.json(t, &lines, "models")
+	out := map[int]string{}
+	for _, l := range lines {
+		out[l.Version] = l.Stage
+	}
+	return out
+}
+
+// TestOperator plays an operator's day on one running loop, in order.
+func TestOperator(t *testing.T) {
+	o := newOperator(t)
+	t.Run("predict over NATS gives the score of HTTP", o.testPredict)
+	t.Run("replay sends what the file says, shifted, and its labels", o.testReplay)
+	t.Run("train", o.testTrain)
+	t.Run("promote, roll back, withdraw", o.testPromotions)
+	t.Run("runs and status", o.testViews)
+	t.Run("dead letters", o.testDead)
+}
+
+func (o *operator) testPredict(t *testing.T) {
+	record, _, err := churn(t, "example", "--data", o.data)
+	require.NoError(t, err)
+	code, body := o.ask(record)
+	require.Equal(t, 200, code, body)
+	type answer struct {
+		Probability float64 `json:"churn_probability"`
+		Version     int     `json:"version"`
+	}
+	var overHTTP, overNATS answer
+	require.NoError(t, json.Unmarshal([]byte(body), &overHTTP))
+	o.json(t, &overNATS, "predict", record)
+	require.Equal(t, overHTTP, overNATS)
+	require.Equal(t, 1, overNATS.Version)
+
+	var out, notes screen
+	err = command(t.Context(), record+"\n\n"+`{"tenure":"x"}`+"\n"+record, &out, &notes, "predict", "--nats", o.nats, "--log-level", "error")
+	require.ErrorContains(t, err, "1 request(s) failed")
+	require.Len(t, strings.Split(strings.TrimSpace(out.String()), "\n"), 2, "the others are answered")
+	require.Contains(t, notes.String(), "tenure")
+	err = command(t.Context(), " \n", &out, &notes, "predict", "--nats", o.nats)
+	require.ErrorContains(t, err, "no record was given")
+	_, _, err = churn(t, "predict", "--model", "nobody", "--nats", o.nats, "{}")
+	require.ErrorContains(t, err, "1 request(s) failed")
+}
+
+func (o *operator) testReplay(t *testing.T) {
+	b := o.bus(t)
+	was := map[events.Stream]uint64{}
+	for _, s := range []events.Stream{events.Predictions, events.Labels} {
+		seq, err := b.LastSequence(t.Context(), s)
+		require.NoError(t, err)
+		was[s] = seq
+	}
+	var sum struct {
+		Sent, Answered, Failed, Labels int
+		Faults                         []string
+	}
+	o.json(t, &sum, "replay", o.data, "--predict-url", o.predict, "--rate", "1000", "--count", "300", "--label-delay", "50ms",
+		"--shift", "MonthlyCharges=*2", "--shift", "tenure=+100")
+	require.Equal(t, 300, sum.Sent)
+	require.Equal(t, 300, sum.Answered)
+	require.Equal(t, 0, sum.Failed)
+	require.Equal(t, 300, sum.Labels)
+	require.NotNil(t, sum.Faults, "an empty list, not null")
+
+	charges := map[string]float64{} // of the file
+	sch, err := dataset.NewSchema(spec.Telco())
+	require.NoError(t, err)
+	rows, at := readRows(t, spec.Telco(), sch, o.data), slices.Index(sch.Numeric(), "MonthlyCharges")
+	for i := range rows.Len() {
+		charges[rows.ID(i)] = rows.Numeric(at)[i]
+	}
+	asked := map[string]string{} // entity of a prediction
+	bustest.Eventually(t, func() bool {
+		clear(asked)
+		err := b.Read(t.Context(), bus.ReadConfig{Stream: events.Predictions, From: was[events.Predictions] + 1}, func(m bus.Message) error {
+			p := m.Event.Payload.(*events.PredictionMade)
+			asked[p.PredictionID] = p.EntityID
+			var r struct{ MonthlyCharges, Tenure float64 }
+			require.NoError(t, json.Unmarshal(p.Record, &r))
+			require.Equal(t, 2*charges[p.EntityID], r.MonthlyCharges)
+			require.GreaterOrEqual(t, r.Tenure, 100.0)
+			return nil
+		})
+		return err == nil && len(asked) == 300
+	}, "300 logged predictions")
+	labels := 0
+	require.NoError(t, b.Read(t.Context(), bus.ReadConfig{Stream: events.Labels, From: was[events.Labels] + 1}, func(m bus.Message) error {
+		p := m.Event.Payload.(*events.LabelObserved)
+		require.Contains(t, asked, p.PredictionID)
+		require.Contains(t, []events.Outcome{"Yes", "No"}, p.Outcome)
+		labels++
+		return nil
+	}))
+	require.Equal(t, 300, labels)
+
+	for _, c := range []struct {
+		name, want string
+		args       []string
+	}{
+		{"no such column", "no such numeric column", []string{"--shift", "Price=*2"}},
+		{"no such file", "no such file", []string{"--spec", filepath.Join(t.TempDir(), "gone.yaml")}},
+		{"nobody listens", "5 of 5 requests failed", []string{"--predict-url", "http://127.0.0.1:1/predict", "--count", "5"}},
+		{"rate", "--rate must be positive", []string{"--rate", "0"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, _, err := churn(t, append([]string{"replay", o.data, "--no-labels", "--predict-url", o.predict}, c.args...)...)
+			require.ErrorContains(t, err, c.want)
+		})
+	}
+}
+
+func (o *operator) testTrain(t *testing.T) {
+	var done outcome
+	o.json(t, &done, "train", "--reason", "a test")
+	require.Equal(t, events.VerdictStaged, done.Verdict)
+	require.Equal(t, 2, done.Version)
+	require.False(t, done.Promoted)
+	require.NotEmpty(t, done.RunID)
+	require.Greater(t, done.Metrics["roc_auc"], 0.7)
+	require.Equal(t, map[int]string{1: "Production", 2: "Staging"}, o.stages(t))
+
+	require.Contains(t, o.do(t, "train", "--no-wait"), "retraining of telco-churn asked for")
+	_, _, err := churn(t, "train", "--model", "nobody", "--timeout", "300ms", "--nats", o.nats, "--log-level", "error")
+	require.ErrorContains(t, err, "no verdict within 300ms", "waiting in vain is no success")
+	bustest.Eventually(t, func() bool { return len(o.stages(t)) == 3 }, "a third version")
+}
+
+func (o *operator) testPromotions(t *testing.T) {
+	var p struct {
+		Version  int `json:"version"`
+		Previous int `json:"previous_version"`
+		Actor    string
+		Cause    events.PromotionCause `json:"cause"`
+	}
+	o.json(t, &p, "promote", "2", "--actor", "me", "--reason", "a test")
+	require.Equal(t, 2, p.Version)
+	require.Equal(t, 1, p.Previous)
+	require.Equal(t, "me", p.Actor)
+	require.Equal(t, "Production", o.stages(t)[2])
+	o.production(t, 2)
+
+	require.Contains(t, o.do(t, "rollback"), "version 1 is Production (it was version 2)")
+	o.production(t, 1)
+	o.wait("promoted version 2 (manual)")
+	o.wait("promoted version 1 (rollback)")
+
+	require.Contains(t, o.do(t, "withdraw"), "has no Production any more (it was version 1)")
+	o.production(t, 0)
+	o.wait("withdrawn version 1, so the model has no Production")
+	require.Contains(t, o.do(t, "promote", "1"), "version 1 is Production")
+	o.production(t, 1)
+
+	for _, c := range []struct {
+		name, want string
+		args       []string
+	}{
+		{"no such version", "9", []string{"promote", "9"}},
+		{"no such model", "nobody", []string{"promote", "1", "--model", "nobody"}},
+		{"nothing listens", "is \"churn up\" running?", []string{"promote", "1", "--nats", "nats://127.0.0.1:1"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			args := c.args
+			if c.name != "nothing listens" {
+				args = append(args, "--nats", o.nats)
+			}
+			_, _, err := churn(t, append(args, "--log-level", "error")...)
+			require.ErrorContains(t, err, c.want)
+		})
+	}
+}
+
+func (o *operator) testViews(t *testing.T) {
+	var runs []struct {
+		ID    string `json:"run_id"`
+		State string `json:"state"`
+	}
+	o.json(t, &runs, "runs")
+	require.Len(t, runs, 3)
+	for _, r := range runs {
+		require.Equal(t, "completed", r.State)
+	}
+	require.Contains(t, o.do(t, "runs"), runs[0].ID)
+	require.Contains(t, o.do(t, "models"), "Production")
+	for _, list := range []string{"runs", "models"} {
+		require.Equal(t, "[]\n", o.do(t, list, "--json", "--model", "nobody"), "an empty list, not null")
+	}
+
+	var st loopStatus
+	o.json(t, &st, "status", "--trainer-url", o.trainer)
+	require.Len(t, st.Models, 1)
+	m := st.Models[0]
+	require.Equal(t, 1, m.Production)
+	require.Equal(t, 3, m.Versions)
+	require.Len(t, m.Instances, 1)
+	require.NotNil(t, m.Trainer, "the trainer was asked")
+	text := o.do(t, "status", "--trainer-url", o.trainer)
+	require.Contains(t, text, "version 1")
+	require.Contains(t, text, "trainer")
+	require.NotContains(t, o.do(t, "status", "--trainer-url", "http://127.0.0.1:1"), "trainer  ", "a trainer that can't be asked is no fault")
+
+	var drift map[string][]json.RawMessage
+	o.json(t, &drift, "drift", "show")
+	require.Contains(t, o.do(t, "drift", "show"), "telco-churn")
+	var v map[string]string
+	out, _, err := churn(t, "version", "--json")
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal([]byte(out), &v))
+	require.NotEmpty(t, v["version"])
+}
+
+func (o *operator) testDead(t *testing.T) {
+	b := o.bus(t)
+	_, err := b.JetStream().PublishMsg(t.Context(), &nats.Msg{Subject: "label.observed.telco-churn", Data: []byte("no event")})
+	require.NoError(t, err)
+	var letters []deadLetter
+	bustest.Eventually(t, func() bool {
+		o.json(t, &letters, "dead", "list")
+		return len(letters) == 1
+	}, "a dead letter")
+	number := fmt.Sprint(letters[0].Sequence)
+	require.NotEmpty(t, letters[0].Reason)
+	require.Contains(t, o.do(t, "dead"), letters[0].Reason)
+	var one deadLetter
+	o.json(t, &one, "dead", "show", number)
+	require.Equal(t, letters[0], one)
+	require.Contains(t, o.do(t, "dead", "show", number), "no event")
+	_, _, err = churn(t, "dead", "show", "999", "--nats", o.nats, "--log-level", "error")
+	require.ErrorContains(t, err, "there is no letter 999")
+
+	var again map[string]uint64
+	o.json(t, &again, "dead", "retry", number)
+	require.Equal(t, letters[0].Sequence, again["published_again"])
+	bustest.Eventually(t, func() bool {
+		o.json(t, &letters, "dead", "list")
+		return len(letters) == 1 && letters[0].Sequence > again["published_again"]
+	}, "what still can't be handled is a new letter")
+}
