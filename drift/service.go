@@ -190,9 +190,9 @@ func (s *Service) publish(ctx context.Context, model string, e *events.DriftEval
 	if err := s.at("evaluated"); err != nil { // also after the last notice
 		return err
 	}
-	key := fmt.Sprintf("%s/%d", e.Kind, e.Evaluation)
+	key := fmt.Sprintf("%s/%d@%d", e.Kind, e.Evaluation, e.PredictionsSequence)
 	if e.Kind == events.DriftPerformance {
-		key = fmt.Sprintf("%s/v%d/%d", e.Kind, e.Version, e.Evaluation)
+		key = fmt.Sprintf("%s/v%d/%d@%d", e.Kind, e.Version, e.Evaluation, e.TrainingSequence)
 	}
 	stored, err := s.evaluated.once(ctx, events.New(model, s.cfg.Bus.Source(), key, now, e))
 	if err != nil {
@@ -204,7 +204,8 @@ func (s *Service) publish(ctx context.Context, model string, e *events.DriftEval
 	return s.at("done")
 }
 
-// notify writes one alert or clearing.
+// notify writes one alert or clearing. Its id holds the position beside the evaluation's number: numbers begin anew for a model that was quiet for
+// longer than DRIFT keeps its checkpoint, and alerts are kept for longer.
 func (s *Service) notify(ctx context.Context, model string, n events.Payload) error {
 	var (
 		l    *ledger
@@ -222,7 +223,7 @@ func (s *Service) notify(ctx context.Context, model string, n events.Payload) er
 	default:
 		panic(fmt.Sprintf("drift: notice %T", n))
 	}
-	key := fmt.Sprintf("%s/%s/%d", m.Kind, m.Column, m.Evaluation)
+	key := fmt.Sprintf("%s/%s/%d@%d", m.Kind, m.Column, m.Evaluation, m.PredictionsSequence)
 	stored, err := l.once(ctx, events.New(model, s.cfg.Bus.Source(), key, s.cfg.Now(), n))
 	if err != nil {
 		return err
