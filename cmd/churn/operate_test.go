@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -326,4 +327,26 @@ func (o *operator) testDead(t *testing.T) {
 		o.json(t, &letters, "dead", "list")
 		return len(letters) == 1 && letters[0].Sequence > again["published_again"]
 	}, "what still can't be handled is a new letter")
+}
+
+// TestUpPrintsItsAddressesAsJSON starts it without data, so that the note about what it generates must not get in between.
+func TestUpPrintsItsAddressesAsJSON(t *testing.T) {
+	var out, notes screen
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	free, done := "127.0.0.1:0", make(chan error, 1)
+	go func() {
+		done <- command(ctx, "", &out, &notes, "up", "--json", "--port=-1", "--store-dir", t.TempDir(), "--store-bytes", "1073741824", "--log-level", "error",
+			"--inference-addr", free, "--registry-addr", free, "--trainer-addr", free, "--drift-addr", free)
+	}()
+	bustest.Eventually(t, func() bool { return strings.HasSuffix(out.String(), "}\n") }, "the addresses")
+	var at map[string]string
+	require.NoError(t, json.Unmarshal([]byte(out.String()), &at), out.String())
+	bustest.Eventually(t, func() bool {
+		resp, err := http.Get(strings.Replace(at["predict"], "/predict", "/readyz", 1))
+		return err == nil && resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
+	}, "a served model")
+	require.Contains(t, notes.String(), "customers were generated")
+	cancel()
+	require.NoError(t, <-done)
 }

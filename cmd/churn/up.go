@@ -65,7 +65,11 @@ func (c upCmd) Run(r *run) error {
 		return err
 	}
 	if data == "" {
-		if data, err = c.generate(r.out, sp); err != nil {
+		notes := r.out
+		if r.JSON {
+			notes = r.errs
+		}
+		if data, err = c.generate(notes, sp); err != nil {
 			return err
 		}
 	}
