@@ -401,5 +401,5 @@ func TestConfig(t *testing.T) {
 	s := open(t, Config{Bucket: "models"})
 	require.Equal(t, "nats object store models", s.String())
 	_, err := Open(t.Context(), s.js, Config{Bucket: "not a name"})
-	require.ErrorIs(t, err, jetstream.ErrInvalidStoreName)
+	require.ErrorIs(t, err, jetstream.ErrInvalidStreamName)
 }
