@@ -2,7 +2,6 @@ package trainer
 
 import (
 	"fmt"
-	"sort"
 	"sync"
 	"time"
 
@@ -29,9 +28,18 @@ type fold struct {
 	causes     []Cause // all after the mark of started
 	skipped    map[uint64]bool
 	ticks      map[string]bool
-	tickDue    string // when the last schedule tick said that the next is due
-	unschedule uint64 // the junk that took the schedule's place, 0 if none did
+	tickDue    string          // when the last schedule tick said that the next is due
+	unschedule uint64          // the junk that took the schedule's place, 0 if none did
+	missed     map[string]bool // ids of the requests that stand for lost ticks
 	examples   []exampleMark
+	counted    count
+}
+
+// count is how many distinct entities the first upto examples have after a prediction; it grows with the examples.
+type count struct {
+	after    uint64
+	upto     int
+	entities map[uint64]struct{}
 }
 
 // exampleMark is what the decision needs of an example.
@@ -62,9 +70,9 @@ func (f *fold) reset(s events.Stream) {
 	case events.Lifecycle:
 		f.production, f.started, f.startTail, f.ended, f.failure, f.driftRun = Production{}, nil, 0, false, "", time.Time{}
 	case events.Causes:
-		f.causes, f.skipped, f.ticks, f.tickDue, f.unschedule = nil, map[uint64]bool{}, map[string]bool{}, "", 0
+		f.causes, f.skipped, f.ticks, f.tickDue, f.unschedule, f.missed = nil, map[uint64]bool{}, map[string]bool{}, "", 0, map[string]bool{}
 	case events.Training:
-		f.examples = nil
+		f.examples, f.counted = nil, count{}
 	}
 	f.wake()
 }
@@ -120,6 +128,9 @@ func (f *fold) applyEvent(m bus.Message) {
 		if key, ok := events.ScheduleKey(m.Header); ok {
 			c.Kind, c.TickKey, c.EventID = events.CauseSchedule, key, key
 			f.tickDue = m.Header.Get(events.HeaderScheduleDue)
+		}
+		if p.Actor == scheduleActor {
+			f.missed[m.Event.ID] = true
 		}
 		f.causes = append(f.causes, c)
 	case *events.RetrainSkipped:
@@ -197,7 +208,7 @@ func (f *fold) state() State {
 			s.Open = &open
 		}
 	}
-	s.Mark = mark
+	s.Mark, s.StartTail = mark, f.startTail
 	for _, c := range f.causes {
 		switch {
 		case c.Sequence <= mark && c.TickKey != "":
@@ -223,24 +234,29 @@ func (f *fold) unscheduled() uint64 {
 	return f.unschedule
 }
 
-// newRows returns the number of distinct entities with an example predicted after a sequence.
+// newRows returns the number of distinct entities with an example predicted after a sequence. Asked again for the same sequence it looks only at
+// the examples that came since.
 func (f *fold) newRows(after uint64) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var entities []uint64
-	for _, e := range f.examples {
+	c := &f.counted
+	if c.after != after || c.entities == nil {
+		*c = count{after: after, entities: map[uint64]struct{}{}}
+	}
+	for _, e := range f.examples[c.upto:] {
 		if e.prediction > after {
-			entities = append(entities, e.entity)
+			c.entities[e.entity] = struct{}{}
 		}
 	}
-	sort.Slice(entities, func(i, j int) bool { return entities[i] < entities[j] })
-	n := 0
-	for i, e := range entities {
-		if i == 0 || e != entities[i-1] {
-			n++
-		}
-	}
-	return n
+	c.upto = len(f.examples)
+	return len(c.entities)
+}
+
+// asked reports whether a request with this id stands in the stream.
+func (f *fold) asked(id string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.missed[id]
 }
 
 // missedTick returns when a schedule's tick was due that never came, and false if none is missing at now.

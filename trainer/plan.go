@@ -58,8 +58,8 @@ type State struct {
 	LastDriftRun time.Time
 	// Pending are the causes after the mark of the last run.started that were not skipped, oldest first.
 	Pending []Cause
-	// Mark is causes_through of the last run.started.
-	Mark uint64
+	// Mark is causes_through of the last run.started, StartTail the last sequence on its subject, junk too.
+	Mark, StartTail uint64
 	// Ticks holds the keys of the schedule ticks that were taken by earlier runs.
 	Ticks map[string]bool
 	// NewRows returns the number of distinct entities with a labelled prediction after a PREDICTIONS sequence.
@@ -96,6 +96,9 @@ type Decision struct {
 	TargetStage events.Stage `json:"target_stage,omitempty"`
 	// Skips are to be recorded before anything else; Decide assumes that they are.
 	Skips []Skip `json:"-"`
+	// Mark and Expected are the state's Mark and StartTail: a run.started that follows from this decision expects Expected, so that of two trainers
+	// that decided on the same causes one starts.
+	Mark, Expected uint64 `json:"-"`
 }
 
 // Decide returns what a trainer should do at now. It is a pure function of the state: the same fold gives the same decision on every trainer.
@@ -103,14 +106,15 @@ type Decision struct {
 // An open run is resumed before anything else. Superseded alerts and ticks that fired twice are skipped. If any pending cause is not drift, a
 // run starts Debounce after the first pending cause; for drift alone it starts once MinNewRows distinct entities predicted after the oldest
 // alert have labels, or the dataset has other bytes than in the last run, and no earlier than Cooldown after the last drift run. A started run
-// takes every pending cause. A model that has no Production gets a first run at once, unless the last run had the same data and spec.
+// takes every pending cause. A model that never had a Production gets a first run at once, unless the last run had the same data and spec; one
+// that was withdrawn does not.
 func Decide(s State, now time.Time) Decision {
 	if s.Open != nil {
 		return Decision{Action: Resume, Why: fmt.Sprintf("run %s was started and has not ended", s.Open.RunID)}
 	}
 	pending, skips := settle(s)
 	d := decide(s, pending, now)
-	d.Skips = skips
+	d.Skips, d.Mark, d.Expected = skips, s.Mark, s.StartTail
 	return d
 }
 
@@ -166,6 +170,9 @@ func decideFirst(s State) Decision {
 			why += "; the last run failed " + s.Last.Failure
 		}
 		return Decision{Action: Idle, Why: why}
+	}
+	if s.Production.Sequence > 0 {
+		return Decision{Action: Idle, Why: "the model was withdrawn: waiting for a request, a schedule or a promotion by hand"}
 	}
 	switch {
 	case s.Fingerprint == "" && s.DatasetError != "":

@@ -78,6 +78,7 @@ func TestDecide(t *testing.T) {
 		{name: "no Production and the same data and spec waits", change: []func(*State){noProduction}, want: Wait},
 		{name: "no Production and other data starts", change: []func(*State){noProduction, func(s *State) { s.Fingerprint = "other" }}, want: Start, causes: 1, stage: events.StageProduction},
 		{name: "no Production and another spec starts", change: []func(*State){noProduction, func(s *State) { s.SpecDigest = "other" }}, want: Start, causes: 1, stage: events.StageProduction},
+		{name: "a withdrawn model is not trained by itself", change: []func(*State){func(s *State) { s.Production.Version, s.Fingerprint = 0, "other" }}, want: Idle},
 		{name: "no Production and no dataset is idle", change: []func(*State){noProduction, func(s *State) { s.Fingerprint = "" }}, want: Idle},
 		{name: "no Production and an unreadable dataset waits", change: []func(*State){noProduction, func(s *State) { s.Fingerprint, s.DatasetError = "", "no such file" }}, want: Wait},
 	}
@@ -108,10 +109,9 @@ func TestDecide(t *testing.T) {
 }
 
 func TestCausesThroughNeverGoesBack(t *testing.T) {
-	s := State{Mark: 7}
-	require.Equal(t, uint64(7), causesThrough(s, Decision{Causes: []Cause{{}}}))
-	require.Equal(t, uint64(9), causesThrough(s, Decision{Causes: []Cause{request(8, ""), request(9, "")}}))
-	require.Equal(t, uint64(12), causesThrough(s, Decision{Causes: []Cause{request(8, "")}, Skips: []Skip{{Cause: request(12, "")}}}))
+	require.Equal(t, uint64(7), causesThrough(Decision{Mark: 7, Causes: []Cause{{}}}))
+	require.Equal(t, uint64(9), causesThrough(Decision{Mark: 7, Causes: []Cause{request(8, ""), request(9, "")}}))
+	require.Equal(t, uint64(12), causesThrough(Decision{Mark: 7, Causes: []Cause{request(8, "")}, Skips: []Skip{{Cause: request(12, "")}}}))
 }
 
 func TestRunIDIsTheSameForTheSameStart(t *testing.T) {

@@ -66,7 +66,7 @@ func (e *StepError) Unwrap() error { return e.Err }
 // A labelled prediction supersedes the dataset row of the same entity. In a run for drift that has at least MinNewRows labelled entities
 // predicted after DriftSince, those rows weigh as much as all older rows together in training, validation and threshold, the holdout is the
 // hash share of those rows alone, their distribution is the drift reference, and the metrics on the older holdout stand beside with the prefix
-// older_. With fewer, the run is an ordinary one over all rows.
+// older_. With fewer, or with a class missing in one of the three parts, the run is an ordinary one over all rows.
 //
 // An error is a *StepError if the data is to blame; a context error otherwise.
 func Train(ctx context.Context, in Input) (*Result, error) {
@@ -169,14 +169,7 @@ func collect(in Input) data {
 			newest[e.Row.ID] = i
 		}
 	}
-	freshEntities := 0
-	for _, i := range newest {
-		if in.DriftSince > 0 && in.Examples[i].PredictionsSequence > in.DriftSince {
-			freshEntities++
-		}
-	}
-	d := data{table: dataset.NewTable(in.Schema), examples: len(newest)}
-	d.drift = freshEntities > 0 && freshEntities >= in.Spec.Retrain.MinNewRows
+	d := data{table: dataset.NewTable(in.Schema), examples: len(newest), drift: separable(in, newest)}
 	row := in.Schema.NewRow()
 	for i := range in.Dataset.Len() {
 		in.Dataset.Row(i, row)
@@ -197,6 +190,23 @@ func collect(in Input) data {
 		to.add(d.append(e.Row), e.Row.ID, in.Spec.Split)
 	}
 	return d
+}
+
+// separable reports whether the rows predicted after DriftSince can be a regime of their own: there are MinNewRows of them, and both classes in
+// each part.
+func separable(in Input, newest map[string]int) bool {
+	var seen [3][2]bool
+	n := 0
+	for id, i := range newest {
+		e := in.Examples[i]
+		if in.DriftSince == 0 || e.PredictionsSequence <= in.DriftSince {
+			continue
+		}
+		n++
+		seen[partOf(id, in.Spec.Split)][int(e.Row.Label)] = true
+	}
+	all := [2]bool{true, true}
+	return n >= in.Spec.Retrain.MinNewRows && seen == [3][2]bool{all, all, all}
 }
 
 func (d *data) append(row *dataset.Row) int {

@@ -129,9 +129,29 @@ func TestExamplesSupersedeDatasetRows(t *testing.T) {
 	require.False(t, collect(in).drift, "one new entity is fewer than min_new_rows")
 	in.Spec = sp.Clone()
 	in.Spec.Retrain.MinNewRows = 1
+	require.False(t, collect(in).drift, "one row can't be trained on, validated and held out")
+	in.Examples = examplesOf(table, manyRows(300), 200)
 	d = collect(in)
 	require.True(t, d.drift)
-	require.Equal(t, 1, len(d.fresh[training])+len(d.fresh[validation])+len(d.fresh[holdout]))
+	require.Equal(t, 300, len(d.fresh[training])+len(d.fresh[validation])+len(d.fresh[holdout]))
+}
+
+func manyRows(n int) []int {
+	rows := make([]int, n)
+	for i := range rows {
+		rows[i] = i
+	}
+	return rows
+}
+
+func TestDriftWithAFewRowsIsAnOrdinaryRun(t *testing.T) {
+	sp, sch, table := telco(t)
+	sp.Retrain.MinNewRows = 0
+	for _, n := range []int{0, 1, 3, 10} {
+		res, err := Train(context.Background(), Input{Spec: sp, Schema: sch, Dataset: table, Examples: examplesOf(table, manyRows(n), 200), DriftSince: 150})
+		require.NoError(t, err, "%d rows", n)
+		require.Equal(t, "all", res.Params["regime"], "%d rows", n)
+	}
 }
 
 func TestSplitKeepsAnEntityOnItsSide(t *testing.T) {

@@ -44,8 +44,8 @@ func (s *Service) act(ctx context.Context) error {
 	open := s.fold.state().Open
 	if open == nil {
 		d := s.decide()
-		if d.Action != Start {
-			return s.skip(ctx, d.Skips)
+		if err := s.skip(ctx, d.Skips); err != nil || d.Action != Start {
+			return err
 		}
 		if open, err = s.start(held, d); err != nil || open == nil {
 			return s.lost(ctx, lease, err)
@@ -65,24 +65,23 @@ func (s *Service) lost(ctx context.Context, lease *bus.Lease, err error) error {
 
 // start publishes run.started. It returns nil without an error if another trainer was first.
 func (s *Service) start(ctx context.Context, d Decision) (*OpenRun, error) {
-	state, expected := s.fold.state(), s.fold.startedSequence()
 	fingerprint, err := s.source.fingerprint()
 	if err != nil { // the run fails in its own step, with a report
 		s.log.Warn("dataset can't be read", "err", err)
 	}
 	started := events.RunStarted{
-		CausesThrough: causesThrough(state, d), DataCutoff: s.fold.at(events.Training), DriftSince: d.DriftSince,
+		CausesThrough: causesThrough(d), DataCutoff: s.fold.at(events.Training), DriftSince: d.DriftSince,
 		DatasetFingerprint: fingerprint, SpecDigest: s.digest, TargetStage: d.TargetStage,
 	}
 	for _, c := range d.Causes {
 		started.Causes = append(started.Causes, c.Cause)
 	}
-	started.RunID = runID(s.cfg.Spec.Name, expected, started.CausesThrough)
+	started.RunID = runID(s.cfg.Spec.Name, d.Expected, started.CausesThrough)
 	ev := events.New(s.cfg.Spec.Name, s.cfg.Bus.Source(), started.RunID, s.cfg.Now(), &started)
-	seq, err := s.cfg.Bus.Append(ctx, ev, expected)
+	seq, err := s.cfg.Bus.Append(ctx, ev, d.Expected)
 	if errors.Is(err, bus.ErrConflict) {
 		s.log.Info("another trainer started a run first", "run_id", started.RunID)
-		return nil, s.waitForStart(ctx, expected)
+		return nil, s.waitForStart(ctx, d.Expected)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("start run %s: %w", started.RunID, err)
@@ -108,15 +107,15 @@ func (s *Service) waitForStart(ctx context.Context, expected uint64) error {
 }
 
 // causesThrough returns the mark of a run: the newest cause it takes, and never less than the mark before.
-func causesThrough(s State, d Decision) uint64 {
-	var mark uint64
+func causesThrough(d Decision) uint64 {
+	mark := d.Mark
 	for _, c := range d.Causes {
 		mark = max(mark, c.Sequence)
 	}
 	for _, k := range d.Skips {
 		mark = max(mark, k.Cause.Sequence)
 	}
-	return max(mark, s.Mark)
+	return mark
 }
 
 // runID returns 32 hexadecimal digits that the same start always gets.
@@ -147,7 +146,7 @@ func (s *Service) finish(ctx context.Context, open *OpenRun) error {
 }
 
 func (s *Service) attempt(ctx context.Context, open *OpenRun) error {
-	if ended, err := s.endedAlready(ctx, open); err != nil || ended {
+	if at, err := s.endedAlready(ctx, open); err != nil || at > 0 {
 		return err
 	}
 	in, report, err := s.gather(ctx, open)
@@ -212,13 +211,13 @@ func (s *Service) upload(ctx context.Context, res *Result) ([]events.Artifact, e
 	return out, nil
 }
 
-// endedAlready reports whether the run has an end in the stream, and waits until the fold knows it.
-func (s *Service) endedAlready(ctx context.Context, open *OpenRun) (bool, error) {
+// endedAlready returns the sequence of the run's end, 0 if it has none, and waits until the fold knows it.
+func (s *Service) endedAlready(ctx context.Context, open *OpenRun) (uint64, error) {
 	r := bus.ReadConfig{Stream: events.Lifecycle, From: open.Sequence}
 	for _, t := range []events.Type{events.TypeRunCompleted, events.TypeRunFailed} {
 		subject, err := events.SubjectOf(t, s.cfg.Spec.Name)
 		if err != nil {
-			return false, err
+			return 0, err
 		}
 		r.Filters = append(r.Filters, subject)
 	}
@@ -237,18 +236,18 @@ func (s *Service) endedAlready(ctx context.Context, open *OpenRun) (bool, error)
 		return nil
 	})
 	if err != nil || at == 0 {
-		return false, err
+		return 0, err
 	}
-	return true, s.await(ctx, events.Lifecycle, at)
+	return at, s.await(ctx, events.Lifecycle, at)
 }
 
 // complete publishes run.completed once. Another trainer may have finished the same run: if it made other bytes, ours are dead-lettered.
 func (s *Service) complete(ctx context.Context, open *OpenRun, p *events.RunCompleted) error {
-	seq, err := s.end(ctx, open, p)
-	if err != nil || seq == 0 {
+	seq, ours, err := s.end(ctx, open, p)
+	if err != nil {
 		return err
 	}
-	if err := s.checkStored(ctx, seq, p); err != nil {
+	if err := s.checkStored(ctx, seq, p); err != nil || !ours {
 		return err
 	}
 	s.metrics.runs.WithLabelValues("completed").Inc()
@@ -257,24 +256,24 @@ func (s *Service) complete(ctx context.Context, open *OpenRun, p *events.RunComp
 	return s.await(ctx, events.Lifecycle, seq)
 }
 
-// end appends the event that ends a run, unless the run has an end: then it returns 0.
-func (s *Service) end(ctx context.Context, open *OpenRun, p events.Payload) (uint64, error) {
+// end appends the event that ends a run, unless the run has an end: then it returns the sequence of that one, and false.
+func (s *Service) end(ctx context.Context, open *OpenRun, p events.Payload) (seq uint64, ours bool, err error) {
 	for {
-		if ended, err := s.endedAlready(ctx, open); err != nil || ended {
-			return 0, err
+		if at, err := s.endedAlready(ctx, open); err != nil || at > 0 {
+			return at, false, err
 		}
 		last, _, err := s.cfg.Bus.Last(ctx, p.EventType(), s.cfg.Spec.Name)
 		if err != nil {
-			return 0, err
+			return 0, false, err
 		}
 		seq, err := s.cfg.Bus.Append(ctx, events.New(s.cfg.Spec.Name, s.cfg.Bus.Source(), open.RunID, s.cfg.Now(), p), last.Sequence)
 		if errors.Is(err, bus.ErrConflict) {
 			continue
 		}
 		if err != nil {
-			return 0, fmt.Errorf("end run %s: %w", open.RunID, err)
+			return 0, false, fmt.Errorf("end run %s: %w", open.RunID, err)
 		}
-		return seq, nil
+		return seq, true, nil
 	}
 }
 
@@ -315,8 +314,8 @@ func (s *Service) fail(ctx context.Context, open *OpenRun, step *StepError) erro
 	if errors.As(step.Err, &report) {
 		p.Report = report.json()
 	}
-	seq, err := s.end(ctx, open, p)
-	if err != nil || seq == 0 {
+	seq, ours, err := s.end(ctx, open, p)
+	if err != nil || !ours {
 		return err
 	}
 	s.metrics.runs.WithLabelValues("failed").Inc()

@@ -21,6 +21,9 @@ const (
 // scheduledBySpec is the actor of a schedule that the spec states.
 const scheduledBySpec = "spec"
 
+// scheduleActor is the actor of a request that stands for a tick that never came.
+const scheduleActor = "schedule"
+
 // keepSchedule makes the stored schedule the spec's, and asks for a run whose tick a killed server lost. A schedule that somebody else stored
 // stays as long as the spec states none.
 func (s *Service) keepSchedule(ctx context.Context) error {
@@ -47,13 +50,28 @@ func (s *Service) keepSchedule(ctx context.Context) error {
 	if err := s.restoreSchedule(ctx); err != nil {
 		return err
 	}
+	return s.askForLostTick(ctx)
+}
+
+// askForLostTick publishes a request for the tick that a killed server lost, once, with the stage of the schedule that is stored now; without
+// one nothing was due. When a tick is due is known from the one before it: the first tick of a schedule can be lost unnoticed.
+func (s *Service) askForLostTick(ctx context.Context) error {
+	last, _, err := s.cfg.Bus.LastValid(ctx, events.TypeScheduleRetrain, s.cfg.Spec.Name)
+	if err != nil {
+		return fmt.Errorf("read schedule: %w", err)
+	}
+	stored, scheduled := last.Event.Payload.(*events.ScheduleRetrain)
 	due, missed := s.fold.missedTick(s.cfg.Now(), s.cfg.TickGrace)
-	if !missed {
+	if !scheduled || !missed {
 		return nil
 	}
-	s.log.Warn("a scheduled tick never came, asking for its run", "due", due)
-	ev := events.New(s.cfg.Spec.Name, s.cfg.Bus.Source(), "missed@"+due.UTC().Format(time.RFC3339), s.cfg.Now(),
-		&events.RetrainRequested{Actor: "schedule", Reason: "the tick due at " + due.UTC().Format(time.RFC3339) + " was lost"})
+	at := due.UTC().Format(time.RFC3339)
+	ev := events.New(s.cfg.Spec.Name, s.cfg.Bus.Source(), "missed@"+at, s.cfg.Now(),
+		&events.RetrainRequested{Actor: scheduleActor, Reason: "the tick due at " + at + " was lost", TargetStage: stored.TargetStage})
+	if s.fold.asked(ev.ID) {
+		return nil
+	}
+	s.log.Warn("a scheduled tick never came, asking for its run", "due", at)
 	_, err = s.cfg.Bus.Publish(ctx, ev)
 	return err
 }

@@ -137,16 +137,17 @@ func (s *Service) guardCauses(ctx context.Context) error {
 
 // loop decides and acts until ctx ends.
 func (s *Service) loop(ctx context.Context) error {
-	for !s.fold.ready() {
-		if err := s.sleep(ctx, s.fold.wait(), time.Time{}); err != nil {
-			return err
-		}
+	if err := s.awaitReady(ctx); err != nil {
+		return err
 	}
 	s.cfg.Health.Set(stepReady, true, "")
 	if err := s.keepSchedule(ctx); err != nil {
 		return err
 	}
 	for {
+		if err := s.awaitReady(ctx); err != nil { // also while a stream that was created anew is read
+			return err
+		}
 		changed := s.fold.wait()
 		if err := s.restoreSchedule(ctx); err != nil {
 			return err
@@ -168,6 +169,19 @@ func (s *Service) loop(ctx context.Context) error {
 			}
 		}
 		if err := s.sleep(ctx, changed, next); err != nil {
+			return err
+		}
+	}
+}
+
+// awaitReady blocks until every stream was read up to its end.
+func (s *Service) awaitReady(ctx context.Context) error {
+	for {
+		changed := s.fold.wait()
+		if s.fold.ready() {
+			return nil
+		}
+		if err := s.sleep(ctx, changed, time.Time{}); err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,6 +37,8 @@ type world struct {
 	spec   *spec.Spec
 	data   string
 	newest *Service // the trainer started last
+	// tickGrace is the trainer's, the default where it is 0
+	tickGrace time.Duration
 }
 
 func newWorld(t *testing.T) *world {
@@ -81,6 +84,9 @@ func (w *world) start(instance string) (stop func()) {
 	c := DefaultConfig()
 	c.Spec, c.Dataset, c.Addr, c.Instance = w.spec, w.data, "127.0.0.1:0", instance
 	c.LeaseTTL = time.Second
+	if w.tickGrace > 0 {
+		c.TickGrace = w.tickGrace
+	}
 	c.Bus, c.Store, c.Log, c.Metrics, c.Health = b, w.openStore(b), slog.New(slog.NewTextHandler(t2w{w.t}, nil)), prometheus.NewRegistry(), app.NewHealth()
 	s, err := New(c)
 	require.NoError(w.t, err)
@@ -118,12 +124,17 @@ func all[P events.Payload](w *world, typ events.Type) []P {
 
 func (w *world) completed(n int) []*events.RunCompleted {
 	w.t.Helper()
-	var got []*events.RunCompleted
+	got := w.completedAtLeast(n)
+	require.Len(w.t, got, n)
+	return got
+}
+
+func (w *world) completedAtLeast(n int) (got []*events.RunCompleted) {
+	w.t.Helper()
 	bustest.Eventually(w.t, func() bool {
 		got = all[*events.RunCompleted](w, events.TypeRunCompleted)
 		return len(got) >= n
 	}, fmt.Sprintf("%d completed runs", n))
-	require.Len(w.t, got, n)
 	return got
 }
 
@@ -299,6 +310,75 @@ func TestTheSpecsScheduleIsStoredAndFires(t *testing.T) {
 	}, "a tick starts a run")
 	require.Equal(t, events.CauseSchedule, causes[0].Kind)
 	require.NoError(t, RemoveSchedule(t.Context(), w.bus, w.spec.Name))
+}
+
+func TestALostTickIsAskedForOnceAndOnlyWhileScheduled(t *testing.T) {
+	w := newWorld(t)
+	w.tickGrace = time.Millisecond
+	w.spec.Retrain.Schedule = &spec.Schedule{Cron: "* * * * * *", TimeZone: "UTC", TargetStage: "staging"}
+	stop := w.start("a")
+	first := w.completedAtLeast(1)[0]
+	w.promote(1, digestOf(first))
+	bustest.Eventually(t, func() bool {
+		s := all[*events.RunStarted](w, events.TypeRunStarted)
+		return s[len(s)-1].Causes[0].Kind == events.CauseSchedule
+	}, "a tick starts a run")
+	stop()
+	require.NoError(t, RemoveSchedule(t.Context(), w.bus, w.spec.Name)) // as a kill would: the next tick never comes
+	lost := func() (n int) {
+		for _, p := range all[*events.RetrainRequested](w, events.TypeRetrainRequested) {
+			if p.Actor == scheduleActor {
+				require.Equal(t, events.StageStaging, p.TargetStage, "the lost tick asked for Staging")
+				n++
+			}
+		}
+		return n
+	}
+	idle := func() {
+		stop := w.start("a")
+		bustest.Eventually(t, func() bool { return w.decision().Action == Idle }, "an idle trainer")
+		stop()
+	}
+	w.spec.Retrain.Schedule = nil
+	idle()
+	require.Zero(t, lost(), "without a stored schedule nothing was due")
+	w.spec.Retrain.Schedule = &spec.Schedule{Cron: "0 0 3 1 1 *", TimeZone: "UTC", TargetStage: "staging"}
+	bustest.Eventually(t, func() bool { idle(); return lost() > 0 }, "the lost tick is asked for")
+	idle()
+	require.Equal(t, 1, lost(), "once, however often the trainer starts")
+}
+
+func TestASecondCompletionWithOtherBytesIsDeadLettered(t *testing.T) {
+	w := newWorld(t)
+	w.start("a")
+	first := w.completed(1)[0]
+	open := &OpenRun{RunStarted: *all[*events.RunStarted](w, events.TypeRunStarted)[0], Sequence: 1, At: time.Now()}
+	again := *first
+	require.NoError(t, w.newest.complete(t.Context(), open, &again), "the same bytes are no fault")
+	again.Artifacts = append([]events.Artifact{}, first.Artifacts...)
+	again.Artifacts[0].Digest = "sha256:" + strings.Repeat("0", 64)
+	require.NoError(t, w.newest.complete(t.Context(), open, &again))
+	require.Len(t, all[*events.RunCompleted](w, events.TypeRunCompleted), 1)
+	var reasons []string
+	require.NoError(t, w.bus.DeadLetters(t.Context(), func(_ uint64, d events.DeadLetter) error {
+		reasons = append(reasons, d.Reason)
+		return nil
+	}))
+	require.Len(t, reasons, 1)
+	require.Contains(t, reasons[0], "completed twice with different bundles")
+}
+
+func TestADecisionThatIsOvertakenStartsNothing(t *testing.T) {
+	w := newWorld(t)
+	w.start("a")
+	first := w.completed(1)[0]
+	w.promote(1, digestOf(first))
+	s := w.newest
+	stale := Decision{Action: Start, Expected: 0, Causes: []Cause{request(1, "")}, TargetStage: events.StageStaging} // made before the first run started
+	open, err := s.start(t.Context(), stale)
+	require.NoError(t, err)
+	require.Nil(t, open)
+	require.Len(t, all[*events.RunStarted](w, events.TypeRunStarted), 1)
 }
 
 func TestJunkAmongTheCausesIsDeadLettered(t *testing.T) {

@@ -178,8 +178,8 @@ func (s *Service) example(p *events.ExampleJoined) (Example, error) {
 	if row.ID == "" {
 		row.ID = p.EntityID
 	}
-	if row.ID == "" {
-		row.ID = dataset.RowDigest(row)
+	if row.ID == "" { // nobody knows who it was: an entity of its own, as the fold counts it
+		row.ID = p.PredictionID
 	}
 	row.Label = 0
 	if p.Observed {
