@@ -66,7 +66,7 @@ func (c trainerCmd) Run(r *run) error {
 
 type registryCmd struct {
 	alone
-	specFlags
+	specFlag
 	Addr string `name:"registry-addr" env:"CHURN_REGISTRY_ADDR" default:"${registry_addr}" help:"Address of the registry's pages, health and metrics."`
 }
 
@@ -76,7 +76,7 @@ func (c registryCmd) Run(r *run) error {
 	if err != nil {
 		return err
 	}
-	sp, _, err := c.load()
+	sp, _, err := specFlags{specFlag: c.specFlag}.load()
 	if err != nil {
 		return err
 	}

@@ -44,5 +44,5 @@ func main() {
 func newParser(c *cli) (*kong.Kong, error) {
 	return kong.New(c, kong.Name("churn"), kong.Vars(vars()),
 		kong.Description("A model loop that runs itself: train, gate, promote, serve, watch, retrain and roll back tabular classifiers on NATS JetStream."),
-		kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}))
+		kong.ShortUsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}))
 }

@@ -350,3 +350,7 @@ func TestUpPrintsItsAddressesAsJSON(t *testing.T) {
 	cancel()
 	require.NoError(t, <-done)
 }
+
+func TestServerAddressesAreShownWithoutSecrets(t *testing.T) {
+	require.Equal(t, "nats://me:xxxxx@a:4222,nats://b:4222,nats://xxxxx@c:4222", redacted("nats://me:secret@a:4222,nats://b:4222,nats://token@c:4222"))
+}

@@ -37,9 +37,14 @@ func (f remote) settings(r *run, name string) (connect.Settings, error) {
 	return connect.Settings{Login: f.Login, URL: f.NATS, Name: name, Log: log}, err
 }
 
-// specFlags choose the model.
-type specFlags struct {
+// specFlag chooses the model.
+type specFlag struct {
 	Spec string `name:"spec" env:"CHURN_SPEC" help:"Spec of the model, YAML; the Telco one is built in." placeholder:"FILE"`
+}
+
+// specFlags choose the model and its data.
+type specFlags struct {
+	specFlag
 	Data string `name:"data" env:"CHURN_DATA" help:"Dataset that replaces the spec's." placeholder:"FILE"`
 }
 

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/fatih/color"
+	"github.com/mattn/go-isatty"
 
 	"telco-churn-mlops/internal/app"
 	"telco-churn-mlops/internal/bus/embedded"
@@ -56,14 +58,15 @@ type stack struct {
 
 // Run starts everything and blocks until it is told to stop.
 func (c upCmd) Run(r *run) error {
-	log, err := r.logger()
-	if err != nil {
-		return err
-	}
 	sp, data, err := c.load()
 	if err != nil {
 		return err
 	}
+	log, closeLog, err := c.logger(r)
+	if err != nil {
+		return err
+	}
+	defer closeLog()
 	if data == "" {
 		notes := r.out
 		if r.JSON {
@@ -91,9 +94,48 @@ func (c upCmd) Run(r *run) error {
 	return app.Run(r.ctx, log, stopTimeout, append(st.components, w.component())...)
 }
 
+// logName is the log's file in the store folder, where a person looks at the screen.
+const logName = "churn.log"
+
+// logger writes beside the output as for every command, unless a person looks at it: then the services' log goes to a file, begun anew at each
+// start, and the screen is left to the lines that are for people.
+func (c upCmd) logger(r *run) (log *slog.Logger, closeLog func(), err error) {
+	f, ok := r.errs.(*os.File)
+	if !ok || !isatty.IsTerminal(f.Fd()) {
+		log, err = r.logger()
+		return log, func() {}, err
+	}
+	if err := os.MkdirAll(c.StoreDir, 0o755); err != nil {
+		return nil, nil, fmt.Errorf("make store folder: %w", err)
+	}
+	file, err := os.Create(filepath.Join(c.StoreDir, logName))
+	if err != nil {
+		return nil, nil, fmt.Errorf("open log: %w", err)
+	}
+	fmt.Fprintf(r.errs, "log        %s\n", shown(file.Name()))
+	log, err = app.NewLogger(file, r.LogLevel, r.LogFormat)
+	return log, func() { _ = file.Close() }, err // nothing is buffered
+}
+
+// redacted is a list of server addresses without the passwords and tokens in them.
+func redacted(urls string) string {
+	list := strings.Split(urls, ",")
+	for i, one := range list {
+		u, err := url.Parse(strings.TrimSpace(one))
+		if err != nil || u.User == nil {
+			continue
+		}
+		if _, password := u.User.Password(); !password { // a lone name is a token
+			u.User = url.User("xxxxx")
+		}
+		list[i] = u.Redacted()
+	}
+	return strings.Join(list, ",")
+}
+
 // addresses prints where everything is, for programs.
 func (st *stack) addresses(r *run) error {
-	return r.json(map[string]string{"model": st.spec.Name, "nats": st.url, "predict": "http://" + st.predict + "/predict",
+	return r.json(map[string]string{"model": st.spec.Name, "nats": redacted(st.url), "predict": "http://" + st.predict + "/predict",
 		"registry": "http://" + st.registry, "trainer": "http://" + st.trainer, "drift": "http://" + st.drift})
 }
 
@@ -222,7 +264,7 @@ Try, in another terminal:
 
 An empty store trains at once; stop with Ctrl-C.
 
-`, bold("churn"), st.spec.Name, st.predict, st.registry, st.trainer, st.drift, st.url, where, c.specFlags.example())
+`, bold("churn"), st.spec.Name, st.predict, st.registry, st.trainer, st.drift, redacted(st.url), where, c.specFlags.example())
 }
 
 // example is the command that prints a record of the same model.
