@@ -298,9 +298,11 @@ func (c *Catalog) Unjudged(name string) []Version {
 
 // Unpromoted returns the versions whose promotion is due, oldest first: promotable, never promoted, and not overtaken, archived or deleted.
 func (c *Catalog) Unpromoted(name string) []Version {
-	return c.pick(name, func(v *Version) bool {
-		return c.promotable(*v) && !v.Archived && !v.Deleted && !c.ChangedSince(name, v.Gate.PromotionSequence)
-	})
+	return c.pick(name, func(v *Version) bool { return c.due(*v) })
+}
+
+func (c *Catalog) due(v Version) bool {
+	return c.promotable(v) && !v.Archived && !v.Deleted && !c.ChangedSince(v.Model, v.Gate.PromotionSequence)
 }
 
 func (c *Catalog) pick(name string, due func(*Version) bool) []Version {

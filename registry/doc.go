@@ -23,6 +23,9 @@
 // not judged again, one that was promoted is not promoted again. So the second delivery of a run.completed changes nothing, and a rollback
 // stays.
 //
+// The gate promotes by itself only onto the Production that its verdict was judged against. If another promotion comes first, up to the
+// moment of the write, the version is overtaken and stays in Staging.
+//
 // A run is refused, and gets no version, if its bundle is missing from the store, is damaged, does not decode, is not the bundle of this run,
 // model and spec, or does not score its own golden rows as recorded. The refusal is a dead letter with the reason, and Production stays.
 // As an upload ends before its event is published, a missing or damaged object is believed after three deliveries and Config.Grace, in which

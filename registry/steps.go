@@ -8,7 +8,6 @@ import (
 
 	"telco-churn-mlops/events"
 	"telco-churn-mlops/internal/bus"
-	"telco-churn-mlops/model"
 )
 
 // key and versionKey return the part of an event id that names the occurrence of a compare-and-set.
@@ -118,12 +117,12 @@ func (s *Service) finish(ctx context.Context) error {
 // gate scores a version and Production on the run's holdout and writes the verdict.
 func (s *Service) gate(ctx context.Context, v Version) error {
 	start := s.cfg.Now()
-	in, expected := s.gateInput(v)
-	if err := s.measure(ctx, v, &in); err != nil {
+	b := s.basis(v)
+	if err := s.measure(ctx, v, &b); err != nil {
 		return fmt.Errorf("gate version %d: %w", v.Version, err)
 	}
-	verdict := Judge(in)
-	if err := s.write(ctx, s.model, versionKey(v.Version, expected), verdict, expected); err != nil {
+	verdict := Judge(b.in)
+	if err := s.write(ctx, s.model, versionKey(v.Version, b.expected), verdict, b.expected); err != nil {
 		return fmt.Errorf("gate version %d: %w", v.Version, err)
 	}
 	s.metrics.gate.Observe(s.cfg.Now().Sub(start).Seconds())
@@ -145,24 +144,36 @@ func (s *Service) gate(ctx context.Context, v Version) error {
 	return nil
 }
 
-func (s *Service) gateInput(v Version) (in GateInput, expected uint64) {
-	in = GateInput{
+// basis is what a verdict is reached from. All of it comes from one view of the fold, so that its parts speak of the same Production.
+type basis struct {
+	in       GateInput
+	expected uint64             // the last sequence on model.gated
+	champion Promotion          // what made in.Champion Production
+	claimed  map[string]float64 // the run's own figures
+}
+
+func (s *Service) basis(v Version) basis {
+	b := basis{in: GateInput{
 		Version: v.Version, RunID: v.RunID, TargetStage: v.TargetStage, Gates: s.cfg.Spec.Gates, Promotion: s.cfg.Spec.Promotion,
 		SpecDiffers: v.SpecDigest != s.specDigest,
-	}
+	}}
 	s.ledger.view(func(c *Catalog, _ *Fleet) {
-		expected = c.Expected(events.TypeModelGated, s.model)
-		in.PromotionSequence = c.Expected(events.TypeModelPromoted, s.model)
-		in.Refuted = c.Refuted(s.model, v.Bundle.Digest)
-		if p, ok := c.Promotion(s.model); ok {
-			in.Champion = p.Version
+		b.expected = c.Expected(events.TypeModelGated, s.model)
+		b.in.PromotionSequence = c.Expected(events.TypeModelPromoted, s.model)
+		b.in.Refuted = c.Refuted(s.model, v.Bundle.Digest)
+		b.champion, _ = c.Promotion(s.model)
+		b.in.Champion = b.champion.Version
+		run, _ := c.Run(v.RunID)
+		if run.Completed != nil {
+			b.claimed = run.Completed.Metrics
 		}
 	})
-	return in, expected
+	return b
 }
 
 // measure fills in the figures. What can never be measured is part of the input, not an error.
-func (s *Service) measure(ctx context.Context, v Version, in *GateInput) error {
+func (s *Service) measure(ctx context.Context, v Version, of *basis) error {
+	in := &of.in
 	if in.Refuted {
 		return nil
 	}
@@ -172,11 +183,7 @@ func (s *Service) measure(ctx context.Context, v Version, in *GateInput) error {
 	}
 	holdout, ok := find(v.Artifacts, events.ArtifactHoldout)
 	if !ok {
-		s.ledger.view(func(c *Catalog, _ *Fleet) {
-			if run, ok := c.Run(v.RunID); ok && run.Completed != nil {
-				in.Metrics = run.Completed.Metrics
-			}
-		})
+		in.Metrics = of.claimed
 		return nil
 	}
 	m, err := s.score(ctx, b, holdout, v.At)
@@ -187,24 +194,21 @@ func (s *Service) measure(ctx context.Context, v Version, in *GateInput) error {
 	if in.Champion == 0 {
 		return nil
 	}
-	return s.measureChampion(ctx, holdout, v.At, in)
+	return s.measureChampion(ctx, holdout, v.At, of)
 }
 
 // measureChampion scores Production on the challenger's holdout.
-func (s *Service) measureChampion(ctx context.Context, holdout events.Artifact, since time.Time, in *GateInput) error {
-	var p Promotion
-	s.ledger.view(func(c *Catalog, _ *Fleet) { p, _ = c.Promotion(s.model) })
-	var b *model.Bundle
-	b, err := s.bundle(ctx, p.Bundle.Digest, p.At)
+func (s *Service) measureChampion(ctx context.Context, holdout events.Artifact, since time.Time, of *basis) error {
+	b, err := s.bundle(ctx, of.champion.Bundle.Digest, of.champion.At)
 	if err == nil {
 		m, scoreErr := s.score(ctx, b, holdout, since)
-		in.ChampionMetrics, err = m.Map(), scoreErr
+		of.in.ChampionMetrics, err = m.Map(), scoreErr
 	}
 	if err != nil {
 		if !bus.IsPermanent(err) {
 			return err
 		}
-		in.ChampionMetrics, in.Incomparable = nil, fmt.Sprintf("version %d: %v", in.Champion, err)
+		of.in.ChampionMetrics, of.in.Incomparable = nil, fmt.Sprintf("version %d: %v", of.in.Champion, err)
 	}
 	return nil
 }
@@ -218,16 +222,26 @@ func unusable(in *GateInput, err error) error {
 	return nil
 }
 
-// promote makes a version Production if nothing changed Production since it was judged.
+// promote makes a version Production if nothing changed Production since it was judged. That is asked of the same view of the fold that says
+// what the compare-and-set expects: a promotion that comes later makes the write fail, one that came before is seen.
 func (s *Service) promote(ctx context.Context, v Version) error {
+	var due, overtaken bool
 	var expected uint64
 	var previous int
 	s.ledger.view(func(c *Catalog, _ *Fleet) {
+		now, _ := c.Version(s.model, v.Version)
+		due, overtaken = c.due(now), c.Overtaken(now)
 		expected = c.Expected(events.TypeModelPromoted, s.model)
 		if p, ok := c.Promotion(s.model); ok {
 			previous = p.Version
 		}
 	})
+	if !due {
+		if overtaken {
+			s.overtaken(v)
+		}
+		return nil
+	}
 	payload := &events.ModelPromoted{
 		Version: v.Version, RunID: v.RunID, Bundle: v.Bundle, PreviousVersion: previous, PreviousSequence: expected,
 		Cause: events.PromotedByGate, Reason: v.Gate.Reason, Actor: s.cfg.Actor,
@@ -236,7 +250,6 @@ func (s *Service) promote(ctx context.Context, v Version) error {
 		return fmt.Errorf("promote version %d: %w", v.Version, err)
 	}
 	var now Version
-	var overtaken bool
 	s.ledger.view(func(c *Catalog, _ *Fleet) {
 		now, _ = c.Version(s.model, v.Version)
 		overtaken = c.Overtaken(now)
