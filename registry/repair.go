@@ -35,7 +35,7 @@ func (s *Service) repair(ctx context.Context, name string) error {
 	return nil
 }
 
-// considerRollback decides about the failed loads of a model's Production, once for each state of them.
+// considerRollback decides about the failed loads of a model's Production, once for each state of them and of the instances beside them.
 func (s *Service) considerRollback(ctx context.Context, name string) error {
 	d, state := s.decideRollback(name, CheckNotDone)
 	if d.Action == RollbackNone || s.considered[name] == state {
@@ -66,13 +66,14 @@ func (s *Service) considerRollback(ctx context.Context, name string) error {
 	return nil
 }
 
-// decideRollback returns the decision and a name for the state that it rests on.
+// decideRollback returns the decision and a name for the state that it rests on: who failed to load what, and what that leads to by itself,
+// which changes when others die or come back.
 func (s *Service) decideRollback(name string, check OwnCheck) (d RollbackDecision, state string) {
 	now := s.cfg.Now()
 	s.ledger.view(func(c *Catalog, f *Fleet) {
 		d = DecideRollback(c, f, name, check, now)
 		var b strings.Builder
-		fmt.Fprint(&b, d.Failed.Sequence)
+		fmt.Fprint(&b, d.Failed.Sequence, " ", DecideRollback(c, f, name, CheckNotDone, now).Action)
 		for _, i := range f.Failures(name, d.Failed.Version, d.Failed.Bundle.Digest) {
 			fmt.Fprintf(&b, " %s@%d", i.Serving.Instance, i.Failure.At.UnixNano())
 		}

@@ -2,12 +2,14 @@ package registry
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"telco-churn-mlops/events"
+	"telco-churn-mlops/internal/bus"
 	"telco-churn-mlops/internal/bus/bustest"
 	"telco-churn-mlops/model/modeltest"
 )
@@ -224,4 +226,48 @@ func TestASoundVersionIsNotRolledBackForOneInstance(t *testing.T) {
 	// Once most of the live instances say so, it goes.
 	r.report("b", two, p.Sequence, events.LoadPermanent)
 	r.production(1)
+}
+
+// An instance that dies says nothing. Those that are left count again when one of the failing ones gives a sign of life.
+func TestFailuresAreCountedAgainWhenSoundInstancesDie(t *testing.T) {
+	r := newRig(t)
+	var ahead atomic.Int64
+	s := r.start(func(c *Config) {
+		c.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
+	r.complete(modeltest.Options{Seed: 1})
+	c := r.production(1)
+	one, _ := c.Version(churn, 1)
+	p, _ := c.Promotion(churn)
+	r.report("a", one, p.Sequence, "")
+	r.report("b", one, p.Sequence, "")
+	r.complete(modeltest.Options{Seed: 2, Relation: 7})
+	c = r.production(2)
+	two, _ := c.Version(churn, 2)
+	p, _ = c.Promotion(churn)
+	r.report("b", two, p.Sequence, "")
+	r.report("a", two, p.Sequence, events.LoadPermanent)
+	alarms := s.metrics.alarms.WithLabelValues(alarmLoad)
+	bustest.Eventually(t, func() bool { return counter(t, alarms) == 1 }, "alarm")
+	r.settle()
+
+	// beat is a sign of life of the time that the registry's clock shows.
+	beat := func(sequence uint64) {
+		alive := &events.InstanceAlive{Serving: events.Serving{Instance: "a", Boot: "b", Version: 1, Digest: one.Bundle.Digest}}
+		require.NoError(t, s.onFleet(t.Context(), bus.Message{
+			Stream: events.Fleet, Sequence: sequence, Time: s.cfg.Now(), Event: events.New(churn, "inference/a", "beat", s.cfg.Now(), alive),
+		}))
+	}
+	beat(1000)
+	require.NoError(t, s.reconcile(t.Context()))
+	require.EqualValues(t, 1, counter(t, alarms), "as long as the other one lives nothing is decided again")
+	now, _ := r.catalog().Promotion(churn)
+	require.Equal(t, p.Sequence, now.Sequence)
+
+	ahead.Store(int64(LiveFor))
+	beat(1001)
+	r.production(1)
+	now, _ = r.catalog().Promotion(churn)
+	require.Equal(t, events.PromotedByRollback, now.Cause)
+	require.Contains(t, now.Reason, "1 of 1 live")
 }

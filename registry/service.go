@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,7 +39,7 @@ type Service struct {
 	work       sync.Mutex
 	bundles    []verified
 	missed     map[string]int
-	considered map[string]string // by model: the failures that the last decision about a rollback was made on
+	considered map[string]string // by model: the state that the last decision about a rollback was made on
 }
 
 // New checks the configuration and binds the address. Run or Close frees it.
@@ -231,11 +232,31 @@ func (s *Service) onFleet(_ context.Context, m bus.Message) error {
 	if err := s.ledger.apply(m); err != nil {
 		return bus.Permanent(err)
 	}
-	if f, ok := m.Event.Payload.(*events.ModelLoadFailed); ok && m.Err == nil {
-		s.log.Warn("load failed", "model", m.Event.Model, "version", f.Version, "instance", f.Instance, "class", f.Class, "reason", f.Reason)
+	if m.Err != nil {
+		return nil
+	}
+	switch p := m.Event.Payload.(type) {
+	case *events.ModelLoadFailed:
+		s.log.Warn("load failed", "model", m.Event.Model, "version", p.Version, "instance", p.Instance, "class", p.Class, "reason", p.Reason)
 		s.nudge()
+	case *events.InstanceAlive:
+		// Nothing tells of a death. As long as an instance that can't load Production lives, its signs of life are when the others are
+		// counted again.
+		if s.failing(m.Event.Model, p.Instance) {
+			s.nudge()
+		}
 	}
 	return nil
+}
+
+// failing reports whether an instance can't load what is Production.
+func (s *Service) failing(name, instance string) (yes bool) {
+	s.ledger.view(func(c *Catalog, f *Fleet) {
+		if p, ok := c.Settled(name); ok {
+			yes = slices.ContainsFunc(f.Failures(name, p.Version, p.Bundle.Digest), func(i Instance) bool { return i.Serving.Instance == instance })
+		}
+	})
+	return yes
 }
 
 // nudge wakes the supervisor; one wake-up stands for all that came before it.
