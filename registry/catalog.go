@@ -35,7 +35,8 @@ type Run struct {
 	Started   *events.RunStarted   `json:"started,omitempty"`
 	Completed *events.RunCompleted `json:"completed,omitempty"`
 	Failed    *events.RunFailed    `json:"failed,omitempty"`
-	// Sequence and At are those of the run's latest event.
+	// Began is the sequence of the run's first event. Sequence and At are those of its latest.
+	Began    uint64    `json:"began"`
 	Sequence uint64    `json:"sequence"`
 	At       time.Time `json:"at"`
 	// Version is the number that the run's model got, 0 for none.
@@ -258,6 +259,15 @@ func (c *Catalog) Settled(name string) (Promotion, bool) {
 		}
 	}
 	return Promotion{}, false
+}
+
+// Withdrawn returns the withdrawal because of which a model has no Production, and false if it was not withdrawn.
+func (c *Catalog) Withdrawn(name string) (Promotion, bool) {
+	p, ok := c.Settled(name)
+	if !ok || p.Version != 0 {
+		return Promotion{}, false
+	}
+	return p, true
 }
 
 // ChangedSince reports whether a promotion after the given sequence changed what is Production. Repairs change nothing.

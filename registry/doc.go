@@ -24,7 +24,8 @@
 // stays.
 //
 // The gate promotes by itself only onto the Production that its verdict was judged against. If another promotion comes first, up to the
-// moment of the write, the version is overtaken and stays in Staging.
+// moment of the write, the version is overtaken and stays in Staging. After a withdrawal, which only a person makes, the best that a run
+// of drift or a schedule can get is "withdrawn" in Staging; a run that was asked for after the withdrawal is promoted as a first one is.
 //
 // A run is refused, and gets no version, if its bundle is missing from the store, is damaged, does not decode, is not the bundle of this run,
 // model and spec, or does not score its own golden rows as recorded. The refusal is a dead letter with the reason, and Production stays.

@@ -89,7 +89,7 @@ func (m *lineage) apply(r Record) error {
 func (m *lineage) run(r Record, id string) *Run {
 	run := m.runs[id]
 	if run == nil {
-		run = &Run{Model: m.name, ID: id, State: RunOpen}
+		run = &Run{Model: m.name, ID: id, State: RunOpen, Began: r.Sequence}
 		m.runs[id] = run
 		m.runOrder = append(m.runOrder, id)
 	}

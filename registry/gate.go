@@ -3,6 +3,7 @@ package registry
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 
 	"telco-churn-mlops/events"
@@ -16,6 +17,7 @@ const (
 	ReasonNotBetter      = "not_better"            // not promoted
 	ReasonTargetStaging  = "target_staging"        // staged: the run asked for no more
 	ReasonManual         = "manual"                // staged: the spec leaves promotion to people
+	ReasonWithdrawn      = "withdrawn"             // staged: a person withdrew the model, and nobody asked for this run since
 	ReasonSpecDiffers    = "spec_differs"          // staged: the run followed another spec than the registry's
 	ReasonNoHoldout      = "no_comparable_holdout" // staged: the two can't be scored on the same rows
 	ReasonBelowThreshold = "below_threshold"       // rejected: a staging threshold, or its metric is missing or not finite
@@ -46,6 +48,8 @@ type GateInput struct {
 	Champion        int
 	ChampionMetrics map[string]float64
 	Incomparable    string
+	// Withdrawn is true if there is no Production because a person withdrew the model, and nobody has asked for this run since.
+	Withdrawn bool
 	// PromotionSequence is the last sequence of model.promoted that this was read at.
 	PromotionSequence uint64
 }
@@ -55,6 +59,9 @@ type GateInput struct {
 // registry's spec, promotion is automatic, and there is no Production or the production metric is strictly greater than Production's on the
 // same rows; equal is not better. Otherwise it stays in Staging, and the reason says which of these was the first to fail. Every rule that
 // could be evaluated is in the result with both values, also those that no longer mattered.
+//
+// No Production by a person's withdrawal is not the same as no Production yet: a run that drift or a schedule started is staged then, however
+// good it is, to be promoted by hand. A run that was asked for after the withdrawal is promotable as the first.
 func Judge(in GateInput) *events.ModelGated {
 	out := &events.ModelGated{
 		Version: in.Version, RunID: in.RunID, Rules: []events.RuleResult{}, Champion: in.Champion, PromotionSequence: in.PromotionSequence,
@@ -86,6 +93,8 @@ func decide(in GateInput, passed, comparable, better bool) (events.Verdict, stri
 		return events.VerdictStaged, ReasonManual, "the spec leaves promotion to people"
 	case !in.Measured:
 		return events.VerdictStaged, ReasonNoHoldout, "the run has no holdout"
+	case in.Champion == 0 && in.Withdrawn:
+		return events.VerdictStaged, ReasonWithdrawn, "the model was withdrawn and nobody asked for this run since: promote it by hand"
 	case in.Champion == 0:
 		return events.VerdictPromotable, ReasonFirst, ""
 	case !comparable:
@@ -94,6 +103,13 @@ func decide(in GateInput, passed, comparable, better bool) (events.Verdict, stri
 		return events.VerdictPromotable, ReasonBetter, ""
 	}
 	return events.VerdictNotPromoted, ReasonNotBetter, ""
+}
+
+// requested reports whether a person or program asked for the run, which began after a sequence of LIFECYCLE. What was under way before
+// does not count: who asked for it did not know yet what happened there.
+func requested(run Run, after uint64) bool {
+	return run.Began > after && run.Completed != nil &&
+		slices.ContainsFunc(run.Completed.Causes, func(c events.Cause) bool { return c.Kind == events.CauseRequested })
 }
 
 // thresholdRules returns the staging rules and whether all hold; no rule at all holds.

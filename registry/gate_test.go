@@ -39,6 +39,15 @@ func TestJudge(t *testing.T) {
 		}, events.VerdictPromotable, ReasonBetter},
 		{"worse", func(in *GateInput) { in.ChampionMetrics["f1_churn"] = 0.7 }, events.VerdictNotPromoted, ReasonNotBetter},
 		{"first", func(in *GateInput) { in.Champion, in.ChampionMetrics = 0, nil }, events.VerdictPromotable, ReasonFirst},
+		{"withdrawn", func(in *GateInput) {
+			in.Champion, in.ChampionMetrics, in.Withdrawn = 0, nil, true
+		}, events.VerdictStaged, ReasonWithdrawn},
+		{"withdrawn and below the threshold", func(in *GateInput) {
+			in.Champion, in.ChampionMetrics, in.Withdrawn, in.Metrics["roc_auc"] = 0, nil, true, 0.1
+		}, events.VerdictRejected, ReasonBelowThreshold},
+		{"withdrawn and nothing measured", func(in *GateInput) {
+			in.Champion, in.ChampionMetrics, in.Withdrawn, in.Measured = 0, nil, true, false
+		}, events.VerdictStaged, ReasonNoHoldout},
 		{"at the threshold", func(in *GateInput) { in.Metrics["roc_auc"] = 0.75 }, events.VerdictPromotable, ReasonBetter},
 		{"below the threshold", func(in *GateInput) {
 			in.Metrics["roc_auc"] = math.Nextafter(0.75, 0)

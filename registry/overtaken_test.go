@@ -123,3 +123,47 @@ func TestTheChampionStaysTheSameWhileAVersionIsJudged(t *testing.T) {
 	require.Equal(t, 1, b.in.Champion)
 	require.Equal(t, figures(1), b.in.ChampionMetrics)
 }
+
+// A person's withdrawal is not undone by a schedule, by drift, or by a run that was under way.
+func TestAfterAWithdrawalOnlyAPersonBringsAModelBack(t *testing.T) {
+	r := newRig(t)
+	r.start()
+	r.complete(modeltest.Options{Seed: 1})
+	r.production(1)
+	under := r.run(modeltest.Options{Seed: 2})
+	r.publish("start", &events.RunStarted{RunID: under.RunID, Causes: under.Causes, TargetStage: events.StageProduction})
+	withdrawal, err := Withdraw(t.Context(), r.bus, churn, WithdrawOptions{Actor: "op"})
+	require.NoError(t, err)
+	r.junk(events.TypeModelPromoted)
+	r.wait("repair", func(c *Catalog) bool {
+		p, _ := c.Promotion(churn)
+		return p.Cause == events.PromotionRepair
+	})
+
+	r.publish(under.RunID, under)
+	staged := func(version int) {
+		v := r.judged(version)
+		require.Equal(t, events.VerdictStaged, v.Gate.Verdict, "version %d", version)
+		require.Equal(t, ReasonWithdrawn, v.Gate.Reason)
+		require.NotEmpty(t, v.Gate.Metrics, "it is measured all the same")
+	}
+	staged(2)
+	for n, kind := range []events.CauseKind{events.CauseSchedule, events.CauseDrift, events.CauseFirst} {
+		r.complete(modeltest.Options{Seed: uint64(3 + n)}, func(run *events.RunCompleted) { run.Causes = []events.Cause{{Kind: kind}} })
+		staged(3 + n)
+	}
+	r.settle()
+	p, ok := r.catalog().Withdrawn(churn)
+	require.True(t, ok)
+	require.Equal(t, withdrawal.Sequence, p.Sequence)
+
+	_, err = Promote(t.Context(), r.bus, churn, 3, PromoteOptions{Actor: "op"})
+	require.NoError(t, err, "by hand it goes")
+	_, err = Withdraw(t.Context(), r.bus, churn, WithdrawOptions{Actor: "op"})
+	require.NoError(t, err)
+	r.complete(modeltest.Options{Seed: 6}, func(run *events.RunCompleted) {
+		run.Causes = []events.Cause{{Kind: events.CauseSchedule}, {Kind: events.CauseRequested}}
+	})
+	require.Equal(t, ReasonFirst, r.judged(6).Gate.Reason, "asked for after the withdrawal")
+	r.production(6)
+}

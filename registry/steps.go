@@ -167,6 +167,8 @@ func (s *Service) basis(v Version) basis {
 		if run.Completed != nil {
 			b.claimed = run.Completed.Metrics
 		}
+		withdrawal, withdrawn := c.Withdrawn(s.model)
+		b.in.Withdrawn = withdrawn && !requested(run, withdrawal.Sequence)
 	})
 	return b
 }
