@@ -42,7 +42,8 @@ type Config struct {
 	CacheDir string
 	// Instance names this process, stable over restarts and unique among the instances of the model.
 	Instance string
-	// InFlight bounds the requests that are handled or wait for a worker, HTTP and NATS together; one more is answered 429.
+	// InFlight bounds the requests that are handled or wait for a worker, HTTP and NATS together; one more is answered 429. A request whose
+	// body is still on its way is not in flight; but the bodies of all HTTP requests hold at most InFlight times MaxBody bytes together.
 	InFlight int
 	// LogQueue and LogBytes bound the answers that wait to be published: their number, and the bytes of their records.
 	LogQueue int

@@ -4,7 +4,8 @@
 //   - model.promoted.<model> of LIFECYCLE, in order from the first message. The newest valid one once nothing is pending is what has to be
 //     served; it needs no registry and no other service. A message that can't be read is skipped, counted and logged.
 //   - model.registered.<model>, as a hint only: the version is opened while the registry judges it, so that its promotion costs one pointer.
-//   - requests: HTTP POST /predict, and predict.<model> over NATS (a micro service, queue group "q") with the same JSON.
+//   - requests: HTTP POST /predict, and predict.<model> over NATS (a micro service, queue group "q") with the same JSON. A request
+//     counts as in flight once its body is there, so that slow senders keep nobody out.
 //
 // Emits:
 //   - prediction.made.<model>, one for each answer, asynchronously, acked and retried, from a bounded queue. An answer never waits for it;

@@ -60,6 +60,10 @@ func errTooMany(bound int) *RequestError {
 	return &RequestError{Code: http.StatusTooManyRequests, Text: fmt.Sprintf("%d requests are in flight already; try again", bound)}
 }
 
+func errBodies() *RequestError {
+	return &RequestError{Code: http.StatusTooManyRequests, Text: "the bodies of other requests take all the room there is; try again"}
+}
+
 func errTooLarge(most int64) *RequestError {
 	return &RequestError{Code: http.StatusRequestEntityTooLarge, Text: fmt.Sprintf("the body has more than %d bytes", most)}
 }

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
@@ -31,44 +33,88 @@ func (s *Service) handler() http.Handler {
 	return mux
 }
 
-// servePredict answers POST /predict. The content type is not looked at: the body is JSON or it is refused.
+// servePredict answers POST /predict. The content type is not looked at: the body is JSON or it is refused. The body is read whole before the
+// request takes a permit, so that clients who send slowly keep nobody else out; what they can hold is bound by bodies, and for how long by
+// the server's read timeout.
 func (s *Service) servePredict(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		s.refuse(w, &RequestError{Code: http.StatusMethodNotAllowed, Text: "Method Not Allowed: POST a record"})
 		return
 	}
-	done := s.admit()
-	if done == nil {
-		w.Header().Set("Retry-After", "1")
-		s.refuse(w, errTooMany(s.cfg.InFlight))
-		return
-	}
-	defer done()
 	strict, err := strictOf(r.URL.Query())
 	if err != nil {
 		s.refuse(w, err)
 		return
 	}
-	body, err := s.read(w, r)
+	in := &body{of: s.bodies, r: http.MaxBytesReader(w, r.Body, s.cfg.MaxBody)}
+	defer in.free()
+	data, err := s.read(in)
 	if err != nil {
 		s.refuse(w, err)
 		return
 	}
-	reply(w, s.answer(transportHTTP, body, strict))
+	done := s.admit()
+	if done == nil {
+		s.refuse(w, errTooMany(s.cfg.InFlight))
+		return
+	}
+	defer done()
+	reply(w, s.answer(transportHTTP, data, strict))
 }
 
+// bodies bounds the bytes that all bodies hold together, from their first byte until they are answered.
+type bodies struct {
+	held atomic.Int64
+	most int64
+}
+
+// newBodies leaves room for as many of the largest bodies as requests may be in flight.
+func newBodies(c Config) *bodies {
+	most := int64(math.MaxInt64)
+	if n := int64(c.InFlight); c.MaxBody <= most/n {
+		most = n * c.MaxBody
+	}
+	return &bodies{most: most}
+}
+
+// errNoRoom ends the reading of the body with which all bodies hold more than they may.
+var errNoRoom = errors.New("no room for the body")
+
+// body counts what is read of one request.
+type body struct {
+	of   *bodies
+	r    io.Reader
+	held int64
+}
+
+// Read returns errNoRoom beside the bytes that were too many.
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	b.held += int64(n)
+	if b.of.held.Add(int64(n)) > b.of.most {
+		return n, errNoRoom
+	}
+	return n, err
+}
+
+// free gives back what the body held.
+func (b *body) free() { b.of.held.Add(-b.held) }
+
 // read returns the whole body.
-func (s *Service) read(w http.ResponseWriter, r *http.Request) ([]byte, *RequestError) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.cfg.MaxBody))
+func (s *Service) read(in *body) ([]byte, *RequestError) {
+	data, err := io.ReadAll(in)
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
 		return nil, errTooLarge(s.cfg.MaxBody)
+	case errors.Is(err, errNoRoom):
+		s.metrics.rejected.WithLabelValues("bodies").Inc()
+		return nil, errBodies()
 	case err != nil:
 		return nil, &RequestError{Code: http.StatusBadRequest, Text: "read body: " + err.Error()}
 	}
-	return body, nil
+	return data, nil
 }
 
 // strictOf reads ?strict=true.
@@ -87,6 +133,9 @@ func strictOf(q url.Values) (bool, *RequestError) {
 // refuse answers and counts a request that did not reach the predictor.
 func (s *Service) refuse(w http.ResponseWriter, err *RequestError) {
 	s.metrics.requests.WithLabelValues(transportHTTP, strconv.Itoa(err.Code)).Inc()
+	if err.Code == http.StatusTooManyRequests {
+		w.Header().Set("Retry-After", "1")
+	}
 	reply(w, refused(err))
 }
 

@@ -29,6 +29,7 @@ type Service struct {
 	fleet   *fleet
 	plog    *predictionLog
 	permits chan struct{} // one for each request in flight
+	bodies  *bodies
 	server  *app.Server
 }
 
@@ -67,7 +68,7 @@ func New(c Config) (*Service, error) {
 func wire(c Config, cached *cache, ln net.Listener, m *metrics) *Service {
 	boot := uuid.New()
 	s := &Service{cfg: c, boot: hex.EncodeToString(boot[:]), started: c.Now().UTC(), metrics: m, link: newLink(c),
-		plog: newPredictionLog(c, m), permits: make(chan struct{}, c.InFlight)}
+		plog: newPredictionLog(c, m), permits: make(chan struct{}, c.InFlight), bodies: newBodies(c)}
 	s.slot = newSlot(c.Model, c.Health, s.link.up)
 	s.fleet = &fleet{model: c.Model, source: c.source(), instance: c.Instance, boot: s.boot, every: c.AliveEvery, log: c.Log, now: c.Now,
 		queue: make(chan events.Event, fleetQueue), alive: s.alive}
