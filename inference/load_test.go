@@ -303,6 +303,32 @@ func TestDamagedCacheIsNotServed(t *testing.T) {
 	}, "the damaged file is replaced")
 }
 
+// TestABundlePromotedAgainIsKept cannot write to its folder when the bundle is loaded, and can when the same one is promoted again.
+func TestABundlePromotedAgainIsKept(t *testing.T) {
+	w := newWorld(t)
+	c := w.config(t, "one")
+	c.CacheDir = filepath.Join(t.TempDir(), "cache")
+	require.NoError(t, os.WriteFile(c.CacheDir, []byte("in the way of the folder"), 0o600))
+	i := run(t, c)
+	record := records(t)[0]
+	bundle := w.upload(t, 1)
+	w.promote(t, bundle)
+	i.serves(t, 1, record)
+	bustest.Eventually(t, func() bool { return metric(t, i, "churn_bundle_cache_errors_total") > 0 }, "the bundle could not be kept")
+	require.NoError(t, os.Remove(c.CacheDir))
+	w.promote(t, bundle)
+	i.serves(t, 2, record)
+	note := filepath.Join(c.CacheDir, modelName, "current.json")
+	bustest.Eventually(t, func() bool { _, err := os.Stat(note); return err == nil }, "the bundle is kept")
+	i.stop()
+
+	w.server.Stop(t)
+	c2 := w.config(t, "one")
+	c2.CacheDir = c.CacheDir
+	j := run(t, c2)
+	j.serves(t, 2, record) // without NATS
+}
+
 func TestRecreatedStreamIsReadFromItsFirstMessage(t *testing.T) {
 	w := newWorld(t)
 	i := run(t, w.config(t, "one"))

@@ -237,7 +237,7 @@ func judge(err error, n int) (class events.LoadClass, again bool) {
 func (l *loader) load(ctx context.Context, store artifact.Store, t *target) error {
 	if p := l.slot.predictor(); p != nil && p.promotion.Digest == t.Digest {
 		l.exchange(NewPredictor(l.cfg.Model, p.bundle, t.Promotion), t.received, false) // the same bundle, promoted again
-		l.keep(t.Promotion, nil)
+		l.keep(t.Promotion, p.bundle)
 		return nil
 	}
 	o, ready := l.shelf.take(ctx, t.Digest)
@@ -252,14 +252,7 @@ func (l *loader) load(ctx context.Context, store artifact.Store, t *target) erro
 		return ctx.Err()
 	}
 	former := l.exchange(NewPredictor(l.cfg.Model, o.bundle, t.Promotion), t.received, o.fromDisk)
-	if o.data == nil { // it comes from memory; a decoded bundle keeps its bytes
-		data, err := o.bundle.Encode()
-		if err != nil {
-			return fmt.Errorf("bytes of version %d: %w", t.Version, err)
-		}
-		o.data = data
-	}
-	l.keep(t.Promotion, o.data)
+	l.keep(t.Promotion, o.bundle)
 	if former != nil { // a rollback would go there
 		l.shelf.add(opened{digest: former.promotion.Digest, bundle: former.bundle, fromDisk: true})
 	}
@@ -295,7 +288,7 @@ func (l *loader) openBundle(ctx context.Context, store artifact.Store, digest st
 	if err != nil {
 		return nil, err
 	}
-	return &opened{digest, b, data, fromDisk}, nil
+	return &opened{digest, b, fromDisk}, nil
 }
 
 // open decodes and verifies a bundle. A panic on the way is one more way to be unusable: a bad bundle must not end a process that answers
@@ -338,12 +331,21 @@ func (l *loader) withdraw(t *target) {
 	l.keep(t.Promotion, nil)
 }
 
-// keep writes to the cache what is served now. The version answers already, so a full disk changes nothing but the next start.
-func (l *loader) keep(p Promotion, data []byte) {
+// keep writes to the cache what is served now; b is nil for a withdrawn model. The version answers already, so a full disk changes nothing but
+// the next start.
+func (l *loader) keep(p Promotion, b *model.Bundle) {
 	if l.cache == nil {
 		return
 	}
-	if err := l.cache.save(note{Promotion: p, SavedAt: l.now().UTC()}, data); err != nil {
+	var data []byte
+	var err error
+	if b != nil { // a decoded bundle gives the bytes that it came from
+		data, err = b.Encode()
+	}
+	if err == nil {
+		err = l.cache.save(note{Promotion: p, SavedAt: l.now().UTC()}, data)
+	}
+	if err != nil {
 		l.metrics.cacheErrors.Inc()
 		l.log.Error("bundle not kept on disk", "model", l.cfg.Model, "version", p.Version, "err", err)
 	}

@@ -16,7 +16,6 @@ const shelfSize = 2
 type opened struct {
 	digest   string
 	bundle   *model.Bundle
-	data     []byte
 	fromDisk bool
 }
 
