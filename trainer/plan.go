@@ -172,7 +172,7 @@ func decideFirst(s State) Decision {
 		return Decision{Action: Idle, Why: why}
 	}
 	if s.Production.Sequence > 0 {
-		return Decision{Action: Idle, Why: "the model was withdrawn: waiting for a request, a schedule or a promotion by hand"}
+		return Decision{Action: Idle, Why: "the model was withdrawn: waiting for a request or a promotion by hand"}
 	}
 	switch {
 	case s.Fingerprint == "" && s.DatasetError != "":
