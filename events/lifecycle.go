@@ -148,7 +148,7 @@ type ModelGated struct {
 	Version int     `json:"version"`
 	RunID   string  `json:"run_id"`
 	Verdict Verdict `json:"verdict"`
-	// Reason is a fixed word such as "better", "first", "not_better", "below_threshold", "spec_differs", "no_comparable_holdout", "manual", "withdrawn", "overtaken".
+	// Reason is a fixed word such as "better", "first", "not_better", "below_threshold", "spec_differs", "no_comparable_holdout", "manual", "withdrawn", "unusable".
 	Reason string       `json:"reason"`
 	Detail string       `json:"detail,omitempty"`
 	Rules  []RuleResult `json:"rules"`
