@@ -60,7 +60,8 @@ func (c *ConsumerConfig) complete() error {
 //
 // A message ends in exactly one way. Handled without an error: acked, and the server's answer to that awaited. A permanent error, a panic
 // or a message that does not decode: a dead letter is stored, then the message is terminated. Any other error: given back with a
-// delay, doubled from 100 ms to 30 s by the number of tries or as [RetryAfter] says; after five tries that is logged as an error. Deliveries are unlimited. A message
+// delay, doubled from 100 ms to 30 s by the number of tries; after five tries that is logged as an error. An error that [RetryAfter] marked is no failure but a
+// wait: given back for the time it says, with no warning. Deliveries are unlimited. A message
 // comes again after a kill even if it was acked within the last 100 ms before, so handlers must be idempotent.
 //
 // While a message is in hand its lease is extended every third of AckWait, and the server's answer is awaited; if none came for AckWait, the message may
@@ -70,7 +71,7 @@ func (b *Bus) Consume(ctx context.Context, c ConsumerConfig, handle func(context
 	if err := c.complete(); err != nil {
 		return err
 	}
-	w := &worker{b: b, c: c, handle: handle, poison: &poison{b: b, c: c}, held: make(map[string]*held)}
+	w := &worker{b: b, c: c, handle: handle, poison: &poison{b: b, c: c, ends: make(map[string]ending)}, held: make(map[string]*held)}
 	for n := uint64(0); ; {
 		progress, err := w.session(ctx)
 		switch {
@@ -263,13 +264,7 @@ func (w *worker) take(ctx context.Context, msg *nats.Msg) {
 		w.bury(ctx, msg, m, m.Err.Error(), "dead")
 		return
 	}
-	begun, err := w.poison.begin(ctx, m)
-	if err != nil {
-		w.b.failed(w.c.Durable, m, m.Deliveries, err)
-		w.settle(msg, nak(retryDelay(err, m.Deliveries)))
-		return
-	}
-	if begun {
+	if w.poison.begin(m) {
 		w.bury(ctx, msg, m, fmt.Sprintf("poison: begun %d times and never ended", w.c.MaxPoison), "poison")
 		return
 	}
@@ -285,6 +280,10 @@ func (w *worker) take(ctx context.Context, msg *nats.Msg) {
 	case ctx.Err() != nil:
 		w.poison.failed(m)
 		w.settle(msg, "-NAK") // we were told to stop, which is not the message's fault
+	case isWait(err):
+		w.poison.waits(m)
+		w.b.failed(w.c.Durable, m, m.Deliveries, err)
+		w.settle(msg, nak(retryDelay(err, m.Deliveries)))
 	default:
 		w.poison.failed(m)
 		w.b.failed(w.c.Durable, m, m.Deliveries, err)

@@ -74,13 +74,19 @@ type retryAfterError struct {
 func (e *retryAfterError) Error() string { return e.err.Error() }
 func (e *retryAfterError) Unwrap() error { return e.err }
 
-// RetryAfter marks a transient error with the delay after which the message should come again, in place of the exponential one.
-// RetryAfter(nil, d) is nil.
+// RetryAfter marks a transient error with the delay after which the message should come again, in place of the exponential one. It is for
+// what is not there yet and is expected: the try counts as a wait, and is logged for debugging only, however often it is repeated. RetryAfter(nil, d) is nil.
 func RetryAfter(err error, d time.Duration) error {
 	if err == nil {
 		return nil
 	}
 	return &retryAfterError{err, max(d, 0)}
+}
+
+// isWait reports whether err was marked by [RetryAfter].
+func isWait(err error) bool {
+	var after *retryAfterError
+	return errors.As(err, &after)
 }
 
 type unknownError struct{ err error }

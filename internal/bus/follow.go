@@ -218,8 +218,13 @@ func retryDelay(err error, n uint64) time.Duration {
 	return backoff(n, handlerFirst, handlerLimit)
 }
 
-// failed counts and logs the n-th transient failure of a message.
+// failed counts and logs the n-th transient failure of a message, or that it waits.
 func (b *Bus) failed(consumer string, m Message, n uint64, err error) {
+	if isWait(err) {
+		b.metrics.handled.WithLabelValues(consumer, "wait").Inc()
+		b.log.Debug("message waits", "consumer", consumer, "subject", m.Subject, "sequence", m.Sequence, "tries", n, "err", err)
+		return
+	}
 	b.metrics.handled.WithLabelValues(consumer, "retry").Inc()
 	b.metrics.failing.WithLabelValues(consumer).Set(float64(n))
 	if n > alarmAfter {

@@ -22,7 +22,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		published: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "churn_bus_published_total",
 			Help: "Events published, by stream and result: stored, duplicate, failed."}, []string{"stream", "result"}),
 		handled: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "churn_bus_handled_total",
-			Help: "Outcomes of handlers, by consumer: done, retry, dead, poison."}, []string{"consumer", "outcome"}),
+			Help: "Outcomes of handlers, by consumer: done, retry, wait, dead, poison."}, []string{"consumer", "outcome"}),
 		deadLetters: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "churn_bus_dead_letters_total",
 			Help: "Dead letters stored, by the stream of the message."}, []string{"stream"}),
 		failing: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "churn_bus_failing_tries",

@@ -27,7 +27,7 @@ func (b *Bus) Provision(ctx context.Context) error {
 		}
 	}
 	// Made here and not when the first suspect comes, when the store may have no room left.
-	if err := b.retry(ctx, func(ctx context.Context) error { _, err := b.suspects(ctx); return err }); err != nil {
+	if err := b.retry(ctx, b.provisionSuspects); err != nil {
 		return fmt.Errorf("provision bucket %s: %w", suspects, hint(err))
 	}
 	return nil
