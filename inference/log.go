@@ -24,6 +24,9 @@ const (
 	logPauseMax = 2 * time.Second
 )
 
+// A batch is given up by the log before the client gives its publishes up: this does not compile otherwise.
+const _ = uint64(bus.PublishAckTimeout - logAckWait)
+
 // entry is one answer on its way to PREDICTIONS.
 type entry struct {
 	at   time.Time

@@ -20,6 +20,12 @@ const (
 	// DefaultPredictionsMaxAge is how long PREDICTIONS keeps a message when Config.PredictionsMaxAge is 0.
 	DefaultPredictionsMaxAge = 35 * 24 * time.Hour
 
+	// PublishAckTimeout is after how long an asynchronous publish on [Bus.JetStream] that has no ack is given up. Without a limit the
+	// client holds those for ever, and with 4000 of them publishes nothing more. It is longer than any caller waits himself (the prediction log
+	// for a batch of 512 and the artifact store for a window of 16, 5 s each), so that an ack is never given up while somebody waits for it,
+	// and so short that what a stream without a leader leaves unanswered stays far below 4000.
+	PublishAckTimeout = 10 * time.Second
+
 	reconnectWait   = 200 * time.Millisecond
 	reconnectJitter = 100 * time.Millisecond
 )
@@ -110,7 +116,7 @@ func Connect(ctx context.Context, c Config) (*Bus, error) {
 	if err := b.dial(ctx); err != nil {
 		return nil, err
 	}
-	if b.js, err = jetstream.New(b.nc); err != nil {
+	if b.js, err = jetstream.New(b.nc, jetstream.WithPublishAsyncTimeout(PublishAckTimeout)); err != nil {
 		b.nc.Close()
 		return nil, fmt.Errorf("open jetstream: %w", err)
 	}
@@ -245,7 +251,7 @@ func (b *Bus) Close(ctx context.Context) error {
 // Conn returns the connection, for core requests and micro services. It is closed by Close.
 func (b *Bus) Conn() *nats.Conn { return b.nc }
 
-// JetStream returns the plain client, for what this package does not cover.
+// JetStream returns the plain client, for what this package does not cover. Its asynchronous publishes end after [PublishAckTimeout].
 func (b *Bus) JetStream() jetstream.JetStream { return b.js }
 
 // Connected reports whether the connection stands at this moment.

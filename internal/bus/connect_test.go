@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
@@ -112,5 +113,41 @@ func TestConfigIsChecked(t *testing.T) {
 	} {
 		_, err := bus.Connect(testContext(t), c)
 		require.ErrorContains(t, err, says)
+	}
+}
+
+func TestAsyncPublishesWithoutAnAckAreGivenUp(t *testing.T) {
+	t.Parallel()
+	b := bustest.Start(t).Connect(t)
+	ctx := testContext(t)
+	sub, err := b.Conn().SubscribeSync("nobody.answers") // a stream without a leader: there is interest, and no ack
+	require.NoError(t, err)
+	var last jetstream.PubAckFuture
+	for {
+		f, err := b.JetStream().PublishAsync("nobody.answers", nil)
+		if err != nil {
+			require.ErrorIs(t, err, jetstream.ErrTooManyStalledMsgs)
+			break
+		}
+		last = f
+	}
+	select {
+	case err := <-last.Err():
+		require.ErrorIs(t, err, jetstream.ErrAsyncPublishTimeout)
+	case <-ctx.Done():
+		require.Fail(t, "held for ever")
+	}
+	require.NoError(t, sub.Unsubscribe())
+	bustest.Eventually(t, func() bool { return b.JetStream().PublishAsyncPending() == 0 }, "nothing is held")
+	msg, err := b.Msg(requested("telco", "a"))
+	require.NoError(t, err)
+	f, err := b.JetStream().PublishMsgAsync(msg)
+	require.NoError(t, err)
+	select {
+	case <-f.Ok():
+	case err := <-f.Err():
+		require.NoError(t, err)
+	case <-ctx.Done():
+		require.Fail(t, "no ack")
 	}
 }

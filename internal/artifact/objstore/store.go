@@ -74,7 +74,8 @@ type Store struct {
 var _ artifact.Store = (*Store)(nil)
 
 // Open makes the bucket, or binds it if it exists; any number of processes may do so at once. It retries while JetStream
-// doesn't answer.
+// doesn't answer. js should have a time limit for asynchronous publishes of more than 5 s ([jetstream.WithPublishAsyncTimeout]): Put waits no longer
+// for a chunk's ack, but a client without a limit holds each chunk that was never acked until it is closed.
 func Open(ctx context.Context, js jetstream.JetStream, cfg Config) (*Store, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err

@@ -20,7 +20,7 @@ const (
 	chunkSize = 128 << 10
 	// window is how many chunks may be on their way without an ack.
 	window = 16
-	// ackTimeout is how long the oldest window of chunks may take to be acked.
+	// ackTimeout is how long the oldest window of chunks may take to be acked; the client's own limit for that should be longer.
 	ackTimeout = 5 * time.Second
 	// cleanupTimeout bounds the removal of chunks that nobody will name, which must also happen after the caller's context ended.
 	cleanupTimeout = 5 * time.Second
