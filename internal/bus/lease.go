@@ -136,7 +136,11 @@ func (l *Lease) take(ctx context.Context) (bool, error) {
 	if value != nil && !l.expired(rev) {
 		return false, nil
 	}
-	return l.write(ctx, rev)
+	ok, err := l.write(ctx, rev)
+	if wrongSequence(err) {
+		return false, nil // another was first; a leader refuses us for what it has accepted before it has applied it, so the key may still read as free
+	}
+	return ok, err
 }
 
 // expired reports whether no new revision was seen for TTL.

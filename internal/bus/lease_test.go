@@ -2,10 +2,13 @@ package bus_test
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"telco-churn-mlops/internal/bus"
@@ -121,4 +124,43 @@ func TestLeaseWaitEndsWithItsContext(t *testing.T) {
 	require.NoError(t, l.Release(testContext(t)))
 	_, err = b.Lease(testContext(t), bus.LeaseConfig{Bucket: "X", Key: "y", Holder: "z", TTL: time.Second, Renew: time.Second})
 	require.Error(t, err)
+}
+
+func TestLeaseThatAnotherIsJustTakingIsNotFree(t *testing.T) {
+	t.Parallel()
+	for _, code := range []jetstream.ErrorCode{jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			b := bustest.Start(t).Connect(t)
+			ctx := testContext(t)
+			// What a leader answers that has accepted another's write and not applied it yet: the write is refused, and the key reads as free.
+			stream, err := b.JetStream().CreateStream(ctx, jetstream.StreamConfig{Name: "KV_TRAINER", Subjects: []string{"$KV.TRAINER.elsewhere"}, MaxMsgsPerSubject: 1})
+			require.NoError(t, err)
+			refused := make(chan struct{}, 100)
+			leader, err := b.Conn().Subscribe("$KV.TRAINER.telco", func(m *nats.Msg) {
+				refused <- struct{}{}
+				_ = m.Respond(fmt.Appendf(nil, `{"error":{"code":400,"err_code":%d,"description":"wrong last sequence"},"stream":"KV_TRAINER","seq":0}`, code))
+			})
+			require.NoError(t, err)
+			_, ok, err := b.TryLease(ctx, leaseConfig("late"))
+			require.NoError(t, err)
+			require.False(t, ok)
+			<-refused
+
+			taken := make(chan error, 1)
+			go func() {
+				l, err := b.Lease(ctx, leaseConfig("late"))
+				if err == nil {
+					err = l.Release(ctx)
+				}
+				taken <- err
+			}()
+			<-refused // it waits on, and takes the lease once that is free in truth
+			require.NoError(t, leader.Unsubscribe())
+			c := stream.CachedInfo().Config
+			c.Subjects = []string{"$KV.TRAINER.>"}
+			_, err = b.JetStream().UpdateStream(ctx, c)
+			require.NoError(t, err)
+			require.NoError(t, <-taken)
+		})
+	}
 }
