@@ -106,9 +106,13 @@ type traffic struct {
 	onAnswer func(version int, at time.Time)
 }
 
+// idleConn is how long an unused connection is kept. It is well under what the server grants one that has not asked yet
+// (app.ReadHeaderTimeout): the client dials ahead, and a request on a connection that the server is just giving up cannot be answered.
+const idleConn = 5 * time.Second
+
 func newTraffic(url, model string, rate float64, b *bus.Bus) *traffic {
 	return &traffic{url: url, model: model, rate: rate, bus: b, now: time.Now, faults: map[string]int{},
-		client: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
+		client: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: idleConn}}}
 }
 
 // send asks for every record that next returns, until it returns false or ctx ends; requests in flight and labels that are due are waited

@@ -17,7 +17,7 @@ import (
 
 // Time limits of a Server. A handler that needs longer to answer sets a deadline of its own with http.ResponseController.
 const (
-	ReadHeaderTimeout = 5 * time.Second
+	ReadHeaderTimeout = 15 * time.Second
 	ReadTimeout       = 30 * time.Second
 	WriteTimeout      = time.Minute
 	IdleTimeout       = 2 * time.Minute
