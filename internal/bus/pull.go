@@ -53,7 +53,8 @@ func (b *Bus) puller(s events.Stream, consumer string, batch int) (*puller, erro
 // stop ends the subscription, and with it the request on the server, and returns the messages that had arrived and were not taken.
 func (p *puller) stop() []*nats.Msg {
 	p.unhook()
-	if err := p.sub.Unsubscribe(); err == nil {
+	// Draining keeps the subscription here until the server has ended it there: a plain unsubscribe would drop what is on its way.
+	if err := p.sub.Drain(); err == nil {
 		// Once this answer is here the server knows, and everything that it had sent before is in the channel.
 		if err := p.b.nc.FlushTimeout(time.Second); err != nil {
 			p.b.log.Debug("flush after unsubscribing", "err", err)
