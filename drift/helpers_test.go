@@ -137,6 +137,14 @@ func (w *world) label(name string, ls ...*events.LabelObserved) {
 	}, out...)
 }
 
+// serviceConfig returns a configuration of a service on a port of its own.
+func serviceConfig(b *bus.Bus, store artifact.Store) Config {
+	c := DefaultConfig()
+	c.Addr, c.Instance, c.Bus, c.Store = "127.0.0.1:0", "test", b, store
+	c.Log, c.Metrics, c.Health = slog.New(slog.NewTextHandler(io.Discard, nil)), prometheus.NewRegistry(), app.NewHealth()
+	return c
+}
+
 // start runs a service until the test ends or stop is called.
 func (w *world) start(change ...func(*Service)) (s *Service, stop func()) {
 	w.t.Helper()
@@ -145,10 +153,8 @@ func (w *world) start(change ...func(*Service)) (s *Service, stop func()) {
 
 func (w *world) startOn(b *bus.Bus, store artifact.Store, change ...func(*Service)) (s *Service, stop func()) {
 	w.t.Helper()
-	c := DefaultConfig()
-	c.Addr, c.Instance, c.Bus, c.Store, c.Early = "127.0.0.1:0", "test", b, store, 400*time.Millisecond
-	c.Retry = 300 * time.Millisecond
-	c.Log, c.Metrics, c.Health = slog.New(slog.NewTextHandler(io.Discard, nil)), prometheus.NewRegistry(), app.NewHealth()
+	c := serviceConfig(b, store)
+	c.Early, c.Retry = 400*time.Millisecond, 300*time.Millisecond
 	s, err := New(c)
 	require.NoError(w.t, err)
 	for _, f := range change {

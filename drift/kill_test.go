@@ -5,19 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"math/rand/v2"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"telco-churn-mlops/events"
-	"telco-churn-mlops/internal/app"
 	"telco-churn-mlops/internal/bus"
 	"telco-churn-mlops/model/modeltest"
 	"telco-churn-mlops/model/spec"
@@ -160,10 +156,10 @@ func (l *loop) expectPerformance() (evaluations []*events.DriftEvaluated, notice
 // check holds the streams to what an uninterrupted computation gives. It waits until everything was handled.
 func (l *loop) check() {
 	l.t.Helper()
-	l.await(func() bool { return len(of[events.ExampleJoined](l.stored(events.Training))) >= l.labels }, "every label joined")
+	l.await(func() bool { return l.count(events.Training) >= l.labels }, "every label joined")
 	data, notices := l.expectData()
 	live, more := l.expectPerformance()
-	l.await(func() bool { return len(l.stored(events.Drift)) >= len(data)+len(live) }, "every evaluation made")
+	l.await(func() bool { return l.count(events.Drift) >= len(data)+len(live) }, "every evaluation made")
 
 	joined := map[string]int{}
 	examples := of[events.ExampleJoined](l.stored(events.Training))
@@ -205,6 +201,14 @@ func (l *loop) check() {
 	require.Len(l.t, deadLetters(l.world), 4, "each junk once: a prediction, a promotion that is none, a torn record, a label")
 }
 
+// count returns how many messages a stream holds, of which none was removed.
+func (l *loop) count(s events.Stream) int {
+	l.t.Helper()
+	n, err := l.bus.LastSequence(l.t.Context(), s)
+	require.NoError(l.t, err)
+	return int(n)
+}
+
 func (l *loop) await(cond func() bool, msg string) {
 	l.t.Helper()
 	for deadline := time.Now().Add(2 * time.Minute); !cond(); {
@@ -226,6 +230,7 @@ func equalJSON[T any](t testing.TB, want, got []T) {
 }
 
 func TestUninterruptedRunEqualsBatchComputation(t *testing.T) {
+	t.Parallel()
 	l := newLoop(t)
 	l.start()
 	l.play()
@@ -236,9 +241,7 @@ func TestUninterruptedRunEqualsBatchComputation(t *testing.T) {
 func (l *loop) killed(n int64) {
 	l.t.Helper()
 	b := l.server.Dial(l.t, bus.Config{Name: "victim", Source: "victim"})
-	c := DefaultConfig()
-	c.Addr, c.Instance, c.Bus, c.Store = "127.0.0.1:0", "victim", b, openStore(l.t, b)
-	c.Log, c.Metrics, c.Health = slog.New(slog.NewTextHandler(io.Discard, nil)), prometheus.NewRegistry(), app.NewHealth()
+	c := serviceConfig(b, openStore(l.t, b))
 	s, err := New(c)
 	require.NoError(l.t, err)
 	s.joiner.ackWait = 3 * time.Second
@@ -276,11 +279,8 @@ func (l *loop) killed(n int64) {
 
 // However often drift is killed and wherever, the streams end up as those of one run that nothing interrupted.
 func TestKillsAtAnyPointChangeNothing(t *testing.T) {
-	seeds := []uint64{1, 2}
-	if testing.Short() {
-		seeds = seeds[:1]
-	}
-	for _, seed := range seeds {
+	t.Parallel()
+	for seed := range uint64(killSeeds) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
 			l := newLoop(t)
@@ -297,6 +297,7 @@ func TestKillsAtAnyPointChangeNothing(t *testing.T) {
 
 // Every step around one alert is a kill point of its own.
 func TestKillsAroundAnAlert(t *testing.T) {
+	t.Parallel()
 	l := newLoop(t)
 	l.play()
 	// 45 steps in all: the traffic has some 80, and a kill that waits for one more than there are would wait for ever
@@ -312,9 +313,7 @@ func (l *loop) killedAtPublish(n int64) {
 	b := l.server.Dial(l.t, bus.Config{Name: "victim", Source: "victim"})
 	ctx, cancel := context.WithTimeout(l.t.Context(), 2*time.Minute)
 	defer cancel()
-	c := DefaultConfig()
-	c.Addr, c.Instance, c.Bus, c.Store = "127.0.0.1:0", "victim", b, openStore(l.t, b)
-	c.Log, c.Metrics, c.Health = slog.New(slog.NewTextHandler(io.Discard, nil)), prometheus.NewRegistry(), app.NewHealth()
+	c := serviceConfig(b, openStore(l.t, b))
 	s, err := New(c)
 	require.NoError(l.t, err)
 	s.joiner.ackWait = 3 * time.Second
@@ -334,6 +333,7 @@ func (l *loop) killedAtPublish(n int64) {
 
 // Two processes at once, and a server that restarts under them, are no different from one.
 func TestTwoProcessesWriteEverythingOnce(t *testing.T) {
+	t.Parallel()
 	l := newLoop(t)
 	second := l.server.Dial(t, bus.Config{Name: "second", Source: "second"})
 	l.startOn(second, openStore(t, second))
@@ -343,6 +343,7 @@ func TestTwoProcessesWriteEverythingOnce(t *testing.T) {
 }
 
 func TestServerRestartLosesNothing(t *testing.T) {
+	t.Parallel()
 	l := newLoop(t)
 	var steps atomic.Int64
 	reached := make(chan struct{})
@@ -357,7 +358,11 @@ func TestServerRestartLosesNothing(t *testing.T) {
 		}
 	})
 	l.play()
-	<-reached
+	select {
+	case <-reached:
+	case <-time.After(2 * time.Minute):
+		require.Fail(t, "the 500th step never came")
+	}
 	l.server.Restart(t)
 	l.check()
 }
