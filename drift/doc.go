@@ -27,12 +27,15 @@
 // Every event is written as a compare-and-set on its subject, by a writer that knows all ids on that subject (see ledger). So nothing is written
 // twice after a kill or by a second process beside it, however long ago; Nats-Msg-Id is only a shortcut.
 //
-// On redelivery of a label: a label that was joined, and a prediction that has an outcome, join no more. The first label of a prediction
+// On redelivery of a label: a label that was joined, and a prediction that has an outcome, join no more. A label is known by its sequence, its
+// time and what it is about, so that labels of a LABELS that was created anew are new. The first label of a prediction
 // stays; a later one with another outcome is counted as a correction. A label without a prediction waits Config.Early for it, and is then
 // counted as unmatched.
 //
 // Dead letters: junk, a prediction that names a promotion which does not exist or is of another version (it counts nowhere), a record that
-// does not fit the schema it was served under (it counts in the window, and in the score only), an outcome that is no word of the target.
-// A store or network that is away stops the window where it is, with an alarm, and nothing is skipped. Where the store answers that a
-// promoted bundle is missing or damaged, the former reference goes on, and it is asked again now and then.
+// does not fit the schema it was served under (it counts in the window, and in the score only), an outcome that is no word of the target, a
+// label of a prediction whose bundle is missing or damaged.
+// A store or network that is away stops the window where it is, with an alarm, and nothing is skipped. Where the store answers three times, with a
+// third of Config.Retry between, that a promoted bundle is missing or damaged, it is believed (right bytes that are no bundle, at once): the
+// former reference goes on, and it is asked again now and then.
 package drift

@@ -42,12 +42,18 @@ type joiner struct {
 	ackWait time.Duration // 0 means the bus's default
 
 	// used only by the consumer of LABELS
-	outcomes map[uint64]bool     // of each prediction that has one, by hash of model and id
-	labels   map[uint64]struct{} // LABELS sequences that were joined
+	outcomes map[uint64]bool        // of each prediction that has one, by hash of model and id
+	labels   map[uint64]joinedLabel // by LABELS sequence, the newest of each
+}
+
+// joinedLabel tells a label from another one that has its sequence because LABELS was created anew in between.
+type joinedLabel struct {
+	observed           int64  // Unix nanoseconds: what the label says, or when it was stored
+	prediction, entity uint64 // as of keyOf
 }
 
 func newJoiner(s *Service) *joiner {
-	j := &joiner{s: s, models: map[string]*predictionIndex{}, caughtUp: make(chan struct{}), outcomes: map[uint64]bool{}, labels: map[uint64]struct{}{}}
+	j := &joiner{s: s, models: map[string]*predictionIndex{}, caughtUp: make(chan struct{}), outcomes: map[uint64]bool{}, labels: map[uint64]joinedLabel{}}
 	s.examples.seen = j.remember
 	return j
 }
@@ -76,14 +82,28 @@ func (j *joiner) remember(m bus.Message) {
 	if !ok {
 		return
 	}
-	j.outcomes[outcomeKey(m.Event.Model, p.PredictionID)] = p.Observed
+	prediction := keyOf(m.Event.Model, p.PredictionID)
+	j.outcomes[prediction] = p.Observed
 	if p.LabelsSequence > 0 {
-		j.labels[p.LabelsSequence] = struct{}{}
+		j.labels[p.LabelsSequence] = joinedLabel{p.ObservedAt.UnixNano(), prediction, keyOf(m.Event.Model, p.EntityID)}
 	}
 }
 
-func outcomeKey(model, predictionID string) uint64 {
-	return xxhash.Sum64String(model + "\x00" + predictionID)
+// joined reports whether this very label has joined a prediction.
+func (j *joiner) joined(m bus.Message, p *events.LabelObserved, observed time.Time) bool {
+	l, ok := j.labels[m.Sequence]
+	if !ok || l.observed != observed.UnixNano() {
+		return false
+	}
+	if p.PredictionID != "" {
+		return l.prediction == keyOf(m.Event.Model, p.PredictionID)
+	}
+	return l.entity == keyOf(m.Event.Model, p.EntityID)
+}
+
+// keyOf hashes the id of a prediction or an entity.
+func keyOf(model, id string) uint64 {
+	return xxhash.Sum64String(model + "\x00" + id)
 }
 
 // follow keeps the index. Junk only moves its position: the follower of the windows dead-letters it.
@@ -135,23 +155,31 @@ func (j *joiner) consume(ctx context.Context) error {
 
 // handle joins one label. Every way out is counted; a permanent error is a label that no prediction can ever take.
 func (j *joiner) handle(ctx context.Context, m bus.Message) error {
+	err := j.take(ctx, m)
+	if bus.IsPermanent(err) {
+		j.count(labelDead, m)
+	}
+	return err
+}
+
+func (j *joiner) take(ctx context.Context, m bus.Message) error {
 	if m.Deliveries > 1 { // another process may have joined it and died before the ack
 		if err := j.s.examples.refresh(ctx, m.Event.Model); err != nil {
 			return err
 		}
-	}
-	if _, done := j.labels[m.Sequence]; done {
-		return nil
 	}
 	p := m.Event.Payload.(*events.LabelObserved)
 	observed := p.ObservedAt
 	if observed.IsZero() {
 		observed = m.Time
 	}
+	if j.joined(m, p, observed) {
+		return j.done(labelDuplicate, m)
+	}
 	seq, err := j.find(ctx, m, p, observed)
 	if errors.Is(err, errNoPrediction) {
 		if j.s.cfg.Now().Sub(m.Time) >= j.s.cfg.Early {
-			return j.count(labelUnmatched, m)
+			return j.done(labelUnmatched, m)
 		}
 		return bus.RetryAfter(err, j.patience(m.Deliveries))
 	}
@@ -195,7 +223,7 @@ func (j *joiner) find(ctx context.Context, m bus.Message, p *events.LabelObserve
 	if made == nil {
 		return newest, nil
 	}
-	ref, err := j.s.refs.load(ctx, m.Event.Model, made.PromotionSequence)
+	ref, err := j.reference(ctx, m, made)
 	if err != nil {
 		return 0, err
 	}
@@ -255,11 +283,21 @@ func (j *joiner) reach(ctx context.Context, m bus.Message) error {
 		select {
 		case <-changed:
 		case <-timeout.C:
-			return errIndexBehind
+			return bus.RetryAfter(errIndexBehind, indexPatience)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// reference returns what a label's prediction was served under. That it cannot be used is permanent once it is believed: labels that wait for a
+// bundle to come back would in the end keep those of all models waiting. Who brings it back retries the dead letters.
+func (j *joiner) reference(ctx context.Context, m bus.Message, made *events.PredictionMade) (*Reference, error) {
+	ref, err := j.s.refs.load(ctx, m.Event.Model, made.PromotionSequence)
+	if errors.Is(err, errUnusable) {
+		return nil, bus.Permanent(fmt.Errorf("label of prediction %s: %w", made.PredictionID, err))
+	}
+	return ref, err
 }
 
 // read returns a stored prediction, nil if it is there no more.
@@ -279,15 +317,15 @@ func (j *joiner) join(ctx context.Context, m bus.Message, p *events.LabelObserve
 		return err
 	}
 	if made == nil {
-		return j.count(labelExpired, m)
+		return j.done(labelExpired, m)
 	}
 	if p.PredictionID != "" && made.PredictionID != p.PredictionID {
-		return j.count(labelUnmatched, m) // two ids of one hash
+		return j.done(labelUnmatched, m) // two ids of one hash
 	}
 	if err := j.s.refs.check(ctx, m.Event.Model, made.PromotionSequence, made.Version); err != nil {
 		return err
 	}
-	ref, err := j.s.refs.load(ctx, m.Event.Model, made.PromotionSequence)
+	ref, err := j.reference(ctx, m, made)
 	if err != nil {
 		return err
 	}
@@ -295,12 +333,12 @@ func (j *joiner) join(ctx context.Context, m bus.Message, p *events.LabelObserve
 	if !ok {
 		return bus.Permanent(fmt.Errorf("outcome %.40q is neither %s nor %s", string(p.Outcome), ref.Schema.Positive(), ref.Schema.Negative()))
 	}
-	key := outcomeKey(m.Event.Model, made.PredictionID)
+	key := keyOf(m.Event.Model, made.PredictionID)
 	if former, has := j.outcomes[key]; has {
 		if former == (value == 1) {
-			return j.count(labelDuplicate, m)
+			return j.done(labelDuplicate, m)
 		}
-		return j.count(labelCorrection, m)
+		return j.done(labelCorrection, m)
 	}
 	at := stored.Event.Time
 	if at.IsZero() {
@@ -323,14 +361,18 @@ func (j *joiner) join(ctx context.Context, m bus.Message, p *events.LabelObserve
 		return err
 	}
 	if !written {
-		return j.count(labelDuplicate, m) // by another process, a moment ago
+		return j.done(labelDuplicate, m) // by another process, a moment ago
 	}
-	return j.count(labelJoined, m)
+	return j.done(labelJoined, m)
 }
 
-// count notes how a label ended and returns nil.
-func (j *joiner) count(outcome string, m bus.Message) error {
+// done counts how a label ended and returns nil.
+func (j *joiner) done(outcome string, m bus.Message) error {
+	j.count(outcome, m)
+	return nil
+}
+
+func (j *joiner) count(outcome string, m bus.Message) {
 	j.s.metrics.labels.WithLabelValues(outcome).Inc()
 	j.s.status.label(m.Event.Model, outcome)
-	return nil
 }

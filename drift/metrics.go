@@ -12,10 +12,11 @@ import (
 // Values of the label "outcome" of churn_labels_total.
 const (
 	labelJoined     = "joined"
-	labelDuplicate  = "duplicate"  // the prediction has this outcome already
+	labelDuplicate  = "duplicate"  // the prediction has this outcome already, or this very label was joined before
 	labelCorrection = "correction" // the prediction has another outcome already: the first one stays
 	labelUnmatched  = "unmatched"  // no prediction came within Config.Early
 	labelExpired    = "expired"    // the prediction is not in the stream any more
+	labelDead       = "dead"       // a dead letter says why no prediction can take it
 )
 
 // metrics are this service's own. Series of a version that is no longer judged are removed.
@@ -55,7 +56,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
 	}
-	for _, outcome := range []string{labelJoined, labelDuplicate, labelCorrection, labelUnmatched, labelExpired} {
+	for _, outcome := range []string{labelJoined, labelDuplicate, labelCorrection, labelUnmatched, labelExpired, labelDead} {
 		m.labels.WithLabelValues(outcome)
 	}
 	return m, nil

@@ -56,7 +56,7 @@ type loadedReference struct {
 // missedReference is a bundle that the store did not have, or not whole.
 type missedReference struct {
 	tries int
-	again time.Time // not asked for before that, once it is believed
+	again time.Time // not asked for before that
 	err   error
 }
 
@@ -129,9 +129,9 @@ func (r *references) load(ctx context.Context, name string, seq uint64) (*Refere
 			return l.ref, nil
 		}
 	}
-	if m := r.missed[key]; m != nil && m.tries >= believedAfter && r.now().Before(m.again) {
+	if err := r.missing(key); err != nil {
 		r.mu.Unlock()
-		return nil, m.err
+		return nil, err
 	}
 	r.mu.Unlock()
 	ref, err := r.fetch(ctx, key, p)
@@ -168,7 +168,23 @@ func (r *references) fetch(ctx context.Context, key promotionKey, p *events.Mode
 	return NewReference(b, p.Version, key.sequence), nil
 }
 
-// believe turns the answer of a store into errUnusable once it was given a few times; the mutex is held.
+// missing returns what was answered a moment ago, nil if the store is to be asked; the mutex is held.
+func (r *references) missing(key promotionKey) error {
+	m := r.missed[key]
+	if m == nil {
+		return nil
+	}
+	wait := m.again.Sub(r.now())
+	switch {
+	case wait <= 0:
+		return nil
+	case m.tries < believedAfter:
+		return bus.RetryAfter(m.err, wait)
+	}
+	return m.err
+}
+
+// believe turns the answer of a store into errUnusable once it was given a few times, with a pause between them whoever asks; the mutex is held.
 func (r *references) believe(key promotionKey, err error) error {
 	if !errors.Is(err, errUnusable) && artifact.Transient(err) {
 		return err
@@ -178,9 +194,14 @@ func (r *references) believe(key promotionKey, err error) error {
 		m = &missedReference{}
 		r.missed[key] = m
 	}
-	m.tries++
-	if m.tries < believedAfter && !errors.Is(err, errUnusable) {
-		return bus.RetryAfter(err, r.retry/believedAfter)
+	if !errors.Is(err, errUnusable) {
+		if again := r.missing(key); again != nil {
+			return again // another one asked at the same moment
+		}
+		if m.tries++; m.tries < believedAfter {
+			m.again, m.err = r.now().Add(r.retry/believedAfter), err
+			return bus.RetryAfter(err, r.retry/believedAfter)
+		}
 	}
 	if !errors.Is(err, errUnusable) {
 		err = fmt.Errorf("%w: %w", errUnusable, err)
