@@ -83,6 +83,10 @@ fuzz: ## Run every fuzz target for FUZZTIME (20s)
 	    echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 2s $$pkg; \
 	  done; done
 
+.PHONY: soak
+soak: ## Kill drift at many more random moments, with the race detector (some minutes)
+	$(GO) test -race -tags soak -timeout 30m -run Kill ./drift
+
 .PHONY: bench
 bench: ## Run every benchmark COUNT (5) times
 	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) ./...
