@@ -13,7 +13,7 @@ import (
 func TestDemoTellsTheWholeStory(t *testing.T) {
 	var out bytes.Buffer
 	r := &run{ctx: t.Context(), globals: globals{LogLevel: "error", LogFormat: "text"}, out: &out}
-	err := demoCmd{Rows: 7043, Seed: 3, Rate: 400, Label: 200 * time.Millisecond}.Run(r)
+	err := demoCmd{Rows: 7043, Seed: 3, Rate: 150, Label: 200 * time.Millisecond}.Run(r)
 	require.NoError(t, err, out.String())
 	for _, want := range []string{
 		"version 1 promoted", "version 1 loaded", "the world changes", "alert MonthlyCharges psi", "run 2 started", "causes: drift",
