@@ -126,7 +126,7 @@ func (c demoCmd) tell(ctx context.Context, tale *tale, st *stack, sp *spec.Spec,
 	t.labelAfter = c.Label
 	t.onAnswer = tale.answer
 	var over atomic.Bool
-	sent := make(chan error, 1)
+	sent, shifted := make(chan error, 1), make(chan int, 1)
 	started := false
 	for {
 		select {
@@ -136,12 +136,14 @@ func (c demoCmd) tell(ctx context.Context, tale *tale, st *stack, sp *spec.Spec,
 			return fmt.Errorf("the traffic ended before the story: %w", err)
 		case m := <-heard:
 			tale.hear(m)
+		case n := <-shifted:
+			tale.shifted(n)
 		case <-tale.poll.C:
 		}
 		if tale.serving == 1 && !started {
 			started = true
 			tale.trafficStarts(c.Rate)
-			go func() { sent <- t.send(ctx, pools.next(&over, tale)) }()
+			go func() { sent <- t.send(ctx, pools.next(&over, shifted)) }()
 		}
 		if tale.ended() {
 			over.Store(true)

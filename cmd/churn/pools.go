@@ -123,8 +123,9 @@ func (p *pools) writeHistory(path string, t *dataset.Table) error {
 }
 
 // next returns the source of requests: the live half for demoPlain requests, then in the second regime until over; customers repeat when
-// the pool is spent. A customer of the second regime who was asked for in the first is the same person at the new price.
-func (p *pools) next(over *atomic.Bool, t *tale) func() (customer, bool) {
+// the pool is spent. A customer of the second regime who was asked for in the first is the same person at the new price. The number of the
+// second regime's first request is sent to shifted, which must have room for it.
+func (p *pools) next(over *atomic.Bool, shifted chan<- int) func() (customer, bool) {
 	n := 0
 	return func() (customer, bool) {
 		if over.Load() {
@@ -135,7 +136,7 @@ func (p *pools) next(over *atomic.Bool, t *tale) func() (customer, bool) {
 			return p.live[(n-1)%len(p.live)], true
 		}
 		if n == demoPlain+1 {
-			t.shifted(n)
+			shifted <- n
 		}
 		return p.second[(n-1)%len(p.second)], true
 	}

@@ -6,7 +6,6 @@ package main
 
 import (
 	"bytes"
-	"io"
 	"path/filepath"
 	"runtime"
 	"sync/atomic"
@@ -65,7 +64,7 @@ func trained(t *testing.T, in trainer.Input) *trainer.Result {
 // examplesOf returns the first n requests of the demo with their labels, as drift joins them; the n-th has the sequence n.
 func examplesOf(t *testing.T, sch *dataset.Schema, p *pools, n int) []trainer.Example {
 	t.Helper()
-	next := p.next(new(atomic.Bool), &tale{w: io.Discard})
+	next := p.next(new(atomic.Bool), make(chan int, 1))
 	out := make([]trainer.Example, n)
 	for i := range out {
 		c, ok := next()

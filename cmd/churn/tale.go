@@ -72,7 +72,7 @@ func (t *tale) trafficStarts(rate float64) {
 	t.say("traffic", "%.0f requests a second begin, each with its label soon after", rate)
 }
 
-// shifted is called by the traffic when the second regime begins.
+// shifted tells that the second regime began with request n.
 func (t *tale) shifted(n int) {
 	t.say("traffic", "%s from request %d on", warn("the world changes"), n)
 }
