@@ -30,6 +30,12 @@ type tree struct {
 	leafWeight []float64
 	leafCount  []int64
 
+	// The category sets of the categorical nodes: the threshold of such a node is the number k of its set, whose members are the
+	// bits of catWords[catBounds[k]:catBounds[k+1]], category c being bit c%32 of word c/32. A value of the set goes left, any
+	// other right. Both are nil where no node is categorical.
+	catBounds []int32
+	catWords  []uint32
+
 	shrinkage float64
 }
 
