@@ -63,23 +63,28 @@ func (s *Store) upload(ctx context.Context, spool *artifact.Spool, old meta) err
 }
 
 // publishChunks returns the number of chunks, all of them acked. Chunks aren't retried one by one, as a lost ack would make a
-// second copy of the same bytes.
-func (s *Store) publishChunks(ctx context.Context, id string, r io.Reader) (uint32, error) {
+// second copy of the same bytes. With an error it first waits for what is on its way, so that whoever purges finds all there will be.
+func (s *Store) publishChunks(ctx context.Context, id string, r io.Reader) (n uint32, err error) {
 	var due []jetstream.PubAckFuture
+	defer func() {
+		if err != nil {
+			settle(due)
+		}
+	}()
 	buf := make([]byte, min(chunkSize, s.js.Conn().MaxPayload()))
-	for n := uint32(0); ; n++ {
+	for ; ; n++ {
 		size, err := io.ReadFull(r, buf)
 		if errors.Is(err, io.EOF) {
-			return n, awaitAll(ctx, due)
+			due, err = await(ctx, due, 0)
+			return n, err
 		}
 		if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 			return n, fmt.Errorf("read spool: %w", err)
 		}
 		if len(due) == window {
-			if err := awaitAll(ctx, due[:1]); err != nil {
+			if due, err = await(ctx, due, window-1); err != nil {
 				return n, err
 			}
-			due = due[1:]
 		}
 		// The client keeps the message until it is acked, so it gets bytes of its own.
 		future, err := s.js.PublishAsync(s.chunkSubject(id), append([]byte(nil), buf[:size]...))
@@ -90,21 +95,37 @@ func (s *Store) publishChunks(ctx context.Context, id string, r io.Reader) (uint
 	}
 }
 
-func awaitAll(ctx context.Context, due []jetstream.PubAckFuture) error {
+// await waits for acks in order until no more than left are due, and returns those that are.
+func await(ctx context.Context, due []jetstream.PubAckFuture, left int) ([]jetstream.PubAckFuture, error) {
+	timer := time.NewTimer(ackTimeout)
+	defer timer.Stop()
+	for len(due) > left {
+		select {
+		case <-due[0].Ok():
+		case err := <-due[0].Err():
+			return due[1:], err
+		case <-timer.C:
+			return due, errRequestTimeout
+		case <-ctx.Done():
+			return due, ctx.Err()
+		}
+		due = due[1:]
+	}
+	return due, nil
+}
+
+// settle waits until each chunk was acked or refused, whatever became of the caller; a server that is silent is given up after ackTimeout.
+func settle(due []jetstream.PubAckFuture) {
 	timer := time.NewTimer(ackTimeout)
 	defer timer.Stop()
 	for _, f := range due {
 		select {
 		case <-f.Ok():
-		case err := <-f.Err():
-			return err
+		case <-f.Err():
 		case <-timer.C:
-			return errRequestTimeout
-		case <-ctx.Done():
-			return ctx.Err()
+			return
 		}
 	}
-	return nil
 }
 
 // publishMeta names the chunks, if the name still is as it was at sequence expect. settled says whether the outcome is known; an
