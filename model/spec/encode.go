@@ -13,8 +13,10 @@ import (
 	"time"
 )
 
-// Marshal returns the canonical form: every key in the order of the types, nothing left to a default, no comments. Equal
-// specs have equal bytes, and Parse returns a valid spec as it was. It fails where s is not valid.
+// Marshal returns the canonical form: every key in the order of the types, nothing left to a default, no comments. Keys that
+// came after the first release carry a tag like omit:"10" and are left out where their value is written so, which is their
+// default: a spec that does not use them keeps its bytes and its digest, and older bundles stay readable. Equal specs have
+// equal bytes, and Parse returns a valid spec as it was. It fails where s is not valid.
 func (s *Spec) Marshal() ([]byte, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
@@ -44,10 +46,15 @@ func writeStruct(b *bytes.Buffer, v reflect.Value, depth int) {
 		if field.Kind() == reflect.Pointer && field.IsNil() {
 			continue
 		}
+		var value bytes.Buffer
+		writeValue(&value, reflect.Indirect(field), depth)
+		if omit, ok := v.Type().Field(i).Tag.Lookup("omit"); ok && strings.TrimSpace(value.String()) == omit {
+			continue
+		}
 		b.WriteString(strings.Repeat("  ", depth))
 		b.WriteString(v.Type().Field(i).Tag.Get("yaml"))
 		b.WriteByte(':')
-		writeValue(b, reflect.Indirect(field), depth)
+		b.Write(value.Bytes())
 	}
 }
 

@@ -144,6 +144,8 @@ func TestMarshalRoundTrip(t *testing.T) {
 	odd.Learner.Seed = 1<<64 - 1
 	odd.Learner.L2 = 1e-300
 	odd.Labels.Horizon = 90 * time.Minute
+	odd.Features.Encoding, odd.Features.TargetSmoothing, odd.Features.TargetFolds = EncodingTarget, 0, 10
+	odd.Columns.Categorical[1].Encoding = EncodingNative
 	for _, s := range []*Spec{Telco(), odd} {
 		text, err := s.Marshal()
 		require.NoError(t, err)
@@ -175,6 +177,29 @@ func TestDigest(t *testing.T) {
 	require.Equal(t, d, s.Digest(), "where the data is does not change the rules")
 	s.Gates.Staging[0].Min = 0.46
 	require.NotEqual(t, d, s.Digest())
+}
+
+// A key that came later must not change what a spec without it is written as: older bundles hold its digest.
+func TestLaterKeysAreLeftOutAtTheirDefaults(t *testing.T) {
+	s, err := Parse([]byte(small + "  categorical: [{name: plan}]\n"))
+	require.NoError(t, err)
+	text, err := s.Marshal()
+	require.NoError(t, err)
+	require.NotContains(t, string(text), "target_")
+	require.NotContains(t, strings.ReplaceAll(string(text), "  encoding: ordinal\n", ""), "encoding")
+	digest := s.Digest()
+	for _, change := range []func(*Spec){
+		func(s *Spec) { s.Features.TargetSmoothing = 11 },
+		func(s *Spec) { s.Features.TargetFolds = 6 },
+		func(s *Spec) { s.Columns.Categorical[0].Encoding = EncodingOrdinal },
+	} {
+		c := s.Clone()
+		change(c)
+		require.NotEqual(t, digest, c.Digest())
+	}
+	require.Equal(t, EncodingOrdinal, s.EncodingOf(s.Columns.Categorical[0]))
+	s.Columns.Categorical[0].Encoding = EncodingTarget
+	require.Equal(t, EncodingTarget, s.EncodingOf(s.Columns.Categorical[0]))
 }
 
 func TestCloneIsDeep(t *testing.T) {

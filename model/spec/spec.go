@@ -26,8 +26,10 @@ const (
 	ImputeNone      = "none"
 	ScaleStandard   = "standard"
 	ScaleNone       = "none"
-	EncodingOrdinal = "ordinal"
-	EncodingOneHot  = "onehot"
+	EncodingOrdinal = "ordinal" // one feature per column: the code of its level
+	EncodingOneHot  = "onehot"  // one feature per level, one for unseen and one for missing
+	EncodingTarget  = "target"  // one feature per column: the smoothed share of positive labels among the rows of its level
+	EncodingNative  = "native"  // one feature per column: a code without an order, for trees that split sets of categories
 )
 
 // Op is the operation of a derived feature.
@@ -135,14 +137,30 @@ type Categorical struct {
 	Name      string   `yaml:"name"`
 	Values    []string `yaml:"values"`     // the closed set of expected values; empty = any
 	MaxLevels int      `yaml:"max_levels"` // levels beyond this, the rarest first, count as unseen; default 64
+	// Encoding is this column's own: ordinal, onehot, target or native; "" (default) = features.encoding.
+	Encoding string `yaml:"encoding" omit:"\"\""`
 }
 
 // Features says how columns become numbers.
 type Features struct {
 	Impute   string    `yaml:"impute"`   // median (default) or none
 	Scale    string    `yaml:"scale"`    // standard (default) or none
-	Encoding string    `yaml:"encoding"` // ordinal (default) or onehot
+	Encoding string    `yaml:"encoding"` // of categorical columns without one of their own: ordinal (default), onehot, target or native
 	Derived  []Derived `yaml:"derived"`
+	// TargetSmoothing is m in (n*mean + m*prior) / (n + m), the value of a level of n rows with target encoding: the prior, which
+	// is the mean of all rows, counts as m more rows. In [0, 1e9]; default 10.
+	TargetSmoothing float64 `yaml:"target_smoothing" omit:"10"`
+	// TargetFolds is the number of folds in which target encoding values training rows by the labels of the others; 2 to 100,
+	// default 5.
+	TargetFolds int `yaml:"target_folds" omit:"5"`
+}
+
+// EncodingOf returns the encoding that holds for a categorical column: its own, or the one for all.
+func (s *Spec) EncodingOf(c Categorical) string {
+	if c.Encoding != "" {
+		return c.Encoding
+	}
+	return s.Features.Encoding
 }
 
 // Derived is a feature computed from raw values, before imputation. With a missing input it is missing.

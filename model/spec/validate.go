@@ -100,6 +100,7 @@ func (c *Columns) check(f *faults) map[string]kind {
 		claim(path+".name", n.Name, kindCategorical)
 		values(f, path+".values", n.Values)
 		between(f, path+".max_levels", n.MaxLevels, 1, 65535)
+		oneOf(f, path+".encoding", n.Encoding, "", EncodingOrdinal, EncodingOneHot, EncodingTarget, EncodingNative)
 		for j, v := range n.Values {
 			if slices.Contains(c.Missing, v) {
 				f.add(fmt.Sprintf("%s.values[%d]", path, j), "%q is also listed in columns.missing", cut(v))
@@ -152,7 +153,9 @@ func (n *Numeric) check(f *faults, path string) {
 func (s *Features) check(f *faults, kinds map[string]kind) {
 	oneOf(f, "features.impute", s.Impute, ImputeMedian, ImputeNone)
 	oneOf(f, "features.scale", s.Scale, ScaleStandard, ScaleNone)
-	oneOf(f, "features.encoding", s.Encoding, EncodingOrdinal, EncodingOneHot)
+	oneOf(f, "features.encoding", s.Encoding, EncodingOrdinal, EncodingOneHot, EncodingTarget, EncodingNative)
+	share(f, "features.target_smoothing", s.TargetSmoothing, 0, 1e9)
+	between(f, "features.target_folds", s.TargetFolds, 2, 100)
 	seen := map[string]bool{}
 	for i, d := range s.Derived {
 		path := fmt.Sprintf("features.derived[%d]", i)
