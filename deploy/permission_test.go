@@ -47,6 +47,7 @@ var denials = []struct{ user, publish, subscribe string }{
 	{user: "inference", publish: "$JS.API.STREAM.UPDATE.LIFECYCLE"},
 	{user: "inference", publish: "$JS.API.STREAM.DELETE.LIFECYCLE"},
 	{user: "inference", publish: "$JS.API.STREAM.PURGE.LIFECYCLE"},
+	{user: "inference", publish: "$JS.API.STREAM.PURGE.OBJ_artifacts"},
 	{user: "inference", publish: "$JS.API.STREAM.CREATE.SPY"},
 	{user: "inference", publish: "$JS.API.CONSUMER.CREATE.LABELS.spy"},
 	{user: "inference", publish: "$JS.API.CONSUMER.DELETE.LIFECYCLE.registry"},

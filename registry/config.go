@@ -24,6 +24,7 @@ const (
 	DefaultGrace       = 30 * time.Second
 	DefaultMaxBundle   = model.MaxSize
 	DefaultMaxArtifact = 4 << 30
+	DefaultSweepEvery  = 24 * time.Hour
 )
 
 // Config says what a registry judges by and what it stands on. Spec, Bus, Store and Log are required; everything else has a default.
@@ -44,6 +45,8 @@ type Config struct {
 	// MaxBundle bounds the size in bytes of a bundle, MaxArtifact that of a holdout.
 	MaxBundle   int64
 	MaxArtifact int64
+	// SweepEvery is the time between two looks for what killed uploads left in the store; the first is at the start.
+	SweepEvery time.Duration
 
 	Bus   *bus.Bus
 	Store artifact.Store
@@ -60,7 +63,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		Addr: DefaultAddr, Flag: DefaultFlag, Actor: DefaultActor, Instance: DefaultInstance, Grace: DefaultGrace, AckWait: bus.DefaultAckWait,
-		MaxBundle: DefaultMaxBundle, MaxArtifact: DefaultMaxArtifact, Now: time.Now,
+		MaxBundle: DefaultMaxBundle, MaxArtifact: DefaultMaxArtifact, SweepEvery: DefaultSweepEvery, Now: time.Now,
 	}
 }
 
@@ -88,6 +91,9 @@ func (c Config) withDefaults() Config {
 	if c.MaxArtifact == 0 {
 		c.MaxArtifact = d.MaxArtifact
 	}
+	if c.SweepEvery == 0 {
+		c.SweepEvery = d.SweepEvery
+	}
 	if c.Metrics == nil {
 		c.Metrics = prometheus.NewRegistry()
 	}
@@ -113,6 +119,7 @@ func (c Config) Validate() error {
 	need(c.Store != nil, "store is required")
 	need(c.Log != nil, "log is required")
 	need(c.Grace >= 0 && c.AckWait >= 0, "grace and ack wait must not be negative, are %s and %s", c.Grace, c.AckWait)
+	need(c.SweepEvery >= 0, "sweep interval must not be negative, is %s", c.SweepEvery)
 	need(c.MaxBundle >= 0 && c.MaxArtifact >= 0, "size limits must not be negative")
 	if c.Spec != nil {
 		if err := c.Spec.Validate(); err != nil {

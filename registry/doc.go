@@ -14,7 +14,8 @@
 //
 // Emits model.registered, model.gated and model.promoted on LIFECYCLE.
 //
-// Keeps nothing on disk and no bucket; bundles of the last few versions stay in memory.
+// Keeps nothing on disk and no bucket; bundles of the last few versions stay in memory. Once a day it clears away what killed uploads left in
+// the artifact store.
 //
 // On restart it folds LIFECYCLE, repairs a model.promoted whose last message is junk, judges every registered version that has no verdict,
 // promotes every promotable version that has no promotion, and looks again at failed loads of what is Production now.

@@ -22,6 +22,7 @@ type metrics struct {
 	alarms     *prometheus.CounterVec
 	production *prometheus.GaugeVec
 	gate       prometheus.Histogram
+	swept      prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -42,8 +43,11 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Name: "churn_registry_gate_duration_seconds", Help: "Time to score and judge one version.",
 			Buckets: []float64{.01, .05, .1, .5, 1, 5, 30},
 		}),
+		swept: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "churn_registry_swept_uploads_total", Help: "Killed uploads whose remains were removed from the store.",
+		}),
 	}
-	for _, c := range []prometheus.Collector{m.versions, m.promotions, m.alarms, m.production, m.gate} {
+	for _, c := range []prometheus.Collector{m.versions, m.promotions, m.alarms, m.production, m.gate, m.swept} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}

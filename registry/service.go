@@ -106,6 +106,7 @@ func (s *Service) Run(ctx context.Context) error {
 		p.then("fleet fold", func(ctx context.Context) error { return s.followFleet(ctx, p.loads+1) }),
 		p.then("refusals fold", s.followRefusals),
 		p.then("supervisor", s.supervise),
+		p.then("sweeper", s.sweep),
 		p.then("fact check", s.consume("registry", events.Lifecycle, factsPending, wildcards(events.Lifecycle), s.checkFact)),
 		p.then("fleet check", s.consume("registry-fleet", events.Fleet, factsPending, wildcards(events.Fleet), ignore)),
 		p.then("runs", s.consume(refusedBy+token, events.Lifecycle, 1, []string{runs}, s.handleRun)),
