@@ -13,27 +13,41 @@ import (
 // maxTextBytes is the largest text that ParseText reads.
 const maxTextBytes = 256 << 20
 
-// ParseText reads an ensemble from LightGBM's text format, versions 2 to 4, of one class with objective "binary sigmoid:1" and
-// numeric splits with any of LightGBM's three kinds of missing value. Categorical splits, linear trees, averaged outputs and
-// other objectives are errors that say they are not supported.
+// ParseText reads an ensemble from LightGBM's text format, versions 2 to 4: numeric splits with any of LightGBM's three kinds of
+// missing value, categorical splits, and the objectives that give the probability of a yes, which are binary with any sigmoid
+// parameter and cross_entropy. Random forests are read from version 3 on; those of version 2 are refused, as their leaves may
+// hold probabilities or log-odds and the text does not say which. Several classes, other objectives and linear trees are errors
+// that say they are not supported. What is read, [Ensemble.WriteText] writes back byte for byte.
 //
 // Everything is checked before it is used: the text's size (at most 256 MiB), each list's length, each number's range, that
-// features exist and that a tree's links reach each node and leaf once. Corrupt input gives an error, never a panic. Fields
-// that are not needed here are skipped, statistics that are missing are read as 0. The text must run to "end of trees".
+// features and category sets exist and that a tree's links reach each node and leaf once. Corrupt input gives an error, never a
+// panic, and memory stays within a small multiple of the text. Fields that are not needed here are skipped, statistics that
+// are missing are read as 0. The text must run to "end of trees".
 func ParseText(r io.Reader) (*Ensemble, error) {
-	data, err := io.ReadAll(io.LimitReader(r, maxTextBytes+1))
+	source, err := readAll(r)
 	if err != nil {
 		return nil, fmt.Errorf("read model text: %w", err)
 	}
-	if len(data) > maxTextBytes {
-		return nil, fmt.Errorf("parse model text: more than %d bytes", maxTextBytes)
-	}
-	p := &textParser{rest: string(data)}
+	p := &textParser{rest: source}
 	e, err := p.ensemble()
 	if err != nil {
 		return nil, fmt.Errorf("parse model text: line %d: %w", p.line, err)
 	}
+	e.source = source
 	return e, nil
+}
+
+// readAll reads a text of at most maxTextBytes.
+func readAll(r io.Reader) (string, error) {
+	var text strings.Builder
+	if sized, ok := r.(interface{ Len() int }); ok {
+		text.Grow(min(sized.Len(), maxTextBytes))
+	}
+	n, err := io.Copy(&text, io.LimitReader(r, maxTextBytes+1))
+	if err == nil && n > maxTextBytes {
+		err = fmt.Errorf("more than %d bytes", maxTextBytes)
+	}
+	return text.String(), err
 }
 
 // textParser walks over the lines of a model's text.
@@ -63,12 +77,11 @@ func (p *textParser) nextFilled() (text string, ok bool) {
 	}
 }
 
-// fields are the key=value lines of one block.
+// fields are the key=value lines of the header.
 type fields map[string]string
 
-// block reads lines up to a blank one into f, which it empties first.
-func (p *textParser) block(f fields) error {
-	clear(f)
+// block reads lines up to a blank one into f.
+func (f fields) block(p *textParser) error {
 	for {
 		text, ok := p.next()
 		if !ok || strings.TrimSpace(text) == "" {
@@ -86,8 +99,12 @@ func (p *textParser) ensemble() (*Ensemble, error) {
 	if text, _ := p.nextFilled(); text != "tree" {
 		return nil, fmt.Errorf("begins with %q, want \"tree\"", clip(text))
 	}
-	header, read := fields{}, listReader{fields: fields{}}
-	if err := p.block(header); err != nil {
+	header, read := fields{}, listReader{}
+	if err := header.block(p); err != nil {
+		return nil, err
+	}
+	objective, err := header.objective()
+	if err != nil {
 		return nil, err
 	}
 	names, infos, err := header.features()
@@ -106,7 +123,7 @@ func (p *textParser) ensemble() (*Ensemble, error) {
 		if want := "Tree=" + strconv.Itoa(len(trees)); text != want {
 			return nil, fmt.Errorf("found %q, want %q", clip(text), want)
 		}
-		if err := p.block(read.fields); err != nil {
+		if err := read.block(p); err != nil {
 			return nil, err
 		}
 		t, err := read.tree(len(names))
@@ -125,7 +142,9 @@ func (p *textParser) ensemble() (*Ensemble, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newEnsemble(names, infos, parameters, trees), nil
+	e := newEnsemble(names, infos, parameters, trees)
+	e.objective = objective
+	return e, nil
 }
 
 // parameters returns the lines between "parameters:" and "end of parameters", none if there is no such part.
@@ -149,25 +168,31 @@ func (p *textParser) parameters() ([]string, error) {
 	}
 }
 
-// features checks a model's header and returns the names and infos of its features.
-func (f fields) features() (names, infos []string, err error) {
+// objective checks that a model's header is of a kind that is supported, and returns what its scores mean.
+func (f fields) objective() (objective, error) {
 	for _, want := range []struct{ key, values string }{
 		{"version", "v2 v3 v4"}, {"num_class", "1"}, {"num_tree_per_iteration", "1"},
 	} {
 		value, ok := f[want.key]
 		if !ok {
-			return nil, nil, fmt.Errorf("no field %s", want.key)
+			return objective{}, fmt.Errorf("no field %s", want.key)
 		}
 		if !slices.Contains(strings.Fields(want.values), value) {
-			return nil, nil, fmt.Errorf("%s %q is not supported, only %s", want.key, clip(value), want.values)
+			return objective{}, fmt.Errorf("%s %q is not supported, only %s", want.key, clip(value), want.values)
 		}
 	}
-	if value := strings.TrimSpace(f["objective"]); value != "binary sigmoid:1" {
-		return nil, nil, fmt.Errorf("objective %q is not supported, only \"binary sigmoid:1\"", clip(value))
+	o, err := parseObjective(f["objective"])
+	if err != nil {
+		return objective{}, err
 	}
-	if _, ok := f["average_output"]; ok {
-		return nil, nil, errors.New("average_output (random forests) is not supported")
+	if _, o.average = f["average_output"]; o.average && f["version"] == "v2" {
+		return objective{}, errors.New("average_output (a random forest) is not supported in version v2, whose leaves may hold probabilities or log-odds")
 	}
+	return o, nil
+}
+
+// features returns the names and infos of a model's features.
+func (f fields) features() (names, infos []string, err error) {
 	names = strings.Split(f["feature_names"], " ")
 	for i, name := range names {
 		names[i] = unescapeName(name)
@@ -187,50 +212,75 @@ func (f fields) features() (names, infos []string, err error) {
 
 // tree reads and checks the fields of one tree whose splits are on one of width features.
 func (r *listReader) tree(width int) (*tree, error) {
-	f := r.fields
-	if value := f["num_cat"]; value != "0" {
-		return nil, fmt.Errorf("num_cat is %q: categorical splits are not supported", clip(value))
-	}
-	if value, ok := f["is_linear"]; ok && value != "0" {
+	if value := r.values[fieldIsLinear]; value != "0" && r.there[fieldIsLinear] {
 		return nil, fmt.Errorf("is_linear is %q: linear trees are not supported", clip(value))
 	}
-	leaves, err := strconv.Atoi(f["num_leaves"])
+	leaves, err := strconv.ParseInt(r.values[fieldNumLeaves], 10, 64)
 	if err != nil || leaves < 1 || leaves > maxLeaves {
-		return nil, fmt.Errorf("num_leaves is %q, want 1 to %d", clip(f["num_leaves"]), maxLeaves)
+		return nil, fmt.Errorf("num_leaves is %q, want 1 to %d", clip(r.values[fieldNumLeaves]), maxLeaves)
 	}
-	nodes := leaves - 1
+	sets, err := strconv.ParseInt(r.values[fieldNumCat], 10, 64)
+	if err != nil || sets < 0 || sets >= leaves {
+		return nil, fmt.Errorf("num_cat is %q, want 0 to %d", clip(r.values[fieldNumCat]), leaves-1)
+	}
+	n, nodes := int(leaves), int(leaves-1)
 	t := &tree{shrinkage: 1}
 	r.optional = false
-	t.feature = intList[int32](r, "split_feature", nodes, 0, int64(width)-1)
-	t.threshold = r.floats("threshold", nodes)
-	t.decision = intList[uint8](r, "decision_type", nodes, 0, math.MaxUint8)
-	t.left = intList[int32](r, "left_child", nodes, -int64(leaves), int64(nodes)-1)
-	t.right = intList[int32](r, "right_child", nodes, -int64(leaves), int64(nodes)-1)
-	t.leafValue = r.floats("leaf_value", leaves)
+	t.feature = intList[int32](r, fieldSplitFeature, nodes, 0, int64(width)-1)
+	t.threshold = r.floats(fieldThreshold, nodes)
+	t.decision = intList[uint8](r, fieldDecisionType, nodes, 0, math.MaxUint8)
+	t.left = intList[int32](r, fieldLeftChild, nodes, -leaves, int64(nodes)-1)
+	t.right = intList[int32](r, fieldRightChild, nodes, -leaves, int64(nodes)-1)
+	t.leafValue = r.floats(fieldLeafValue, n)
+	r.sets(t, int(sets))
 	r.optional = true
-	t.gain = r.floats("split_gain", nodes)
-	t.leafWeight = r.floats("leaf_weight", leaves)
-	t.leafCount = intList[int64](r, "leaf_count", leaves, 0, math.MaxInt64)
-	t.internalValue = r.floats("internal_value", nodes)
-	t.internalWeight = r.floats("internal_weight", nodes)
-	t.internalCount = intList[int64](r, "internal_count", nodes, 0, math.MaxInt64)
-	if _, ok := f["shrinkage"]; ok {
-		if shrinkage := r.floats("shrinkage", 1); r.err == nil && len(shrinkage) == 1 {
+	t.gain = r.floats(fieldSplitGain, nodes)
+	t.leafWeight = r.floats(fieldLeafWeight, n)
+	t.leafCount = intList[int64](r, fieldLeafCount, n, 0, math.MaxInt64)
+	t.internalValue = r.floats(fieldInternalValue, nodes)
+	t.internalWeight = r.floats(fieldInternalWeight, nodes)
+	t.internalCount = intList[int64](r, fieldInternalCount, nodes, 0, math.MaxInt64)
+	if r.there[fieldShrinkage] {
+		if shrinkage := r.floats(fieldShrinkage, 1); r.err == nil {
 			t.shrinkage = shrinkage[0]
 		}
 	}
 	if r.err != nil {
 		return nil, r.err
 	}
-	for i, d := range t.decision {
-		switch {
-		case d&decisionCategorical != 0:
-			return nil, fmt.Errorf("node %d: categorical splits are not supported", i)
-		case d&^decisionKnown != 0 || t.missingType(i) > missingNaN:
-			return nil, fmt.Errorf("node %d: unknown decision_type %d", i, d)
-		}
+	if err := t.checkDecisions(int(sets)); err != nil {
+		return nil, err
 	}
 	return t, t.checkLinks()
+}
+
+// sets reads the category sets of a tree.
+func (r *listReader) sets(t *tree, sets int) {
+	if sets == 0 || r.err != nil {
+		return
+	}
+	t.catBounds = intList[int32](r, fieldCatBoundaries, sets+1, 0, math.MaxInt32)
+	if r.err != nil {
+		return
+	}
+	if t.catBounds[0] != 0 || !slices.IsSorted(t.catBounds) {
+		r.err = errors.New("cat_boundaries do not rise from 0")
+		return
+	}
+	t.catWords = intList[uint32](r, fieldCatThreshold, int(t.catBounds[sets]), 0, math.MaxUint32)
+}
+
+// checkDecisions reports whether each node's kind of split is known and, if by a set of categories, the set is there.
+func (t *tree) checkDecisions(sets int) error {
+	for i, d := range t.decision {
+		if d&^(decisionKnown|decisionCategorical) != 0 || t.missingType(i) > missingNaN {
+			return fmt.Errorf("node %d: unknown decision_type %d", i, d)
+		}
+		if k := t.threshold[i]; t.categorical(i) && !(k >= 0 && k < float64(sets) && k == math.Trunc(k)) {
+			return fmt.Errorf("node %d: category set %v of %d", i, k, sets)
+		}
+	}
+	return nil
 }
 
 // checkLinks reports whether each node but the root, and each leaf, is reached exactly once from the root. Links must be in range.
@@ -265,82 +315,4 @@ func (t *tree) checkLinks() error {
 		return fmt.Errorf("%d of %d nodes are not reached", len(t.feature)-reached, len(t.feature))
 	}
 	return nil
-}
-
-// listReader reads the lists of numbers of one tree after another and keeps the first error. Its map and slice are used again for each.
-type listReader struct {
-	fields   fields
-	optional bool
-	texts    []string
-	err      error
-}
-
-// items returns the texts of a list of n numbers, and nil if there is an error or the list is optional and missing.
-func (r *listReader) items(key string, n int) []string {
-	if r.err != nil {
-		return nil
-	}
-	value, ok := r.fields[key]
-	items := r.texts[:0]
-	for item := range strings.FieldsSeq(value) {
-		items = append(items, item)
-	}
-	r.texts = items
-	if len(items) == 0 && r.optional {
-		return nil
-	}
-	if !ok && n > 0 {
-		r.err = fmt.Errorf("no field %s", key)
-		return nil
-	}
-	if len(items) != n {
-		r.err = fmt.Errorf("%s has %d entries, want %d", key, len(items), n)
-		return nil
-	}
-	return items
-}
-
-// floats returns a list of n finite numbers, zeros if it is optional and missing.
-func (r *listReader) floats(key string, n int) []float64 {
-	items := r.items(key, n)
-	if r.err != nil {
-		return nil
-	}
-	values := make([]float64, n)
-	for i, item := range items {
-		v, err := strconv.ParseFloat(item, 64)
-		if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
-			r.err = fmt.Errorf("%s: entry %d is %q, want a finite number", key, i, clip(item))
-			return nil
-		}
-		values[i] = v
-	}
-	return values
-}
-
-// intList returns a list of n whole numbers from low to high, zeros if it is optional and missing.
-func intList[E uint8 | int32 | int64](r *listReader, key string, n int, low, high int64) []E {
-	items := r.items(key, n)
-	if r.err != nil {
-		return nil
-	}
-	values := make([]E, n)
-	for i, item := range items {
-		v, err := strconv.ParseInt(item, 10, 64)
-		if err != nil || v < low || v > high {
-			r.err = fmt.Errorf("%s: entry %d is %q, want a whole number from %d to %d", key, i, clip(item), low, high)
-			return nil
-		}
-		values[i] = E(v)
-	}
-	return values
-}
-
-// clip shortens untrusted text for an error message.
-func clip(text string) string {
-	const most = 64
-	if len(text) > most {
-		return text[:most] + "..."
-	}
-	return text
 }

@@ -152,9 +152,12 @@ func TestParseEveryKindOfMissing(t *testing.T) {
 	again, err := gbdt.ParseText(bytes.NewReader(text(t, e)))
 	require.NoError(t, err)
 	require.Equal(t, string(text(t, e)), string(text(t, again)))
-	crlf, err := gbdt.ParseText(strings.NewReader(strings.ReplaceAll(foreign, "\n", "\r\n")))
+	require.Equal(t, foreign, string(text(t, e)), "what was read is written as it was")
+	crlf := strings.ReplaceAll(foreign, "\n", "\r\n")
+	windows, err := gbdt.ParseText(strings.NewReader(crlf))
 	require.NoError(t, err)
-	require.Equal(t, string(text(t, e)), string(text(t, crlf)))
+	require.Equal(t, crlf, string(text(t, windows)))
+	require.Equal(t, e.Leaves([]float64{0, nan, 1}, nil), windows.Leaves([]float64{0, nan, 1}, nil))
 }
 
 func TestParseRefuses(t *testing.T) {
@@ -165,8 +168,12 @@ func TestParseRefuses(t *testing.T) {
 		{"no version", "version=v3\n", "", "no field version"},
 		{"classes", "num_class=1", "num_class=3", `num_class "3" is not supported`},
 		{"objective", "objective=binary sigmoid:1", "objective=regression", `objective "regression" is not supported`},
-		{"no objective", "objective=binary sigmoid:1\n", "", `objective "" is not supported`},
-		{"forest", "label_index=0", "average_output", "random forests"},
+		{"no objective", "objective=binary sigmoid:1\n", "", "no objective"},
+		{"lambda", "objective=binary sigmoid:1", "objective=cross_entropy_lambda", `objective "cross_entropy_lambda" is not supported`},
+		{"no sigmoid", "objective=binary sigmoid:1", "objective=binary", "K greater than 0"},
+		{"sigmoid of zero", "objective=binary sigmoid:1", "objective=binary sigmoid:0", "K greater than 0"},
+		{"infinite sigmoid", "objective=binary sigmoid:1", "objective=binary sigmoid:inf", "K greater than 0"},
+		{"old forest", "version=v3", "version=v2\naverage_output", "a random forest"},
 		{"width", "max_feature_idx=2", "max_feature_idx=3", `max_feature_idx is "3", want 2`},
 		{"names", "none zero nan", "none zero zero", `both named "zero"`},
 		{"two spaces", "none zero nan", "none  nan", "feature 1 has no name"},
@@ -176,8 +183,13 @@ func TestParseRefuses(t *testing.T) {
 		{"cut off", "end of trees", "", "want \"Tree=2\""},
 		{"parameters cut off", "zero=2\n", "zero=2\n\nparameters:\n[a: b]\n", `ends before "end of parameters"`},
 		{"twice", "num_leaves=4\n", "num_leaves=4\nnum_leaves=4\n", `"num_leaves" is there twice`},
-		{"categorical tree", "num_cat=0", "num_cat=1", "tree 0: num_cat is \"1\": categorical splits are not supported"},
-		{"categorical node", "decision_type=2 4 10", "decision_type=2 5 10", "node 1: categorical splits are not supported"},
+		{"categorical tree", "num_cat=0", "num_cat=1", "tree 0: no field cat_boundaries"},
+		{"sets", "num_cat=0", "num_cat=4", `num_cat is "4", want 0 to 3`},
+		{"categorical node", "decision_type=2 4 10", "decision_type=2 5 10", "node 1: category set 1.5 of 0"},
+		{"falling bounds", "num_cat=0", "num_cat=2\ncat_boundaries=0 2 1\ncat_threshold=1", "cat_boundaries do not rise from 0"},
+		{"first bound", "num_cat=0", "num_cat=1\ncat_boundaries=1 2\ncat_threshold=1 2", "cat_boundaries do not rise from 0"},
+		{"words", "num_cat=0", "num_cat=1\ncat_boundaries=0 3\ncat_threshold=1 2", "cat_threshold has 2 entries, want 3"},
+		{"word", "num_cat=0", "num_cat=1\ncat_boundaries=0 1\ncat_threshold=4294967296", `cat_threshold: entry 0 is "4294967296"`},
 		{"linear", "is_linear=0", "is_linear=1", "linear trees are not supported"},
 		{"decision", "decision_type=2 4 10", "decision_type=2 4 14", "node 2: unknown decision_type 14"},
 		{"decision bits", "decision_type=2 4 10", "decision_type=2 4 16", "node 2: unknown decision_type 16"},

@@ -10,11 +10,18 @@ import (
 	"strings"
 )
 
-// WriteText writes the ensemble in LightGBM's text format, version 4. The same ensemble gives the same bytes, and what it writes,
-// [ParseText] reads back to an ensemble that writes the same bytes and gives bit-equal scores. Fractions have 17 significant
+// WriteText writes the ensemble in LightGBM's text format: one that was read from such a text byte for byte as it was, another
+// in version 4. The same ensemble gives the same bytes, and what it writes, [ParseText] reads back to an ensemble that writes
+// the same bytes and gives bit-equal scores. Fractions have 17 significant
 // digits. Spaces, control characters and "%,:=[]{} of feature names, which the format cannot hold, are written as % and two
 // hexadecimal digits. An error is the writer's.
 func (e *Ensemble) WriteText(w io.Writer) error {
+	if e.source != "" {
+		if _, err := io.WriteString(w, e.source); err != nil {
+			return fmt.Errorf("write model text: %w", err)
+		}
+		return nil
+	}
 	trees := make([][]byte, len(e.trees))
 	sizes := make([]string, len(e.trees))
 	for i := range e.trees {
@@ -27,7 +34,11 @@ func (e *Ensemble) WriteText(w io.Writer) error {
 	}
 	out := bufio.NewWriter(w)
 	fmt.Fprintf(out, "tree\nversion=v4\nnum_class=1\nnum_tree_per_iteration=1\nlabel_index=0\nmax_feature_idx=%d\n", len(names)-1)
-	fmt.Fprintf(out, "objective=binary sigmoid:1\nfeature_names=%s\nfeature_infos=%s\ntree_sizes=%s\n\n",
+	fmt.Fprintf(out, "objective=%s\n", e.objective.text())
+	if e.objective.average {
+		out.WriteString("average_output\n")
+	}
+	fmt.Fprintf(out, "feature_names=%s\nfeature_infos=%s\ntree_sizes=%s\n\n",
 		strings.Join(names, " "), strings.Join(e.infos, " "), strings.Join(sizes, " "))
 	for _, t := range trees {
 		out.Write(t)
@@ -75,7 +86,7 @@ func (e *Ensemble) bySplits() []featureSplits {
 // text returns the tree's block, from its number to the two blank lines after it.
 func (t *tree) text(number int) []byte {
 	var out bytes.Buffer
-	fmt.Fprintf(&out, "Tree=%d\nnum_leaves=%d\nnum_cat=0\n", number, len(t.leafValue))
+	fmt.Fprintf(&out, "Tree=%d\nnum_leaves=%d\nnum_cat=%d\n", number, len(t.leafValue), max(len(t.catBounds)-1, 0))
 	writeInts(&out, "split_feature", t.feature)
 	writeFloats(&out, "split_gain", t.gain)
 	writeFloats(&out, "threshold", t.threshold)
@@ -88,6 +99,10 @@ func (t *tree) text(number int) []byte {
 	writeFloats(&out, "internal_value", t.internalValue)
 	writeFloats(&out, "internal_weight", t.internalWeight)
 	writeInts(&out, "internal_count", t.internalCount)
+	if len(t.catBounds) > 0 {
+		writeInts(&out, "cat_boundaries", t.catBounds)
+		writeInts(&out, "cat_threshold", t.catWords)
+	}
 	fmt.Fprintf(&out, "is_linear=0\nshrinkage=%s\n\n\n", formatFloat(t.shrinkage))
 	return out.Bytes()
 }
@@ -96,7 +111,7 @@ func writeFloats(out *bytes.Buffer, key string, values []float64) {
 	writeValues(out, key, values, func(dst []byte, v float64) []byte { return strconv.AppendFloat(dst, v, 'g', 17, 64) })
 }
 
-func writeInts[E uint8 | int32 | int64](out *bytes.Buffer, key string, values []E) {
+func writeInts[E uint8 | int32 | uint32 | int64](out *bytes.Buffer, key string, values []E) {
 	writeValues(out, key, values, func(dst []byte, v E) []byte { return strconv.AppendInt(dst, int64(v), 10) })
 }
 

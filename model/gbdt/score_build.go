@@ -1,0 +1,111 @@
+package gbdt
+
+import (
+	"encoding/binary"
+	"math"
+)
+
+// scorerBuilder makes a scorer of trees: first the slots of all of them, then the nodes.
+type scorerBuilder struct {
+	scorer
+	slotOf map[slot]int32
+	setOf  map[string]int32
+	key    []byte
+	// slotAt holds the slot of each node of the trees, one after the other, while nodes are still to be made.
+	slotAt  []int32
+	made    int
+	waiting []place
+}
+
+// place is a node that is still to be made: its number, what it is made from, a node or ^leaf of the tree, and its depth.
+type place struct{ at, from, depth int32 }
+
+// collect gives each node of a tree its slot.
+func (b *scorerBuilder) collect(t *tree) {
+	for node := range t.feature {
+		need := slot{feature: t.feature[node], missing: math.Inf(1)}
+		if t.missingLeft(node) {
+			need.missing = math.Inf(-1)
+		}
+		switch {
+		case t.categorical(node):
+			need.kind, need.set = slotSet, b.set(t.words(node))
+		case t.missingType(node) == missingZero:
+			need.kind = slotZeroMissing
+		}
+		at, ok := b.slotOf[need]
+		if !ok {
+			at = int32(len(b.slots))
+			b.slotOf[need] = at
+			b.slots = append(b.slots, need)
+		}
+		b.slotAt = append(b.slotAt, at)
+	}
+}
+
+// set returns the number of a set of categories, equal ones having the same.
+func (b *scorerBuilder) set(words []uint32) int32 {
+	b.key = b.key[:0]
+	for _, w := range words {
+		b.key = binary.LittleEndian.AppendUint32(b.key, w)
+	}
+	number, ok := b.setOf[string(b.key)]
+	if !ok {
+		number = int32(len(b.sets))
+		b.setOf[string(b.key)] = number
+		b.sets = append(b.sets, words)
+	}
+	return number
+}
+
+// order moves the plain slots to the front.
+func (b *scorerBuilder) order() {
+	to := make([]int32, len(b.slots))
+	ordered := make([]slot, 0, len(b.slots))
+	for _, plain := range [2]bool{true, false} {
+		for i, s := range b.slots {
+			if (s.kind == slotNumber) == plain {
+				to[i] = int32(len(ordered))
+				ordered = append(ordered, s)
+			}
+		}
+		if plain {
+			b.plain = len(ordered)
+		}
+	}
+	b.slots = ordered
+	for i, at := range b.slotAt {
+		b.slotAt[i] = to[at]
+	}
+}
+
+// add appends a tree whose nodes collect has seen, each level after the one above it.
+func (b *scorerBuilder) add(t *tree) {
+	root := int32(len(b.nodes))
+	b.roots = append(b.roots, root)
+	b.nodes, b.values = append(b.nodes, scoreNode{}), append(b.values, 0)
+	b.waiting = append(b.waiting[:0], place{at: root})
+	if len(t.feature) == 0 {
+		b.waiting[0].from = -1
+	}
+	var depth int32
+	for i := 0; i < len(b.waiting); i++ {
+		p := b.waiting[i]
+		if p.from < 0 {
+			depth = max(depth, p.depth)
+			b.nodes[p.at] = scoreNode{threshold: math.Inf(1), left: p.at}
+			b.values[p.at] = t.leafValue[^p.from]
+			continue
+		}
+		left := int32(len(b.nodes))
+		b.nodes, b.values = append(b.nodes, scoreNode{}, scoreNode{}), append(b.values, 0, 0)
+		threshold := t.threshold[p.from]
+		if t.categorical(int(p.from)) {
+			threshold = 0
+		}
+		b.nodes[p.at] = scoreNode{threshold: threshold, left: left, slot: b.slotAt[b.made+int(p.from)]}
+		b.waiting = append(b.waiting, place{left, t.left[p.from], p.depth + 1}, place{left + 1, t.right[p.from], p.depth + 1})
+	}
+	b.depths = append(b.depths, depth)
+	b.made += len(t.feature)
+}
