@@ -34,8 +34,8 @@ var rules = []rule{
 	{"model, events and internal do not import services",
 		func(s source) bool { return within(s.dir(), "model", "events", "internal") },
 		forbidImports(func(_ source, i imported) bool { p, local := i.local(); return local && within(p, services...) })},
-	{"nothing imports cmd", everywhere,
-		forbidImports(func(_ source, i imported) bool { p, local := i.local(); return local && within(p, "cmd") })},
+	{"nothing imports cmd or bench", everywhere,
+		forbidImports(func(_ source, i imported) bool { p, local := i.local(); return local && within(p, "cmd", "bench") })},
 	{"events, model/gbdt and model/eval import the standard library alone",
 		func(s source) bool { return s.ships() && within(s.dir(), "events", "model/gbdt", "model/eval") },
 		forbidImports(func(_ source, i imported) bool { return !i.standard() })},
@@ -70,8 +70,8 @@ var rules = []rule{
 			p, local := i.local()
 			return within(i.path, "testing", "github.com/stretchr/testify", "net/http/httptest") || local && strings.HasSuffix(path.Base(p), "test")
 		})},
-	{"environment and flags are read in cmd and internal/app",
-		func(s source) bool { return s.ships() && !within(s.dir(), "cmd", "internal/app") },
+	{"environment and flags are read in cmd, bench and internal/app",
+		func(s source) bool { return s.ships() && !within(s.dir(), "cmd", "bench", "internal/app") },
 		join(forbidImports(func(_ source, i imported) bool { return i.path == "flag" }),
 			forbidUse(map[string][]string{"os": {"Getenv", "LookupEnv", "Environ", "ExpandEnv", "Args"}}))},
 	{"no init, default mux or default registry", source.ships,
