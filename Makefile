@@ -24,6 +24,8 @@ DATA     ?=
 FUZZTIME ?= 20s
 COUNT    ?= 5
 
+comma := ,
+
 ##@ Run
 
 .PHONY: demo
@@ -90,6 +92,11 @@ soak: ## Kill drift at many more random moments, with the race detector (some mi
 .PHONY: bench
 bench: ## Run every benchmark COUNT (5) times
 	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) ./...
+
+.PHONY: bench-learner
+bench-learner: ## Measure the learner against XGBoost, scikit-learn, leaves and pandas, and rewrite the tables (QUICK=1: a minute, nothing rewritten; HUGE=1: 10,000,000 rows too; DATA=file.csv)
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/bench-learner ./bench/learner
+	$(BIN)/bench-learner $(if $(DATA),-data $(DATA)) $(if $(HUGE),-huge) $(if $(QUICK),-quick,-out docs/learner-bench.md$(comma)README.md)
 
 ##@ Tools, installed at pinned versions under .tools/
 
