@@ -36,12 +36,30 @@ func exp(x float64) float64 {
 	}
 	k := math.RoundToEven(float64(x * math.Log2E))
 	r := (x - float64(k*ln2High)) - float64(k*ln2Low)
-	p := 1.0
-	for i := 13; i >= 1; i-- { // Horner: 1 + r/1 (1 + r/2 (1 + ...))
-		p = 1 + float64(r*p)/float64(i)
+	tail := 0.0
+	for _, c := range expTail {
+		tail = c + float64(r*tail)
 	}
-	return math.Ldexp(p, int(k))
+	p := 1 + (r + float64(float64(r*r)*tail))
+	return scale(p, int(k))
 }
+
+// scale returns p * 2**k for p in [0.5, 2).
+func scale(p float64, k int) float64 {
+	if k > -1022 && k < 1023 {
+		return p * math.Float64frombits(uint64(k+1023)<<52)
+	}
+	return math.Ldexp(p, k)
+}
+
+// expTail are 1/13!, 1/12!, ..., 1/2!, the coefficients of (e**r - 1 - r)/r**2.
+var expTail = [...]float64{
+	1.0 / 6227020800, 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040, 1.0 / 720, 1.0 / 120,
+	1.0 / 24, 1.0 / 6, 1.0 / 2,
+}
+
+// logTail are 1/21, 1/19, ..., 1/3.
+var logTail = [...]float64{1.0 / 21, 1.0 / 19, 1.0 / 17, 1.0 / 15, 1.0 / 13, 1.0 / 11, 1.0 / 9, 1.0 / 7, 1.0 / 5, 1.0 / 3}
 
 // log returns the natural logarithm of a positive, finite x, to within 4 units in the last place: with x = m 2**k and m in
 // [sqrt(1/2), sqrt(2)), ln m = 2 (s + s^3/3 + s^5/5 + ...) for s = (m-1)/(m+1).
@@ -54,8 +72,8 @@ func log(x float64) float64 {
 	s := (m - 1) / (m + 1)
 	z := float64(s * s)
 	sum := 0.0
-	for i := 21; i >= 3; i -= 2 {
-		sum = float64(z * (sum + 1/float64(i)))
+	for _, c := range logTail {
+		sum = float64(z * (sum + c))
 	}
 	series := float64(2*s) + float64(float64(2*s)*sum)
 	return float64(float64(k)*ln2High) + (series + float64(float64(k)*ln2Low))

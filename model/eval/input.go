@@ -1,11 +1,9 @@
 package eval
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 )
 
 // ErrSingleClass is returned where a figure needs rows of both classes and only one has any weight. Nothing else is returned.
@@ -24,6 +22,9 @@ func check(score, label, weight []float64) error {
 	}
 	if len(score) == 0 {
 		return ErrEmpty
+	}
+	if len(score) > math.MaxInt32 {
+		return fmt.Errorf("%d rows are more than the %d that fit", len(score), math.MaxInt32)
 	}
 	total := 0.0
 	for i, s := range score {
@@ -76,20 +77,17 @@ type block struct {
 
 // rank groups the rows by score, highest first. Rows of weight 0 leave no block. Rows of one score are added in row order.
 func rank(score, label, weight []float64) (blocks []block, pos, neg float64) {
-	order := make([]int, 0, len(score))
-	for i := range score {
-		if weightAt(weight, i) > 0 {
-			order = append(order, i)
+	rows := order(score, weight)
+	distinct := 0
+	for k, i := range rows {
+		if k == 0 || score[i] != score[rows[k-1]] {
+			distinct++
 		}
 	}
-	slices.SortFunc(order, func(a, b int) int {
-		if c := cmp.Compare(score[b], score[a]); c != 0 {
-			return c
-		}
-		return cmp.Compare(a, b)
-	})
-	for _, i := range order {
-		if len(blocks) == 0 || blocks[len(blocks)-1].score != score[i] {
+	blocks = make([]block, 0, distinct)
+	for k, row := range rows {
+		i := int(row)
+		if k == 0 || blocks[len(blocks)-1].score != score[i] {
 			blocks = append(blocks, block{score: score[i]})
 		}
 		last := &blocks[len(blocks)-1]
