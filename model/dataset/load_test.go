@@ -236,14 +236,26 @@ type failing struct{}
 
 func (failing) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
 
-// TestTableWidens crosses the number of words that fit a byte.
+// TestTableWidens crosses the numbers of words that fit one byte and two.
 func TestTableWidens(t *testing.T) {
 	h := schemaOf(t, fruit)
 	table := NewTable(h)
 	words := func(i int) string { return fmt.Sprintf("w%d", i*7%1000) }
 	for i := range 3000 {
-		table.Append(&Row{ID: "k", Num: []float64{0, 0}, Cat: []string{words(i), "1", ""}, Label: math.NaN()})
+		table.Append(&Row{ID: "k", Num: []float64{0, 0}, Cat: []string{words(i), "1", fmt.Sprint(i)}, Label: math.NaN()})
 	}
+	for i := range 70_000 {
+		table.Append(&Row{ID: "k", Num: []float64{0, 0}, Cat: []string{"w0", "1", fmt.Sprint(i)}, Label: math.NaN()})
+		if i%7000 == 0 {
+			require.Equal(t, fmt.Sprint(i), table.Category(2, 3000+i))
+		}
+	}
+	for i := range 70_000 {
+		require.Equal(t, fmt.Sprint(i), table.Category(2, 3000+i))
+	}
+	codes := table.Codes(2)
+	require.Equal(t, table.Len(), codes.Len())
+	require.Equal(t, "2999", table.Words(2)[codes.At(2999)])
 	for i := range 3000 {
 		require.Equal(t, words(i), table.Category(0, i))
 	}

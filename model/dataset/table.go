@@ -8,8 +8,8 @@ import (
 	"strconv"
 )
 
-// Table holds rows by column. Words are codes into a dictionary per column, one byte each while a column has fewer than
-// 256 of them. Appending is for one goroutine; after that, reading is safe for many.
+// Table holds rows by column: 8 bytes for a number, one for the label, and per word one byte while a column has at most
+// 256 different ones, two up to 65,536, then four. Appending is for one goroutine; after that, reading is safe for many.
 type Table struct {
 	h      *Schema
 	ids    []string
@@ -29,7 +29,7 @@ const (
 func NewTable(h *Schema) *Table {
 	t := &Table{h: h, num: make([][]float64, len(h.numeric)), cat: make([]words, len(h.categorical))}
 	for i := range t.cat {
-		t.cat[i] = words{codes: map[string]uint32{"": 0}, names: []string{""}}
+		t.cat[i] = newWords()
 	}
 	return t
 }
@@ -91,15 +91,19 @@ func (t *Table) Numeric(col int) []float64 { return t.num[col] }
 // Category returns a word of a categorical column, "" where it is missing.
 func (t *Table) Category(col, i int) string { return t.cat[col].at(i) }
 
+// Words returns the different words of a categorical column in the order in which they were first seen, after "", which
+// stands for a missing value and is always the first. The caller does not change it.
+func (t *Table) Words(col int) []string { return t.cat[col].names }
+
+// Codes returns a categorical column as places in Words. It is valid until the next Append.
+func (t *Table) Codes(col int) Codes { return t.cat[col].codes }
+
 // Categories counts the words of a categorical column over all rows; "" counts the missing ones and is always there.
 func (t *Table) Categories(col int) map[string]int {
 	w := &t.cat[col]
 	counts := make([]int, len(w.names))
-	for _, c := range w.small {
-		counts[c]++
-	}
-	for _, c := range w.wide {
-		counts[c]++
+	for i := range w.codes.Len() {
+		counts[w.codes.At(i)]++
 	}
 	out := make(map[string]int, len(counts))
 	for c, n := range counts {
@@ -166,40 +170,4 @@ func (h *Schema) appendRecord(dst []string, row *Row) []string {
 		return append(dst, h.negative)
 	}
 	return append(dst, "")
-}
-
-// words is a dictionary-coded column. Code 0 is the empty word, a missing value.
-type words struct {
-	names []string
-	codes map[string]uint32
-	small []uint8  // while every code fits
-	wide  []uint32 // after that; small is nil then
-}
-
-func (w *words) append(s string) {
-	code, ok := w.codes[s]
-	if !ok {
-		code = uint32(len(w.names))
-		w.names = append(w.names, s)
-		w.codes[s] = code
-	}
-	if w.wide == nil && code <= math.MaxUint8 {
-		w.small = append(w.small, uint8(code))
-		return
-	}
-	if w.wide == nil {
-		w.wide = make([]uint32, len(w.small), 2*len(w.small)+1)
-		for i, c := range w.small {
-			w.wide[i] = uint32(c)
-		}
-		w.small = nil
-	}
-	w.wide = append(w.wide, code)
-}
-
-func (w *words) at(i int) string {
-	if w.wide != nil {
-		return w.names[w.wide[i]]
-	}
-	return w.names[w.small[i]]
 }

@@ -52,24 +52,22 @@ func newDerived(d spec.Derived, sch *dataset.Schema) (derivedColumn, error) {
 	return c, nil
 }
 
-// eval computes the feature from raw values. It returns NaN, missing, if an input is missing or the result is not finite.
-func (c *derivedColumn) eval(row *dataset.Row) float64 {
-	if c.op == spec.OpCountEqual {
-		return c.count(row)
-	}
-	v := row.Num[c.slots[0]]
-	switch c.op {
+// combine computes a derived feature of numbers from raw values. It returns NaN, missing, if an input is missing or the result is
+// not finite.
+func combine(op spec.Op, slots []int, bound float64, num []float64) float64 {
+	v := num[slots[0]]
+	switch op {
 	case spec.OpRatio:
-		v /= row.Num[c.slots[1]] // x/0 is infinite or NaN, so missing
+		v /= num[slots[1]] // x/0 is infinite or NaN, so missing
 	case spec.OpDifference:
-		v -= row.Num[c.slots[1]]
+		v -= num[slots[1]]
 	case spec.OpProduct:
-		for _, slot := range c.slots[1:] {
-			v *= row.Num[slot]
+		for _, slot := range slots[1:] {
+			v *= num[slot]
 		}
 	case spec.OpSum:
-		for _, slot := range c.slots[1:] {
-			v += row.Num[slot]
+		for _, slot := range slots[1:] {
+			v += num[slot]
 		}
 	case spec.OpLog1p:
 		if v < 0 {
@@ -78,29 +76,14 @@ func (c *derivedColumn) eval(row *dataset.Row) float64 {
 		v = math.Log1p(v)
 	case spec.OpAboveMedian:
 		switch {
-		case v > c.bound:
+		case v > bound:
 			v = 1
-		case v <= c.bound:
+		case v <= bound:
 			v = 0
 		}
 	}
-	if math.IsInf(v, 0) {
+	if v-v != 0 { // infinite or NaN
 		return math.NaN()
 	}
 	return v
-}
-
-// count returns how many inputs equal one of the values, NaN if any input is missing.
-func (c *derivedColumn) count(row *dataset.Row) float64 {
-	n := 0
-	for _, slot := range c.slots {
-		v := row.Cat[slot]
-		if v == "" {
-			return math.NaN()
-		}
-		if slices.Contains(c.equals, v) {
-			n++
-		}
-	}
-	return float64(n)
 }

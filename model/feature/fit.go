@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
-	"math"
 	"runtime"
 	"slices"
 	"sync"
@@ -20,57 +18,99 @@ import (
 // be the one compiled from the spec, and the table's.
 //
 // weight is nil or gives each of the rows a weight, finite and not negative; a row of weight 0 is as if it were not there, and equal
-// weights are as good as none. The order of the rows does not matter, except for rounding in sums of unequal weights that are not whole.
+// weights are as good as none. The order of the rows does not matter, not to a bit, and neither does the number of processors.
+//
+// It takes a few passes over the columns and, beside the table, a few megabytes per processor, whatever the number of rows.
 //
 // It fails on no rows, a row that is not in the table, bad weights, a derived feature whose inputs do not exist, a column whose numbers
-// are so great that a median, mean or scale overflows, and a level that is not valid UTF-8.
+// are so great that a median, mean or scale overflows, a level that is not valid UTF-8, and with target encoding on a row without
+// a label.
 func Fit(s *spec.Spec, sch *dataset.Schema, t *dataset.Table, rows []int, weight []float64) (*Pipeline, error) {
-	src, err := newSource(sch, t, rows, weight)
+	p, _, err := fitRows(s, sch, t, rows, weight)
+	return p, err
+}
+
+// FitTransform fits as Fit does and returns the features of the fitting rows beside the pipeline, as a learner should see them: with
+// target encoding a row's value comes from the labels of the other folds alone (see the package comment). All other features are
+// what Transform gives. The source has the given rows in their order, those of weight 0 too, and weights 1 where weight is nil.
+func FitTransform(s *spec.Spec, sch *dataset.Schema, t *dataset.Table, rows []int, weight []float64) (*Pipeline, *Source, error) {
+	p, in, err := fitRows(s, sch, t, rows, weight)
 	if err != nil {
-		return nil, fmt.Errorf("fit features: %w", err)
+		return nil, nil, err
+	}
+	src, err := p.Source(t, rows, weight)
+	if err != nil {
+		return nil, nil, fmt.Errorf("transform fitted rows: %w", err)
+	}
+	src.foldOut(p, in)
+	return p, src, nil
+}
+
+func fitRows(s *spec.Spec, sch *dataset.Schema, t *dataset.Table, rows []int, weight []float64) (*Pipeline, *fitting, error) {
+	in, err := newFitting(t, rows, weight)
+	if err != nil {
+		return nil, nil, fmt.Errorf("fit features: %w", err)
 	}
 	p, err := outline(s, sch)
 	if err != nil {
-		return nil, fmt.Errorf("fit features: %w", err)
+		return nil, nil, fmt.Errorf("fit features: %w", err)
 	}
-	p.rows = len(src.rows)
-	limits := maxLevels(s)
-	err = parallel(len(p.numeric)+len(p.categorical), func(i int) error {
+	if p.usesTarget() {
+		if err := in.readLabels(); err != nil {
+			return nil, nil, fmt.Errorf("fit features: %w", err)
+		}
+	}
+	p.rows = in.len()
+	if err := p.fitColumns(s, in); err != nil {
+		return nil, nil, fmt.Errorf("fit features: %w", err)
+	}
+	p.names = p.featureNames()
+	p.compile()
+	return p, in, nil
+}
+
+func (p *Pipeline) fitColumns(s *spec.Spec, in *fitting) error {
+	limits := make(map[string]int, len(s.Columns.Categorical))
+	for _, c := range s.Columns.Categorical {
+		limits[c.Name] = c.MaxLevels
+	}
+	err := parallel(len(p.numeric)+len(p.categorical), func(i, threads int) error {
 		if i < len(p.numeric) {
-			return p.numeric[i].fit(src, p.settings)
+			return p.numeric[i].fit(in, p.settings, threads)
 		}
 		c := &p.categorical[i-len(p.numeric)]
-		return c.fit(src, limits[c.name])
+		return c.fit(in, limits[c.name], p.settings)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("fit features: %w", err)
+		return err
 	}
-	err = parallel(len(p.derived), func(i int) error {
+	return parallel(len(p.derived), func(i, threads int) error {
 		c := &p.derived[i]
 		if c.op == spec.OpAboveMedian {
 			c.bound, _ = p.Median(c.of[0])
 		}
-		return c.fit(src, p.settings)
+		return c.fit(in, p.settings, threads)
 	})
-	if err != nil {
-		return nil, fmt.Errorf("fit features: %w", err)
-	}
-	p.names = p.featureNames()
-	return p, nil
 }
 
 // outline returns a pipeline for a spec with everything that does not depend on data.
 func outline(s *spec.Spec, sch *dataset.Schema) (*Pipeline, error) {
 	p := &Pipeline{settings: settings{
-		impute: s.Features.Impute == spec.ImputeMedian,
-		scale:  s.Features.Scale == spec.ScaleStandard,
-		onehot: s.Features.Encoding == spec.EncodingOneHot,
+		impute:    s.Features.Impute == spec.ImputeMedian,
+		scale:     s.Features.Scale == spec.ScaleStandard,
+		encoding:  s.Features.Encoding,
+		smoothing: s.Features.TargetSmoothing,
+		folds:     s.Features.TargetFolds,
 	}}
+	encodings := make(map[string]string, len(s.Columns.Categorical))
+	for _, c := range s.Columns.Categorical {
+		encodings[c.Name] = s.EncodingOf(c)
+	}
 	for slot, name := range sch.Numeric() {
 		p.numeric = append(p.numeric, numericColumn{name: name, slot: slot})
 	}
 	for slot, name := range sch.Categorical() {
-		p.categorical = append(p.categorical, categoricalColumn{name: name, slot: slot})
+		p.categorical = append(p.categorical, categoricalColumn{name: name, slot: slot, encoding: encodings[name]})
 	}
 	for _, d := range s.Features.Derived {
 		c, err := newDerived(d, sch)
@@ -85,156 +125,132 @@ func outline(s *spec.Spec, sch *dataset.Schema) (*Pipeline, error) {
 	return p, nil
 }
 
-func maxLevels(s *spec.Spec) map[string]int {
-	limits := make(map[string]int, len(s.Columns.Categorical))
-	for _, c := range s.Columns.Categorical {
-		limits[c.Name] = c.MaxLevels
-	}
-	return limits
+// usesTarget reports whether a column has target encoding.
+func (p *Pipeline) usesTarget() bool {
+	return slices.ContainsFunc(p.categorical, func(c categoricalColumn) bool { return c.encoding == spec.EncodingTarget })
 }
 
-// source is the fitting rows.
-type source struct {
-	schema *dataset.Schema
-	table  *dataset.Table
-	rows   []int     // rows of weight 0 left out
-	weight []float64 // parallel to rows; nil if all are equal
-}
-
-func newSource(sch *dataset.Schema, t *dataset.Table, rows []int, weight []float64) (*source, error) {
-	if rows == nil {
-		rows = make([]int, t.Len())
-		for i := range rows {
-			rows[i] = i
-		}
-	}
-	if weight != nil && len(weight) != len(rows) {
-		return nil, fmt.Errorf("%d weights for %d rows", len(weight), len(rows))
-	}
-	for _, r := range rows {
-		if r < 0 || r >= t.Len() {
-			return nil, fmt.Errorf("row %d of a table of %d", r, t.Len())
-		}
-	}
-	if weight == nil {
-		if len(rows) == 0 {
-			return nil, errors.New("no rows")
-		}
-		return &source{schema: sch, table: t, rows: rows}, nil
-	}
-	src := &source{schema: sch, table: t}
-	equal := true
-	for i, w := range weight {
-		if !(w >= 0) || math.IsInf(w, 1) {
-			return nil, fmt.Errorf("weight %d is %v, want a finite number of at least 0", i, w)
-		}
-		if w == 0 {
-			continue
-		}
-		src.rows = append(src.rows, rows[i])
-		src.weight = append(src.weight, w)
-		equal = equal && w == src.weight[0]
-	}
-	if len(src.rows) == 0 {
-		return nil, errors.New("no row with a weight above 0")
-	}
-	if equal {
-		src.weight = nil
-	}
-	return src, nil
-}
-
-// at returns the weight of the i-th fitting row.
-func (s *source) at(i int) float64 {
-	if s.weight == nil {
-		return 1
-	}
-	return s.weight[i]
-}
-
-func (c *numericColumn) fit(src *source, set settings) error {
-	column := src.table.Numeric(c.slot)
-	values := make([]float64, len(src.rows))
-	for i, r := range src.rows {
-		values[i] = column[r]
-	}
+func (c *numericColumn) fit(in *fitting, set settings, threads int) error {
+	column := in.table.Numeric(c.slot)
 	var err error
-	if c.moments, err = fitMoments(values, src, set); err != nil {
+	c.moments, err = fitMoments(in, set, threads, func(lo, hi int, dst []float64) {
+		if in.rows == nil {
+			copy(dst, column[lo:hi])
+			return
+		}
+		for i, r := range in.rows[lo:hi] {
+			dst[i] = column[r]
+		}
+	})
+	if err != nil {
 		return fmt.Errorf("column %q: %w", c.name, err)
 	}
 	return nil
 }
 
-func (c *derivedColumn) fit(src *source, set settings) error {
-	row := src.schema.NewRow() // eval looks at its inputs only, so only they are filled
-	values := make([]float64, len(src.rows))
-	for i, r := range src.rows {
-		for _, slot := range c.slots {
-			if c.op == spec.OpCountEqual {
-				row.Cat[slot] = src.table.Category(slot, r)
-			} else {
-				row.Num[slot] = src.table.Numeric(slot)[r]
-			}
-		}
-		values[i] = c.eval(row)
+func (c *derivedColumn) fit(in *fitting, set settings, threads int) error {
+	values := in.counted
+	if c.op != spec.OpCountEqual {
+		values = in.combined
 	}
 	var err error
-	if c.moments, err = fitMoments(values, src, set); err != nil {
+	if c.moments, err = fitMoments(in, set, threads, values(c)); err != nil {
 		return fmt.Errorf("derived feature %q: %w", c.name, err)
 	}
 	return nil
 }
 
-// fit counts the levels, keeps the most frequent ones up to the limit and decides what missing and unseen values stand for.
-func (c *categoricalColumn) fit(src *source, limit int) error {
-	counts := make(map[string]float64)
-	missing := false
-	for i, r := range src.rows {
-		if v := src.table.Category(c.slot, r); v != "" {
-			counts[v] += src.at(i)
-		} else {
-			missing = true
+// combined yields a derived feature of numbers.
+func (in *fitting) combined(c *derivedColumn) func(lo, hi int, dst []float64) {
+	columns, slots := make([][]float64, len(c.slots)), make([]int, len(c.slots))
+	for i, slot := range c.slots {
+		columns[i], slots[i] = in.table.Numeric(slot), i
+	}
+	return func(lo, hi int, dst []float64) {
+		num := make([]float64, len(columns))
+		for i := range dst {
+			r := in.row(lo + i)
+			for k, column := range columns {
+				num[k] = column[r]
+			}
+			dst[i] = combine(c.op, slots, c.bound, num)
 		}
 	}
-	levels := slices.SortedFunc(maps.Keys(counts), func(a, b string) int { // most frequent first, ties by bytes
-		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
+}
+
+// counted yields a count_equal, with one look-up per different word.
+func (in *fitting) counted(c *derivedColumn) func(lo, hi int, dst []float64) {
+	codes, add := make([]dataset.Codes, len(c.slots)), make([][]float64, len(c.slots))
+	for i, slot := range c.slots {
+		codes[i] = in.table.Codes(slot)
+		for _, w := range in.table.Words(slot) {
+			v := 0.0
+			if w == "" {
+				v = nan
+			} else if slices.Contains(c.equals, w) {
+				v = 1
+			}
+			add[i] = append(add[i], v)
+		}
+	}
+	return func(lo, hi int, dst []float64) {
+		for i := range dst {
+			r, v := in.row(lo+i), 0.0
+			for k := range codes {
+				v += add[k][codes[k].At(r)]
+			}
+			dst[i] = v
+		}
+	}
+}
+
+// fit weighs the levels, keeps the most frequent ones up to the limit and decides what missing and unseen values stand for.
+func (c *categoricalColumn) fit(in *fitting, limit int, set settings) error {
+	words := in.table.Words(c.slot)
+	tally := in.tally(c.slot)
+	var levels []int // codes
+	for code := 1; code < len(words); code++ {
+		if tally.rows[code] > 0 {
+			levels = append(levels, code)
+		}
+	}
+	slices.SortFunc(levels, func(a, b int) int { // most frequent first, ties by bytes
+		return cmp.Or(cmp.Compare(tally.weight[b], tally.weight[a]), cmp.Compare(words[a], words[b]))
 	})
 	if len(levels) > limit {
 		c.folded = len(levels) - limit
-		levels = levels[:limit:limit]
+		levels = levels[:limit]
 	}
-	for _, level := range levels {
-		if !utf8.ValidString(level) { // JSON could not hold it, and a vocabulary that changes on the way is a trap
-			return fmt.Errorf("column %q: level %q is not valid UTF-8", c.name, level)
+	for _, code := range levels {
+		if !utf8.ValidString(words[code]) { // JSON could not hold it, and a vocabulary that changes on the way is a trap
+			return fmt.Errorf("column %q: level %q is not valid UTF-8", c.name, words[code])
 		}
+		c.levels = append(c.levels, words[code])
 	}
-	c.missing, c.unseen = missingCode, unseenCode
-	if len(levels) == 0 {
-		c.setLevels(nil)
-		return nil
+	slices.Sort(c.levels)
+	mode := -1
+	if len(levels) > 0 {
+		mode, _ = slices.BinarySearch(c.levels, words[levels[0]])
 	}
-	mode := levels[0]
-	slices.Sort(levels)
-	c.setLevels(levels)
-	common := firstLevel + c.place(mode)
-	if !missing {
-		c.missing = common
-	}
-	if c.folded == 0 {
-		c.unseen = common
+	c.setCodes(mode, tally.rows[0] > 0)
+	if c.encoding == spec.EncodingTarget {
+		g := tally.group(words, c.levels)
+		c.target = g.smooth(set.smoothing)
 	}
 	return nil
 }
 
-// parallel calls fn for 0 to n-1 on as many goroutines as there are processors and returns the error of the least number that failed.
-func parallel(n int, fn func(int) error) error {
+// parallel calls fn for 0 to n-1 on as many goroutines as there are processors, with the number of goroutines that each call may
+// start for its part, and returns the error of the least number that failed.
+func parallel(n int, fn func(i, threads int) error) error {
 	errs := make([]error, n)
 	var next atomic.Int64
 	var wait sync.WaitGroup
-	for range min(n, runtime.GOMAXPROCS(0)) {
+	most := runtime.GOMAXPROCS(0)
+	for range min(n, most) {
 		wait.Go(func() {
 			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				errs[i] = fn(i)
+				errs[i] = fn(i, (most+n-1)/n)
 			}
 		})
 	}

@@ -149,10 +149,10 @@ func bits(values []float64) []uint64 {
 }
 
 func TestRoundTripIsBitEqual(t *testing.T) {
-	for _, encoding := range []string{spec.EncodingOrdinal, spec.EncodingOneHot} {
+	for _, encoding := range encodings {
 		for _, impute := range []string{spec.ImputeMedian, spec.ImputeNone} {
 			t.Run(encoding+" "+impute, func(t *testing.T) {
-				s := allKinds(encoding, impute)
+				s := encoded(encoding, impute)
 				tab := modeltest.Table(t, modeltest.Options{Spec: s, Seed: 9})
 				p, err := feature.Fit(s, tab.Schema(), tab, allRows(tab)[:300], nil)
 				require.NoError(t, err)
@@ -179,7 +179,7 @@ func TestRoundTripIsBitEqual(t *testing.T) {
 
 // The fit follows from the fitting rows as a set: neither their order nor any other row of the table matters.
 func TestFitDependsOnItsRowsAlone(t *testing.T) {
-	s := allKinds(spec.EncodingOrdinal, spec.ImputeMedian)
+	s := encoded("mixed", spec.ImputeMedian)
 	tab := modeltest.Table(t, modeltest.Options{Spec: s, Seed: 1})
 	rng := rand.New(rand.NewPCG(5, 5))
 	for range 10 {
@@ -203,7 +203,7 @@ func TestFitDependsOnItsRowsAlone(t *testing.T) {
 
 // A record's features do not depend on the records before it, nor on what the buffer held.
 func TestTransformHasNoMemory(t *testing.T) {
-	s := allKinds(spec.EncodingOneHot, spec.ImputeMedian)
+	s := encoded("mixed", spec.ImputeMedian)
 	tab := modeltest.Table(t, modeltest.Options{Spec: s, Seed: 2})
 	p, err := feature.Fit(s, tab.Schema(), tab, nil, nil)
 	require.NoError(t, err)
@@ -221,8 +221,8 @@ func TestTransformHasNoMemory(t *testing.T) {
 }
 
 func TestTransformDoesNotAllocate(t *testing.T) {
-	for _, encoding := range []string{spec.EncodingOrdinal, spec.EncodingOneHot} {
-		s := allKinds(encoding, spec.ImputeMedian)
+	for _, encoding := range encodings {
+		s := encoded(encoding, spec.ImputeMedian)
 		tab := modeltest.Table(t, modeltest.Options{Spec: s})
 		p, err := feature.Fit(s, tab.Schema(), tab, nil, nil)
 		require.NoError(t, err)
@@ -233,31 +233,39 @@ func TestTransformDoesNotAllocate(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	s := allKinds(spec.EncodingOrdinal, spec.ImputeMedian)
-	tab := modeltest.Table(f, modeltest.Options{Spec: s, Rows: 50})
-	p, err := feature.Fit(s, tab.Schema(), tab, nil, nil)
-	require.NoError(f, err)
-	data, err := json.Marshal(p)
-	require.NoError(f, err)
-	f.Add(data)
+	tables, specs := map[string]*dataset.Table{}, map[string]*spec.Spec{}
+	for _, encoding := range encodings {
+		s := encoded(encoding, spec.ImputeMedian)
+		tab := modeltest.Table(f, modeltest.Options{Spec: s, Rows: 50})
+		p, err := feature.Fit(s, tab.Schema(), tab, nil, nil)
+		require.NoError(f, err)
+		data, err := json.Marshal(p)
+		require.NoError(f, err)
+		f.Add(data)
+		specs[encoding], tables[encoding] = s, tab
+	}
 	f.Add([]byte(`{"format":1}`))
 	f.Add([]byte(`{"format":1,"fitted_rows":1,"numeric":[{"scale":0}],"features":[]}`))
-	row := tab.Row(0, tab.Schema().NewRow())
+	f.Add([]byte(`{"format":2,"fitted_rows":1,"categorical":[{"encoding":"target","values":[2]}],"features":[]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		p, err := feature.Parse(data, s, tab.Schema())
-		if err != nil {
-			return
+		for encoding, tab := range tables {
+			p, err := feature.Parse(data, specs[encoding], tab.Schema())
+			if err != nil {
+				continue
+			}
+			dst, native := make([]float64, p.Width()), p.Categorical()
+			p.Transform(tab.Row(0, tab.Schema().NewRow()), dst)
+			for i, v := range dst {
+				require.False(t, math.IsInf(v, 0) || math.IsNaN(v) && !slices.Contains(native, i), "feature %d is %v", i, v)
+			}
+			again, err := json.Marshal(p)
+			require.NoError(t, err)
+			q, err := feature.Parse(again, specs[encoding], tab.Schema())
+			require.NoError(t, err)
+			third, err := json.Marshal(q)
+			require.NoError(t, err)
+			require.Equal(t, string(again), string(third))
 		}
-		dst := make([]float64, p.Width())
-		p.Transform(row, dst)
-		for i, v := range dst {
-			require.False(t, math.IsNaN(v) || math.IsInf(v, 0), "feature %d is %v", i, v)
-		}
-		again, err := json.Marshal(p)
-		require.NoError(t, err)
-		q, err := feature.Parse(again, s, tab.Schema())
-		require.NoError(t, err)
-		require.Equal(t, p, q)
 	})
 }
 
@@ -280,5 +288,20 @@ func BenchmarkFit(b *testing.B) {
 	for b.Loop() {
 		_, err := feature.Fit(s, tab.Schema(), tab, nil, nil)
 		require.NoError(b, err)
+	}
+}
+
+func BenchmarkSource(b *testing.B) {
+	s := spec.Telco()
+	tab := modeltest.Table(b, modeltest.Options{Spec: s, Rows: 7043})
+	p, err := feature.Fit(s, tab.Schema(), tab, nil, nil)
+	require.NoError(b, err)
+	src, err := p.Source(tab, nil, nil)
+	require.NoError(b, err)
+	dst, i, rows := make([]float64, p.Width()), 0, src.Rows()
+	b.ReportAllocs()
+	for b.Loop() {
+		rows(i%src.Len(), dst)
+		i++
 	}
 }

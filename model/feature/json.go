@@ -13,8 +13,14 @@ import (
 	"telco-churn-mlops/model/spec"
 )
 
-// FormatVersion is the version of the file that a pipeline is written as. Parse refuses every other.
-const FormatVersion = 1
+// The versions of the file that a pipeline is written as. A pipeline is written in the least one that can express it, so that programs
+// which know only the first read what they can serve; Parse refuses every other.
+const (
+	// FormatUniform is for pipelines whose columns all have the same encoding, ordinal or one-hot.
+	FormatUniform = 1
+	// FormatVersion is for all others: each categorical column says how it is encoded.
+	FormatVersion = 2
+)
 
 // document is a pipeline as a file for people to read. Floats are written as the shortest text that reads back as the same bits.
 type document struct {
@@ -22,11 +28,18 @@ type document struct {
 	FittedRows  int              `json:"fitted_rows"`
 	Impute      string           `json:"impute"`
 	Scale       string           `json:"scale"`
-	Encoding    string           `json:"encoding"`
+	Encoding    string           `json:"encoding"` // format 2: of columns without one of their own in the spec
+	Target      *targetDoc       `json:"target,omitempty"`
 	Numeric     []numericDoc     `json:"numeric"`
 	Categorical []categoricalDoc `json:"categorical"`
 	Derived     []derivedDoc     `json:"derived"`
 	Features    []string         `json:"features"` // in column order
+}
+
+// targetDoc says how target encoding was fitted, where a column has it.
+type targetDoc struct {
+	Smoothing float64 `json:"smoothing"`
+	Folds     int     `json:"folds"`
 }
 
 type momentsDoc struct {
@@ -42,11 +55,15 @@ type numericDoc struct {
 }
 
 type categoricalDoc struct {
-	Column      string   `json:"column"`
-	Levels      []string `json:"levels"`
-	Folded      int      `json:"folded_levels"`
-	MissingCode *int     `json:"missing_code,omitempty"` // ordinal only
-	UnseenCode  *int     `json:"unseen_code,omitempty"`  // ordinal only
+	Column       string    `json:"column"`
+	Encoding     string    `json:"encoding,omitempty"` // format 2
+	Levels       []string  `json:"levels"`
+	Folded       int       `json:"folded_levels"`
+	MissingCode  *int      `json:"missing_code,omitempty"`  // ordinal, native; -1 = stays missing
+	UnseenCode   *int      `json:"unseen_code,omitempty"`   // ordinal, native
+	Values       []float64 `json:"values,omitempty"`        // target, parallel to levels
+	MissingValue *float64  `json:"missing_value,omitempty"` // target
+	UnseenValue  *float64  `json:"unseen_value,omitempty"`  // target
 }
 
 type derivedDoc struct {
@@ -62,8 +79,8 @@ type derivedDoc struct {
 // features. The same pipeline gives the same bytes, and [Parse] reads it back bit for bit.
 func (p *Pipeline) MarshalJSON() ([]byte, error) {
 	d := document{
-		Format: FormatVersion, FittedRows: p.rows,
-		Impute: spec.ImputeNone, Scale: spec.ScaleNone, Encoding: spec.EncodingOrdinal,
+		Format: p.format(), FittedRows: p.rows,
+		Impute: spec.ImputeNone, Scale: spec.ScaleNone, Encoding: p.settings.encoding,
 		Numeric: []numericDoc{}, Categorical: []categoricalDoc{}, Derived: []derivedDoc{}, Features: p.names,
 	}
 	if p.settings.impute {
@@ -72,19 +89,14 @@ func (p *Pipeline) MarshalJSON() ([]byte, error) {
 	if p.settings.scale {
 		d.Scale = spec.ScaleStandard
 	}
-	if p.settings.onehot {
-		d.Encoding = spec.EncodingOneHot
+	if p.usesTarget() {
+		d.Target = &targetDoc{p.settings.smoothing, p.settings.folds}
 	}
 	for i := range p.numeric {
 		d.Numeric = append(d.Numeric, numericDoc{p.numeric[i].name, momentsDoc(p.numeric[i].moments)})
 	}
 	for i := range p.categorical {
-		c := &p.categorical[i]
-		doc := categoricalDoc{Column: c.name, Levels: append([]string{}, c.levels...), Folded: c.folded}
-		if !p.settings.onehot {
-			doc.MissingCode, doc.UnseenCode = &c.missing, &c.unseen
-		}
-		d.Categorical = append(d.Categorical, doc)
+		d.Categorical = append(d.Categorical, p.categorical[i].doc(d.Format))
 	}
 	for i := range p.derived {
 		c := &p.derived[i]
@@ -101,6 +113,30 @@ func (p *Pipeline) MarshalJSON() ([]byte, error) {
 		return nil, fmt.Errorf("encode features: %w", err)
 	}
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
+}
+
+// format returns the least version that can express the pipeline.
+func (p *Pipeline) format() int {
+	for i := range p.categorical {
+		if e := p.categorical[i].encoding; e != p.settings.encoding || e != spec.EncodingOrdinal && e != spec.EncodingOneHot {
+			return FormatVersion
+		}
+	}
+	return FormatUniform
+}
+
+func (c *categoricalColumn) doc(format int) categoricalDoc {
+	doc := categoricalDoc{Column: c.name, Levels: append([]string{}, c.levels...), Folded: c.folded}
+	if format > FormatUniform {
+		doc.Encoding = c.encoding
+	}
+	if c.coded() {
+		doc.MissingCode, doc.UnseenCode = &c.missing, &c.unseen
+	}
+	if c.encoding == spec.EncodingTarget {
+		doc.Values, doc.MissingValue, doc.UnseenValue = c.target.levels, &c.target.missing, &c.target.unseen
+	}
+	return doc
 }
 
 // Parse reads what MarshalJSON wrote for this spec and its schema. It refuses, naming the column, whatever could not have been fitted
@@ -139,7 +175,7 @@ func parse(data []byte, s *spec.Spec, sch *dataset.Schema) (*Pipeline, error) {
 		}
 	}
 	for i := range p.categorical {
-		if err := p.categorical[i].load(d.Categorical[i], p.settings); err != nil {
+		if err := p.categorical[i].load(d.Categorical[i], d.Format); err != nil {
 			return nil, fmt.Errorf("column %q: %w", p.categorical[i].name, err)
 		}
 	}
@@ -155,6 +191,7 @@ func parse(data []byte, s *spec.Spec, sch *dataset.Schema) (*Pipeline, error) {
 	if !slices.Equal(p.names, d.Features) {
 		return nil, fmt.Errorf("features are %q, the columns give %q", d.Features, p.names)
 	}
+	p.compile()
 	return p, nil
 }
 
@@ -162,12 +199,16 @@ func parse(data []byte, s *spec.Spec, sch *dataset.Schema) (*Pipeline, error) {
 func (d *document) check(s *spec.Spec, p *Pipeline) error {
 	f := s.Features
 	switch {
-	case d.Format != FormatVersion:
-		return fmt.Errorf("format %d, want %d", d.Format, FormatVersion)
+	case d.Format != p.format():
+		return fmt.Errorf("format %d, want %d for this spec", d.Format, p.format())
 	case d.FittedRows < 1:
 		return fmt.Errorf("fitted on %d rows", d.FittedRows)
 	case d.Impute != f.Impute || d.Scale != f.Scale || d.Encoding != f.Encoding:
 		return fmt.Errorf("impute %q, scale %q, encoding %q; the spec has %q, %q, %q", d.Impute, d.Scale, d.Encoding, f.Impute, f.Scale, f.Encoding)
+	case (d.Target != nil) != p.usesTarget():
+		return errors.New("target belongs to target encoding, where it is needed")
+	case d.Target != nil && *d.Target != targetDoc{f.TargetSmoothing, f.TargetFolds}:
+		return fmt.Errorf("target %+v, the spec has smoothing %v and %d folds", *d.Target, f.TargetSmoothing, f.TargetFolds)
 	case len(d.Numeric) != len(p.numeric) || len(d.Categorical) != len(p.categorical) || len(d.Derived) != len(p.derived):
 		return fmt.Errorf("%d numeric, %d categorical and %d derived columns; the spec has %d, %d and %d",
 			len(d.Numeric), len(d.Categorical), len(d.Derived), len(p.numeric), len(p.categorical), len(p.derived))
@@ -195,9 +236,12 @@ func (m *moments) load(d momentsDoc, rows int) error {
 	return nil
 }
 
-func (c *categoricalColumn) load(d categoricalDoc, set settings) error {
+func (c *categoricalColumn) load(d categoricalDoc, format int) error {
 	if d.Column != c.name {
 		return fmt.Errorf("found column %q in its place", d.Column)
+	}
+	if want := c.doc(format).Encoding; d.Encoding != want {
+		return fmt.Errorf("encoding %q, the spec has %q", d.Encoding, want)
 	}
 	for i, level := range d.Levels {
 		if level == "" {
@@ -210,21 +254,49 @@ func (c *categoricalColumn) load(d categoricalDoc, set settings) error {
 	if d.Folded < 0 {
 		return fmt.Errorf("%d folded levels", d.Folded)
 	}
-	if (d.MissingCode == nil) != set.onehot || (d.UnseenCode == nil) != set.onehot {
-		return errors.New("missing_code and unseen_code belong to ordinal encoding, where both are needed")
+	c.folded, c.levels = d.Folded, d.Levels
+	if err := c.loadCodes(d); err != nil {
+		return err
 	}
-	if !set.onehot {
-		isLevel := func(code int) bool { return code >= firstLevel && code < firstLevel+len(d.Levels) }
-		if code := *d.MissingCode; code != missingCode && !isLevel(code) {
-			return fmt.Errorf("missing_code %d is neither %d nor a level's", code, missingCode)
-		}
-		if code := *d.UnseenCode; code != unseenCode && !isLevel(code) {
-			return fmt.Errorf("unseen_code %d is neither %d nor a level's", code, unseenCode)
-		}
-		c.missing, c.unseen = *d.MissingCode, *d.UnseenCode
+	return c.loadTarget(d)
+}
+
+func (c *categoricalColumn) loadCodes(d categoricalDoc) error {
+	if (d.MissingCode != nil) != c.coded() || (d.UnseenCode != nil) != c.coded() {
+		return errors.New("missing_code and unseen_code belong to ordinal and native encoding, where both are needed")
 	}
-	c.folded = d.Folded
-	c.setLevels(d.Levels)
+	if !c.coded() {
+		return nil
+	}
+	isLevel := func(code int) bool { return code >= c.first() && code < c.first()+len(c.levels) }
+	missing, unseen := c.own()
+	if code := *d.MissingCode; code != missing && !isLevel(code) {
+		return fmt.Errorf("missing_code %d is neither %d nor a level's", code, missing)
+	}
+	if code := *d.UnseenCode; code != unseen && !isLevel(code) {
+		return fmt.Errorf("unseen_code %d is neither %d nor a level's", code, unseen)
+	}
+	c.missing, c.unseen = *d.MissingCode, *d.UnseenCode
+	return nil
+}
+
+func (c *categoricalColumn) loadTarget(d categoricalDoc) error {
+	is := c.encoding == spec.EncodingTarget
+	if (d.MissingValue != nil) != is || (d.UnseenValue != nil) != is || !is && d.Values != nil {
+		return errors.New("values, missing_value and unseen_value belong to target encoding, where they are needed")
+	}
+	if !is {
+		return nil
+	}
+	if len(d.Values) != len(d.Levels) {
+		return fmt.Errorf("%d values for %d levels", len(d.Values), len(d.Levels))
+	}
+	for _, v := range append([]float64{*d.MissingValue, *d.UnseenValue}, d.Values...) {
+		if !(v >= 0 && v <= 1) {
+			return fmt.Errorf("value %v is no share", v)
+		}
+	}
+	c.target = targetValues{levels: d.Values, missing: *d.MissingValue, unseen: *d.UnseenValue}
 	return nil
 }
 

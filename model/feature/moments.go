@@ -1,10 +1,10 @@
 package feature
 
 import (
-	"cmp"
 	"errors"
 	"math"
-	"slices"
+
+	"telco-churn-mlops/model/quantile"
 )
 
 // halfTolerance is how near to half of the total, as a share of it, a sum of weights must be to count as exactly half.
@@ -13,116 +13,51 @@ const halfTolerance = 1e-12
 // errOverflow is returned where a median, mean or scale is not a finite number.
 var errOverflow = errors.New("numbers too great for a median, mean and scale")
 
-// fitMoments fits to the values of the fitting rows, NaN being missing. It reorders values.
-func fitMoments(values []float64, src *source, set settings) (moments, error) {
-	var observed, weight []float64
-	var weightMissing float64
-	if src.weight == nil {
-		observed = slices.DeleteFunc(values, math.IsNaN)
-		weightMissing = float64(len(src.rows) - len(observed))
-		slices.Sort(observed)
-	} else {
-		observed, weight, weightMissing = sortWeighted(values, src.weight)
-	}
-	m := moments{Observed: len(observed), Scale: 1}
-	if len(observed) == 0 {
+// fitMoments fits to the values of the fitting rows, NaN being missing. The sums are exact and rounded once, so nothing depends on the
+// order of the rows or the number of goroutines.
+func fitMoments(in *fitting, set settings, threads int, values func(lo, hi int, dst []float64)) (moments, error) {
+	column := in.column(values, threads)
+	s := quantile.Summarize(column)
+	m := moments{Observed: s.Present, Scale: 1}
+	if s.Present == 0 {
 		return m, nil
 	}
-	m.Median = median(observed, weight)
-	if !set.impute {
-		weightMissing = 0 // they stay missing, so they count for neither mean nor scale
+	if s.Weight == 0 { // values there are all weigh less than a unit beside the rows without one
+		column.Weights = nil
+		s = quantile.Summarize(column)
 	}
-	first, last := observed[0], observed[len(observed)-1]
-	if first == last {
-		m.Mean = first
+	m.Median = quantile.Median(column, s, halfTolerance)
+	missing := s.MissingWeight
+	if !set.impute {
+		missing = 0 // they stay missing, so they count for neither mean nor scale
+	}
+	if s.Min == s.Max {
+		m.Mean = s.Min
 	} else {
-		m.Mean, m.Scale = meanScale(observed, weight, m.Median, weightMissing)
+		m.Mean, m.Scale = meanScale(column, s.Weight, m.Median, missing)
 	}
 	for _, v := range []float64{m.Median, m.Mean, m.Scale} {
-		if math.IsNaN(v) || math.IsInf(v, 0) {
+		if !finite(v) {
 			return moments{}, errOverflow
 		}
 	}
 	return m, nil
 }
 
-// sortWeighted returns the values that are not missing in ascending order with their weights, and the weight of the others.
-func sortWeighted(values, weight []float64) (sorted, sortedWeight []float64, missing float64) {
-	type pair struct{ value, weight float64 }
-	pairs := make([]pair, 0, len(values))
-	for i, v := range values {
-		if math.IsNaN(v) {
-			missing += weight[i]
-		} else {
-			pairs = append(pairs, pair{v, weight[i]})
-		}
-	}
-	slices.SortFunc(pairs, func(a, b pair) int {
-		return cmp.Or(cmp.Compare(a.value, b.value), cmp.Compare(a.weight, b.weight))
-	})
-	sorted, sortedWeight = values[:len(pairs)], make([]float64, len(pairs))
-	for i, p := range pairs {
-		sorted[i], sortedWeight[i] = p.value, p.weight
-	}
-	return sorted, sortedWeight, missing
-}
-
-// median returns the median of sorted, not empty values: without weights the type 7 quantile, with weights as the package comment says.
-func median(sorted, weight []float64) float64 {
-	if weight == nil {
-		mid := len(sorted) / 2
-		if len(sorted)%2 == 1 {
-			return sorted[mid]
-		}
-		return middle(sorted[mid-1], sorted[mid])
-	}
-	var total float64
-	for _, w := range weight {
-		total += w
-	}
-	half, tolerance := total/2, float64(halfTolerance*total)
-	var reached float64
-	for i, w := range weight {
-		reached += w
-		if i == len(sorted)-1 || reached > half+tolerance {
-			return sorted[i]
-		}
-		if reached >= half-tolerance {
-			return middle(sorted[i], sorted[i+1])
-		}
-	}
-	panic("feature: median of no values")
-}
-
-func middle(a, b float64) float64 {
-	if a == b {
-		return a
-	}
-	return a + float64(0.5*(b-a))
-}
-
-// meanScale returns mean and population standard deviation of the values and of missing values of the given weight in all that were
+// meanScale returns mean and population standard deviation of the values, of the given weight, and of missing values that were
 // imputed by median. The values differ; a deviation too small for a float64 becomes a scale of 1.
-func meanScale(values, weight []float64, median, missing float64) (mean, scale float64) {
-	at := func(i int) float64 {
-		if weight == nil {
-			return 1
-		}
-		return weight[i]
-	}
-	sum, total := float64(missing*median), missing
-	for i, v := range values {
-		sum += float64(at(i) * v)
-		total += at(i)
-	}
-	mean = sum / total
-	d := median - mean
-	squares := float64(missing * float64(d*d))
-	for i, v := range values {
+func meanScale(column quantile.Column, weight int64, median float64, missing int64) (mean, scale float64) {
+	total := float64(weight + missing)
+	sum := quantile.Total(column, func(v float64, w int64) float64 { return float64(float64(w) * v) })
+	sum.Add(float64(float64(missing) * median))
+	mean = sum.Float64() / total
+	squares := quantile.Total(column, func(v float64, w int64) float64 {
 		d := v - mean
-		squares += float64(at(i) * float64(d*d))
-	}
-	scale = math.Sqrt(squares / total)
+		return float64(float64(w) * float64(d*d))
+	})
+	d := median - mean
+	squares.Add(float64(float64(missing) * float64(d*d)))
+	scale = math.Sqrt(squares.Float64() / total)
 	if scale == 0 {
 		scale = 1
 	}

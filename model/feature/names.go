@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"telco-churn-mlops/model/spec"
 )
 
 // featureNames returns the features' names in order, made fit for LightGBM's text format and unique: a name that is taken already gets
@@ -25,7 +27,7 @@ func (p *Pipeline) featureNames() []string {
 	}
 	for i := range p.categorical {
 		c := &p.categorical[i]
-		if !p.settings.onehot {
+		if c.encoding != spec.EncodingOneHot {
 			add(c.name)
 			continue
 		}
