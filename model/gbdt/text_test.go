@@ -289,18 +289,28 @@ func FuzzParseText(f *testing.F) {
 		if err != nil {
 			return
 		}
-		x := make([]float64, e.Width())
-		margin := e.Margin(x)
-		for i := range x {
-			x[i] = math.NaN()
-		}
-		e.Margin(x)
-		require.Len(t, e.Leaves(x, nil), e.Trees())
-		require.Len(t, e.Importance(), e.Width())
-		written := text(t, e)
-		back, err := gbdt.ParseText(bytes.NewReader(written))
-		require.NoError(t, err, "what is written can be read")
-		require.Equal(t, string(written), string(text(t, back)))
-		require.Equal(t, math.Float64bits(margin), math.Float64bits(back.Margin(make([]float64, e.Width()))))
+		requireUsable(t, e)
 	})
+}
+
+// requireUsable checks of an ensemble that was read from whatever bytes that it scores, and can be written and read back.
+func requireUsable(t *testing.T, e *gbdt.Ensemble) {
+	t.Helper()
+	written := text(t, e)
+	back, err := gbdt.ParseText(bytes.NewReader(written))
+	require.NoError(t, err, "what is written can be read")
+	require.Equal(t, string(written), string(text(t, back)))
+	require.Len(t, e.Importance(), e.Width())
+	x := make([]float64, 2*e.Width())
+	for i := range e.Width() {
+		x[i] = math.NaN()
+	}
+	both := make([]float64, 2)
+	e.Margins(x, both)
+	for i, margin := range both {
+		row := x[i*e.Width() : (i+1)*e.Width()]
+		require.Equal(t, math.Float64bits(margin), math.Float64bits(e.Margin(row)))
+		require.Equal(t, math.Float64bits(margin), math.Float64bits(back.Margin(row)))
+		require.Len(t, e.Leaves(row, nil), e.Trees())
+	}
 }
