@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"telco-churn-mlops/internal/synth"
+	"telco-churn-mlops/model/gbdt"
 )
 
 // TestMain lets the test's own program be a worker, as the driver starts its own program again.
@@ -184,6 +185,37 @@ func TestFolds(t *testing.T) {
 	require.ErrorContains(t, err, `row 0 is numbered "1"`)
 }
 
+// TestBatchChecksScores scores with a model that XGBoost made, against its scores and against others.
+func TestBatchChecksScores(t *testing.T) {
+	b := tiny(t, nil)
+	train, err := b.coded(100, 4, 1)
+	require.NoError(t, err)
+	s, err := openSet(train)
+	require.NoError(t, err)
+	q := request{Task: "batch", Train: train, Model: filepath.Join(b.dir, "model.json"), Batch: 50, Rounds: 2, Threads: 1}
+	file := read(t, "../../model/gbdt/testdata/xgboost/numeric.json")
+	require.NoError(t, os.WriteFile(q.Model, file, 0o600))
+	model, err := gbdt.ParseXGBoost(bytes.NewReader(file))
+	require.NoError(t, err)
+	write := func(n int, off float32) {
+		w, err := newNPY(q.Model+".scores.npy", n, 0)
+		require.NoError(t, err)
+		m := s.matrix()
+		for i := range n {
+			require.NoError(t, w.append(float32(model.Margin(m.Row(i)))+off))
+		}
+		require.NoError(t, w.close())
+	}
+	write(50, 0)
+	var r result
+	require.NoError(t, workBatch(t.Context(), q, &r))
+	require.Positive(t, r.Seconds[0])
+	write(50, 1e-3)
+	require.ErrorContains(t, workBatch(t.Context(), q, &r), "row 0: we score")
+	write(49, 0)
+	require.ErrorContains(t, workBatch(t.Context(), q, &r), "a batch of 50 rows")
+}
+
 func TestSummarize(t *testing.T) {
 	odd := []float64{3, 1, 2}
 	require.Equal(t, figures{2, 1, 3, 3}, summarize(odd))
@@ -236,7 +268,7 @@ func TestTables(t *testing.T) {
 	}}
 	full := b.report("host")
 	for _, line := range []string{
-		"| A fit | 8.00 (7.00 to 9.00) s | XGBoost hist: 4.00 (4.00 to 4.00) s | 2.00x, peer ahead | **at most 1.0x: missed** |",
+		"| A fit | 8.00 (7.00 to 9.00) s | XGBoost hist: 4.00 (4.00 to 4.00) s | 2.00x, peer ahead | **at most 1.0x: missed, noisy** |",
 		"|  | 8.00 (7.00 to 9.00) s | another: 400 (400 to 400) s | 0.0200x |  |",
 		"| A fit | ours | 8.00 s | 300 | 200 (2.00x the 100 MB of quantized data) | 0.40000 / 0.41000 | 0 % |",
 		"| small | 1.00 s | none | |  |",

@@ -59,7 +59,7 @@ func (b *bench) head(out *strings.Builder, host string) {
 	}
 	fmt.Fprintf(out, "\nMedian of %s, each a process of its own, the sides by turns; the least and greatest in brackets.", plural(b.sizes.rounds, "run"))
 	if worst := b.worstNoise(); worst > 0 {
-		fmt.Fprintf(out, " Other programs took at most %.0f %% of the processors during a run.", 100*worst)
+		fmt.Fprintf(out, " Other programs took at most %.0f %% of the processors during a run; more than 10 %% is marked noisy.", 100*worst)
 	}
 	if b.config.Quick {
 		out.WriteString(" **A quick run at small sizes: its figures say nothing.**")

@@ -65,10 +65,23 @@ func (r row) verdict() string {
 	if r.higher {
 		met = have >= want
 	}
-	if met {
-		return g.text + ": met"
+	noise := ""
+	if r.noisy() {
+		noise = ", noisy"
 	}
-	return "**" + g.text + ": missed**"
+	if met {
+		return g.text + ": met" + noise
+	}
+	return "**" + g.text + ": missed" + noise + "**"
+}
+
+// noisy reports whether others used so much of the processors during a run that its figure may be far off.
+func (r row) noisy() bool {
+	worst := r.ours.others
+	for _, p := range r.peers {
+		worst = max(worst, p.others)
+	}
+	return worst > 0.1
 }
 
 // times writes a ratio so that a small one still has digits.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"os"
 	"runtime"
 	"time"
 
@@ -105,18 +106,29 @@ func timeScorer(score func([]float64) float64, m gbdt.Matrix, seconds float64) (
 	return ns + float64(elapsed.Nanoseconds())/float64(n), float64(after.Mallocs-before.Mallocs) / float64(n)
 }
 
-// workBatch scores rows one batch after another. The model has the shape of the peer's.
-func workBatch(ctx context.Context, q request, r *result) error {
+// workBatch scores rows one batch after another with the model that XGBoost fitted and saved, after seeing that its scores are ours.
+func workBatch(_ context.Context, q request, r *result) error {
 	train, err := openSet(q.Train)
 	if err != nil {
 		return err
 	}
-	m := train.matrix()
-	model, _, err := gbdt.Train(ctx, q.parameters(), train.names(), m, nil, nil)
+	f, err := os.Open(q.Model)
 	if err != nil {
 		return err
 	}
-	scores := make([]float64, q.Batch)
+	defer f.Close()
+	model, err := gbdt.ParseXGBoost(bufio.NewReader(f))
+	if err != nil {
+		return fmt.Errorf("read %s: %w", q.Model, err)
+	}
+	theirs, _, err := mapFloats(q.Model + ".scores.npy")
+	if err != nil {
+		return err
+	}
+	if q.Batch > train.Len() || len(theirs) != q.Batch || model.Width() != train.width {
+		return fmt.Errorf("a batch of %d rows of %d features, with %d scores, out of %d rows of %d", q.Batch, model.Width(), len(theirs), train.Len(), train.width)
+	}
+	m, scores := train.matrix(), make([]float64, q.Batch)
 	job := func() error {
 		for range q.Rounds {
 			model.Margins(m.X[:q.Batch*m.Width], scores)
@@ -125,6 +137,11 @@ func workBatch(ctx context.Context, q request, r *result) error {
 	}
 	if err := job(); err != nil {
 		return err
+	}
+	for i, s := range scores {
+		if !(math.Abs(s-float64(theirs[i])) <= 1e-5) { // theirs are sums in single precision
+			return fmt.Errorf("row %d: we score %v, XGBoost %v", i, s, theirs[i])
+		}
 	}
 	return timed(q, r, job)
 }
