@@ -12,7 +12,7 @@ type Ensemble struct {
 	parameters []string
 	trees      []tree
 	objective  objective
-	scorer     scorer
+	scorer     *scorer
 	// source is the text that the ensemble was read from, which WriteText gives back as it was; it is empty for others.
 	source string
 }

@@ -3,7 +3,7 @@ package gbdt
 // flatTrees is trees as training scores rows with them.
 type flatTrees struct {
 	trees  []tree
-	scorer scorer
+	scorer *scorer
 }
 
 func (f *flatTrees) add(t *tree) {

@@ -1,6 +1,9 @@
 package gbdt
 
-import "math"
+import (
+	"math"
+	"sync"
+)
 
 // scorer holds the trees as it is fastest to walk them.
 //
@@ -20,6 +23,8 @@ type scorer struct {
 	// plain is the number of slots, the first ones, that need no more than a case for NaN.
 	plain int
 	sets  [][]uint32
+	// wide makes the scorer of eight rows at once, when first asked for, and returns nil if it takes no such trees.
+	wide func() *wideScorer
 }
 
 // scoreNode is a node of 16 bytes whose children are neighbours: the left one is left, taken if the slot is ≤ threshold, and the
@@ -52,7 +57,7 @@ type slot struct {
 // treesAtOnce is how many trees are walked together.
 const treesAtOnce = 8
 
-func newScorer(trees []tree) scorer {
+func newScorer(trees []tree) *scorer {
 	b := scorerBuilder{slotOf: map[slot]int32{}, setOf: map[string]int32{}}
 	splits := 0
 	for i := range trees {
@@ -68,8 +73,13 @@ func newScorer(trees []tree) scorer {
 	for i := range trees {
 		b.add(&trees[i])
 	}
-	return b.scorer
+	s := &b.scorer
+	s.wide = sync.OnceValue(func() *wideScorer { return newWideScorer(s) })
+	return s
 }
+
+// isLeaf reports whether a node is a leaf.
+func (s *scorer) isLeaf(at int32) bool { return s.nodes[at].left == at }
 
 // margin returns the sum over the trees. Where a row has so many slots that laying it out would cost more than walking the
 // plain trees, it does that.
@@ -109,6 +119,12 @@ func (s *scorer) margins(trees []tree, x, dst []float64) {
 		return
 	}
 	width := len(x) / len(dst)
+	if len(dst) >= wideRows {
+		if wide := s.wide(); wide != nil {
+			done := wide.margins(s, x, dst, width)
+			x, dst = x[done*width:], dst[done:]
+		}
+	}
 	if len(s.slots) > 64*len(trees) {
 		for i := range dst {
 			dst[i] = plainMargin(trees, x[i*width:(i+1)*width])

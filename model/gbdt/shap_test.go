@@ -14,66 +14,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// randomTree returns a tree of so many leaves on so many features, with splits of every kind, and covers of which some are 0.
-func randomTree(random *rand.Rand, leaves, width int) tree {
-	t := tree{leafValue: []float64{0}, shrinkage: 1}
-	for len(t.leafValue) < leaves {
-		// Split a random leaf.
-		leaf := int32(random.IntN(len(t.leafValue)))
-		node := int32(len(t.feature))
-		for i := range t.feature {
-			for _, side := range []*int32{&t.left[i], &t.right[i]} {
-				if *side == ^leaf {
-					*side = node
-				}
-			}
-		}
-		decision, threshold := uint8(random.IntN(3)<<missingShift|random.IntN(2)<<1), float64(random.IntN(5)-2)
-		if random.IntN(3) == 0 {
-			if t.catBounds == nil {
-				t.catBounds = []int32{0}
-			}
-			decision = uint8(decisionCategorical | missingNaN<<missingShift | random.IntN(2)<<1)
-			threshold = float64(len(t.catBounds) - 1)
-			t.catWords = append(t.catWords, random.Uint32())
-			t.catBounds = append(t.catBounds, int32(len(t.catWords)))
-		}
-		t.feature, t.threshold = append(t.feature, int32(random.IntN(width))), append(t.threshold, threshold)
-		t.decision = append(t.decision, decision)
-		t.left, t.right = append(t.left, ^leaf), append(t.right, ^int32(len(t.leafValue)))
-		t.leafValue = append(t.leafValue, 0)
-	}
-	for i := range t.leafValue {
-		t.leafValue[i] = random.NormFloat64()
-		t.leafCount = append(t.leafCount, int64(random.IntN(8)))
-		t.leafWeight = append(t.leafWeight, random.Float64())
-	}
-	t.leafCount[0]++
-	t.gain, t.internalValue = make([]float64, len(t.feature)), make([]float64, len(t.feature))
-	t.internalWeight, t.internalCount = make([]float64, len(t.feature)), make([]int64, len(t.feature))
-	return t
-}
-
-func randomRow(random *rand.Rand, width int) []float64 {
-	x := make([]float64, width)
-	for f := range x {
-		x[f] = []float64{float64(random.IntN(7) - 3), float64(random.IntN(40)), math.NaN(), 0}[random.IntN(4)]
-	}
-	return x
-}
-
-func randomEnsemble(random *rand.Rand, trees, leaves, width int) *Ensemble {
-	names, infos := make([]string, width), make([]string, width)
-	for f := range names {
-		names[f], infos[f] = fmt.Sprintf("f%d", f), "none"
-	}
-	list := make([]tree, trees)
-	for i := range list {
-		list[i] = randomTree(random, leaves, width)
-	}
-	return newEnsemble(names, infos, nil, list)
-}
-
 // expectation returns the value of a tree below at when only some features of the row are known.
 func expectation(t *tree, at int32, x []float64, known uint) float64 {
 	if at < 0 {
@@ -130,7 +70,7 @@ func TestExplainIsShapley(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 150 {
 		width := 1 + random.IntN(6)
-		e := randomEnsemble(random, 1+random.IntN(3), 1+random.IntN(20), width)
+		e := randomEnsemble(random, shape{trees: 1 + random.IntN(3), leaves: 1 + random.IntN(20), width: width})
 		explainer, err := NewExplainer(e)
 		require.NoError(t, err)
 		var phi []float64
@@ -146,13 +86,15 @@ func TestExplainIsShapley(t *testing.T) {
 
 func TestExplainAddsUp(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
-	for _, shape := range []struct{ leaves, width int }{{8, 40}, {31, 20}, {255, 100}, {255, 3}} {
-		e := randomEnsemble(random, 20, shape.leaves, shape.width)
-		e.objective.average = shape.leaves == 31
+	for _, s := range []shape{
+		{trees: 20, leaves: 8, width: 40}, {trees: 20, leaves: 31, width: 20}, {trees: 20, leaves: 255, width: 100}, {trees: 20, leaves: 255, width: 3},
+	} {
+		e := randomEnsemble(random, s)
+		e.objective.average = s.leaves == 31
 		explainer, err := NewExplainer(e)
 		require.NoError(t, err)
 		for range 20 {
-			x := randomRow(random, shape.width)
+			x := randomRow(random, s.width)
 			sum := explainer.Bias()
 			for _, c := range explainer.Explain(x, nil) {
 				sum += c
@@ -176,7 +118,7 @@ func TestExplainLongPath(t *testing.T) {
 		chain.left, chain.right = append(chain.left, ^int32(i)), append(chain.right, ^int32(i+1))
 		chain.leafValue, chain.leafCount = append(chain.leafValue, random.NormFloat64()), append(chain.leafCount, 1)
 	}
-	e := randomEnsemble(random, 1, 1, n)
+	e := randomEnsemble(random, shape{trees: 1, leaves: 1, width: n})
 	e = newEnsemble(e.names, e.infos, nil, []tree{chain})
 	explainer, err := NewExplainer(e)
 	require.NoError(t, err)
@@ -264,7 +206,7 @@ func BenchmarkExplain(b *testing.B) {
 	random := rand.New(rand.NewPCG(7, 8))
 	for _, leaves := range []int{8, 31} {
 		b.Run(fmt.Sprintf("%d-leaves", leaves), func(b *testing.B) {
-			e := randomEnsemble(random, 100, leaves, 41)
+			e := randomEnsemble(random, shape{trees: 100, leaves: leaves, width: 41})
 			explainer, err := NewExplainer(e)
 			require.NoError(b, err)
 			x, phi := randomRow(random, 41), make([]float64, 0, 41)
