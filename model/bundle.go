@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"telco-churn-mlops/model/baseline"
+	"telco-churn-mlops/model/calibrate"
 	"telco-churn-mlops/model/dataset"
 	"telco-churn-mlops/model/feature"
 	"telco-churn-mlops/model/gbdt"
@@ -62,13 +63,15 @@ type Baselines struct {
 // Bundle is a model with all that belongs to it. It is immutable: nobody writes to its fields or to what they point at. Make one with
 // [New] or [Decode]; the zero value is not valid.
 type Bundle struct {
-	Manifest  Manifest
-	Spec      *spec.Spec // without Dataset
-	Schema    *dataset.Schema
-	Pipeline  *feature.Pipeline
-	Trees     *gbdt.Ensemble
-	Baselines Baselines
-	Golden    []Golden
+	Manifest Manifest
+	Spec     *spec.Spec // without Dataset
+	Schema   *dataset.Schema
+	Pipeline *feature.Pipeline
+	Trees    *gbdt.Ensemble
+	// Calibrator makes the published probability of the trees' one; the zero value leaves it as it is.
+	Calibrator calibrate.Calibrator
+	Baselines  Baselines
+	Golden     []Golden
 
 	files []File // the parts as written
 }
@@ -78,6 +81,7 @@ type Parts struct {
 	Spec               *spec.Spec
 	Pipeline           *feature.Pipeline
 	Trees              *gbdt.Ensemble
+	Calibrator         calibrate.Calibrator // of the spec's method; the zero value is none
 	Baselines          Baselines
 	Threshold          float64
 	Metrics            map[string]float64
@@ -92,7 +96,7 @@ type Parts struct {
 }
 
 // New joins the parts and scores the golden rows. It fails if the parts do not fit each other (the trees' feature names are not the
-// pipeline's, the pipeline's columns or a baseline's are not the spec's), on a threshold outside [0, 1], a metric that is not finite, a
+// pipeline's, the pipeline's columns, a baseline's or the calibration are not the spec's), on a threshold outside [0, 1], a metric that is not finite, a
 // negative count, or no holdout row; and if what it made does not decode and verify. The spec is copied, and the place of its dataset left out of the copy, as it is no part of the model.
 func New(p Parts) (*Bundle, error) {
 	b, err := assemble(p)
@@ -111,7 +115,7 @@ func assemble(p Parts) (*Bundle, error) {
 	if err != nil {
 		return nil, fmt.Errorf("schema: %w", err)
 	}
-	b := &Bundle{Spec: s, Schema: sch, Pipeline: p.Pipeline, Trees: p.Trees, Baselines: p.Baselines}
+	b := &Bundle{Spec: s, Schema: sch, Pipeline: p.Pipeline, Trees: p.Trees, Calibrator: p.Calibrator, Baselines: p.Baselines}
 	b.Manifest = Manifest{
 		Format: FormatVersion, Model: s.Name, SpecDigest: s.Digest(), DatasetFingerprint: p.DatasetFingerprint,
 		Seed: p.Seed, Threshold: p.Threshold, Metrics: maps.Clone(p.Metrics), Rows: p.Rows, Period: p.Period,
@@ -196,7 +200,7 @@ func (b *Bundle) check() error {
 	return b.checkGolden()
 }
 
-// checkFit holds the trees to the pipeline.
+// checkFit holds the trees to the pipeline, and the calibration to the spec.
 func (b *Bundle) checkFit() error {
 	names, features := b.Trees.FeatureNames(), b.Pipeline.Names()
 	if len(names) != len(features) {
@@ -206,6 +210,9 @@ func (b *Bundle) checkFit() error {
 		if names[i] != features[i] {
 			return fmt.Errorf("feature %d is %q for the trees, %q for the pipeline", i, names[i], features[i])
 		}
+	}
+	if got, want := string(b.Calibrator.Method()), string(b.Spec.Calibration); got != want {
+		return fmt.Errorf("calibration is %s, the spec says %s", got, want)
 	}
 	return nil
 }
@@ -234,6 +241,11 @@ func (b *Bundle) checkManifest() error {
 		}
 	}
 	return nil
+}
+
+// probability is what the bundle publishes for a margin.
+func (b *Bundle) probability(margin float64) float64 {
+	return b.Calibrator.Apply(b.Trees.FromMargin(margin))
 }
 
 // checkBaseline holds a baseline to the spec's columns.

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"sync"
 
+	"telco-churn-mlops/model/calibrate"
 	"telco-churn-mlops/model/dataset"
 	"telco-churn-mlops/model/feature"
 	"telco-churn-mlops/model/gbdt"
@@ -25,15 +26,17 @@ const (
 	SpecFile     = "spec.yaml"
 	FeaturesFile = "fitted_features.json"
 	TreesFile    = "model.txt"
-	BaselineFile = "baseline.json"
-	GoldenFile   = "golden.json"
+	// CalibrationFile is there only if the bundle calibrates.
+	CalibrationFile = "calibration.json"
+	BaselineFile    = "baseline.json"
+	GoldenFile      = "golden.json"
 )
 
 // MaxSize is the greatest size in bytes of an encoded bundle that Decode takes.
 const MaxSize = 512 << 20
 
 // fileNames are the parts in their order.
-var fileNames = []string{ManifestFile, SpecFile, FeaturesFile, TreesFile, BaselineFile, GoldenFile}
+var fileNames = []string{ManifestFile, SpecFile, FeaturesFile, TreesFile, CalibrationFile, BaselineFile, GoldenFile}
 
 // File is a part of a bundle under its name.
 type File struct {
@@ -143,15 +146,18 @@ func (b *Bundle) decodeParts(files []File) error {
 			errs[i] = fmt.Errorf("%s: %w", files[i].Name, err)
 		}
 	}
+	parts := map[string]func([]byte) error{
+		TreesFile: b.decodeTrees, CalibrationFile: b.decodeCalibration, BaselineFile: b.decodeBaselines, GoldenFile: b.decodeGolden,
+	}
 	var wait sync.WaitGroup
 	wait.Go(func() {
 		if decode(1, b.decodeSpec); errs[1] == nil {
 			decode(2, b.decodePipeline)
 		}
 	})
-	wait.Go(func() { decode(3, b.decodeTrees) })
-	wait.Go(func() { decode(4, b.decodeBaselines) })
-	wait.Go(func() { decode(5, b.decodeGolden) })
+	for i := 3; i < len(files); i++ {
+		wait.Go(func() { decode(i, parts[files[i].Name]) })
+	}
 	wait.Wait()
 	for _, err := range errs {
 		if err != nil {
@@ -161,10 +167,11 @@ func (b *Bundle) decodeParts(files []File) error {
 	return nil
 }
 
-// readArchive returns the files of a tar archive that holds exactly a bundle's parts in their order.
+// readArchive returns the files of a tar archive that holds exactly a bundle's parts in their order, calibration.json or not.
 func readArchive(data []byte) ([]File, error) {
 	r := tar.NewReader(bytes.NewReader(data))
 	files := make([]File, 0, len(fileNames))
+	next := fileNames // what may still come
 	for {
 		h, err := r.Next()
 		if errors.Is(err, io.EOF) {
@@ -173,11 +180,14 @@ func readArchive(data []byte) ([]File, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read archive: %w", err)
 		}
-		if len(files) == len(fileNames) {
+		if len(next) == 0 {
 			return nil, fmt.Errorf("part %q after the last one", h.Name)
 		}
-		if want := fileNames[len(files)]; h.Name != want || h.Typeflag != tar.TypeReg {
-			return nil, fmt.Errorf("part %d is %q, want the file %q", len(files), h.Name, want)
+		if next[0] == CalibrationFile && h.Name != CalibrationFile {
+			next = next[1:]
+		}
+		if h.Name != next[0] || h.Typeflag != tar.TypeReg {
+			return nil, fmt.Errorf("part %d is %q, want the file %q", len(files), h.Name, next[0])
 		}
 		if h.Size > int64(len(data)) {
 			return nil, fmt.Errorf("%s: %d bytes in an archive of %d", h.Name, h.Size, len(data))
@@ -186,10 +196,13 @@ func readArchive(data []byte) ([]File, error) {
 		if _, err := io.ReadFull(r, content); err != nil {
 			return nil, fmt.Errorf("read archive: %s: %w", h.Name, err)
 		}
-		files = append(files, File{h.Name, content})
+		files, next = append(files, File{h.Name, content}), next[1:]
 	}
-	if len(files) < len(fileNames) {
-		return nil, fmt.Errorf("%s is missing", fileNames[len(files)])
+	if len(next) > 0 && next[0] == CalibrationFile {
+		next = next[1:]
+	}
+	if len(next) > 0 {
+		return nil, fmt.Errorf("%s is missing", next[0])
 	}
 	return files, nil
 }
@@ -209,6 +222,11 @@ func (b *Bundle) contents() ([]File, error) {
 		case TreesFile:
 			err = b.Trees.WriteText(&trees)
 			data = trees.Bytes()
+		case CalibrationFile:
+			if b.Calibrator.Method() == calibrate.None {
+				continue
+			}
+			data, err = plainJSON(b.Calibrator, "  ")
 		case BaselineFile:
 			data, err = plainJSON(b.Baselines, "  ")
 		case GoldenFile:
@@ -257,6 +275,17 @@ func (b *Bundle) decodePipeline(data []byte) (err error) {
 func (b *Bundle) decodeTrees(data []byte) (err error) {
 	b.Trees, err = gbdt.ParseText(bytes.NewReader(data))
 	return err
+}
+
+// decodeCalibration refuses the identity too: a bundle that does not calibrate has no such part.
+func (b *Bundle) decodeCalibration(data []byte) error {
+	if err := strictJSON(data, &b.Calibrator); err != nil {
+		return err
+	}
+	if b.Calibrator.Method() == calibrate.None {
+		return errors.New("method none is written by leaving the part out")
+	}
+	return nil
 }
 
 func (b *Bundle) decodeBaselines(data []byte) error { return strictJSON(data, &b.Baselines) }

@@ -10,7 +10,6 @@ import (
 
 	"telco-churn-mlops/model/dataset"
 	"telco-churn-mlops/model/feature"
-	"telco-churn-mlops/model/gbdt"
 )
 
 const (
@@ -136,7 +135,7 @@ func (b *Bundle) Verify() error {
 		if !(math.Abs(margin-g.Margin) <= float64(MarginTolerance*math.Abs(g.Margin))) {
 			return fail("margin", margin, g.Margin, nil)
 		}
-		if p := gbdt.Sigmoid(margin); !(math.Abs(p-g.Probability) <= ProbabilityTolerance) {
+		if p := b.probability(margin); !(math.Abs(p-g.Probability) <= ProbabilityTolerance) {
 			return fail("probability", p, g.Probability, nil)
 		}
 	}
@@ -166,7 +165,7 @@ func (b *Bundle) golden(t *dataset.Table, r int) Golden {
 		Features:    features,
 		Leaves:      b.Trees.Leaves(features, nil),
 		Margin:      margin,
-		Probability: gbdt.Sigmoid(margin),
+		Probability: b.probability(margin),
 	}
 }
 

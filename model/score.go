@@ -9,13 +9,12 @@ import (
 	"sync/atomic"
 
 	"telco-churn-mlops/model/dataset"
-	"telco-churn-mlops/model/gbdt"
 )
 
 // Prediction is the answer for one record.
 type Prediction struct {
-	Margin      float64 // log-odds
-	Probability float64 // of the positive label
+	Margin      float64 // of the trees, before calibration: log-odds
+	Probability float64 // of the positive label, calibrated
 	Positive    bool    // Probability >= the bundle's threshold
 	Label       string  // the spec's word for it: the positive value, or the negative one
 }
@@ -43,7 +42,7 @@ func (s *Scorer) Score(row *dataset.Row) Prediction {
 	b := s.bundle
 	b.Pipeline.Transform(row, s.features)
 	margin := b.Trees.Margin(s.features)
-	p := Prediction{Margin: margin, Probability: gbdt.Sigmoid(margin), Label: s.negative}
+	p := Prediction{Margin: margin, Probability: b.probability(margin), Label: s.negative}
 	if p.Probability >= b.Manifest.Threshold {
 		p.Positive, p.Label = true, s.positive
 	}

@@ -2,44 +2,43 @@ package trainer
 
 import (
 	"telco-churn-mlops/model"
-	"telco-churn-mlops/model/feature"
-	"telco-churn-mlops/model/gbdt"
 )
-
-// bundleParts is what the recipe has when everything is fitted.
-type bundleParts struct {
-	pipeline   *feature.Pipeline
-	trees      *gbdt.Ensemble
-	threshold  float64
-	metrics    map[string]float64
-	trainRows  []int
-	refRows    []int
-	testRows   []int
-	testScores []float64
-	refScores  []float64
-	validCount int
-}
 
 // makeBundle fits the two baselines and joins everything. The training baseline's score is the holdout's too: scores on training rows are
 // overfit.
-func makeBundle(in Input, d data, p bundleParts) (*model.Bundle, error) {
-	trainBase, err := references(in, d.table, p.trainRows, p.testScores, "training")
+func makeBundle(in Input, d data, f *fitted, metrics map[string]float64, testRows []int, testScores []float64) (*model.Bundle, error) {
+	trainBase, err := references(in, d.table, f.trained, testScores, "training")
 	if err != nil {
 		return nil, err
 	}
-	source := "training"
+	refRows, refScores, source := f.trained, testScores, "training"
 	if d.drift {
+		// The holdout of the new rows alone is small; the judged rows were not seen by the trees that scored them either.
 		source = "predicted after the alert"
+		refRows = append(append(append([]int{}, d.fresh[training]...), d.fresh[validation]...), d.fresh[holdout]...)
+		refScores = append([]float64{}, testScores...)
+		fresh := map[int]bool{}
+		for _, r := range refRows {
+			fresh[r] = true
+		}
+		for i, r := range f.judged.rows {
+			if fresh[r] {
+				refScores = append(refScores, f.judgedFor[i])
+			}
+		}
 	}
-	refBase, err := references(in, d.table, p.refRows, p.refScores, source)
+	refBase, err := references(in, d.table, refRows, refScores, source)
 	if err != nil {
 		return nil, err
+	}
+	rows := model.RowCounts{Training: len(f.trained), Holdout: len(testRows)}
+	if f.cv == nil {
+		rows.Validation = len(f.judged.rows)
 	}
 	return model.New(model.Parts{
-		Spec: in.Spec, Pipeline: p.pipeline, Trees: p.trees,
+		Spec: in.Spec, Pipeline: f.pipeline, Trees: f.trees, Calibrator: f.calibrator,
 		Baselines: model.Baselines{Training: trainBase, Reference: refBase},
-		Threshold: p.threshold, Metrics: p.metrics, Seed: in.Spec.Learner.Seed, DatasetFingerprint: in.DatasetFingerprint,
-		Rows:    model.RowCounts{Training: len(p.trainRows), Validation: p.validCount, Holdout: len(p.testRows)},
-		Holdout: d.table, HoldoutRows: p.testRows,
+		Threshold: f.threshold, Metrics: metrics, Seed: in.Spec.Learner.Seed, DatasetFingerprint: in.DatasetFingerprint,
+		Rows: rows, Holdout: d.table, HoldoutRows: testRows,
 	})
 }

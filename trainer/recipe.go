@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 
 	"telco-churn-mlops/model"
 	"telco-churn-mlops/model/baseline"
 	"telco-churn-mlops/model/dataset"
 	"telco-churn-mlops/model/eval"
-	"telco-churn-mlops/model/feature"
 	"telco-churn-mlops/model/gbdt"
 	"telco-churn-mlops/model/spec"
 )
@@ -60,57 +60,47 @@ func (e *StepError) Error() string { return e.Step + ": " + e.Err.Error() }
 // Unwrap returns the cause.
 func (e *StepError) Unwrap() error { return e.Err }
 
-// Train runs the recipe: split by entity, fit the features on the training part, fit the trees with early stopping on the validation part, choose
-// the threshold there (best F1), evaluate on the holdout, and bundle.
+// Train runs the recipe: split by entity, fit features and trees, choose the number of trees, the calibration and the threshold on rows that
+// the trees which score them did not see (see fitOnFolds and, for learner.folds of 0, fitOnValidation), evaluate on the holdout, and bundle.
 //
 // A labelled prediction supersedes the dataset row of the same entity. In a run for drift that has at least MinNewRows labelled entities
-// predicted after DriftSince, those rows weigh as much as all older rows together in training, validation and threshold, the holdout is the
-// hash share of those rows alone, their distribution is the drift reference, and the metrics on the older holdout stand beside with the prefix
-// older_. With fewer, or with a class missing in one of the three parts, the run is an ordinary one over all rows.
+// predicted after DriftSince, those rows weigh as much as all older rows together in training, validation, calibration and threshold, the
+// holdout is the hash share of those rows alone, their distribution is the drift reference, and the metrics on the older holdout stand beside
+// with the prefix older_. With fewer, or with a class missing in one of the parts, the run is an ordinary one over all rows.
 //
 // An error is a *StepError if the data is to blame; a context error otherwise.
 func Train(ctx context.Context, in Input) (*Result, error) {
 	d := collect(in)
-	trainRows, trainWeight := gather(d.older[training], d.fresh[training])
-	validRows, validWeight := gather(d.older[validation], d.fresh[validation])
 	testRows := d.older[holdout]
 	if d.drift {
 		testRows = d.fresh[holdout]
 	}
-	for _, p := range []struct {
-		name string
-		rows []int
-	}{{"training", trainRows}, {"validation", validRows}, {"holdout", testRows}} {
-		if pos, neg := labelled(d.table, p.rows); pos == 0 || neg == 0 {
-			return nil, &StepError{"split", fmt.Errorf("the %s part has %d rows, %d positive and %d negative: both classes are needed",
-				p.name, len(p.rows), pos, neg)}
-		}
-	}
-
-	f, err := fit(ctx, in, d.table, trainRows, trainWeight, validRows, validWeight)
+	f, err := d.fit(ctx, in, testRows)
 	if err != nil {
 		return nil, err
 	}
-	test := matrix(f.pipeline, d.table, testRows, nil)
-	testScores := score(f.trees, test)
-	figures, err := eval.Evaluate(testScores, test.Label, nil, f.threshold)
+	testScores, testLabels, err := f.score(d.table, testRows)
+	if err != nil {
+		return nil, err
+	}
+	figures, err := eval.Evaluate(testScores, testLabels, nil, f.threshold)
 	if err != nil {
 		return nil, &StepError{"evaluate", err}
 	}
 	metrics := figures.Map()
 	metrics["trees"] = float64(f.trees.Trees())
 	metrics["train_log_loss"], metrics["validation_log_loss"] = f.trainLoss, f.validLoss
+	if f.cv != nil {
+		cv, err := f.cv.metrics(f.calibrator.Method(), in.Spec.Learner.Folds, f.judged.weight)
+		if err != nil {
+			return nil, &StepError{"cross-validate", err}
+		}
+		maps.Copy(metrics, cv)
+	}
 	if d.drift {
 		addOlder(metrics, f, d)
 	}
-
-	refRows, refScores := trainRows, testScores
-	if d.drift {
-		// The holdout of the new rows alone is small; the validation rows were not trained on either.
-		refRows = append(append(append([]int{}, d.fresh[training]...), d.fresh[validation]...), d.fresh[holdout]...)
-		refScores = append(append([]float64{}, testScores...), score(f.trees, matrix(f.pipeline, d.table, d.fresh[validation], nil))...)
-	}
-	bundle, err := makeBundle(in, d, bundleParts{f.pipeline, f.trees, f.threshold, metrics, trainRows, refRows, testRows, testScores, refScores, len(validRows)})
+	bundle, err := makeBundle(in, d, f, metrics, testRows, testScores)
 	if err != nil {
 		return nil, &StepError{"bundle", err}
 	}
@@ -118,37 +108,32 @@ func Train(ctx context.Context, in Input) (*Result, error) {
 	if err := d.table.WriteCSV(&csv, testRows); err != nil {
 		return nil, &StepError{"holdout", err}
 	}
-	return &Result{Bundle: bundle, Holdout: csv.Bytes(), Metrics: metrics, Params: params(in, d, f.trees)}, nil
+	return &Result{Bundle: bundle, Holdout: csv.Bytes(), Metrics: metrics, Params: params(in, d, f)}, nil
 }
 
-// fitted is what the training and validation parts gave.
-type fitted struct {
-	pipeline             *feature.Pipeline
-	trees                *gbdt.Ensemble
-	threshold            float64
-	trainLoss, validLoss float64
-}
-
-// fit fits the features and trees on the training rows, and stops early and chooses the threshold on the validation rows.
-func fit(ctx context.Context, in Input, t *dataset.Table, trainRows []int, trainWeight []float64, validRows []int, validWeight []float64) (*fitted, error) {
-	pipeline, err := feature.Fit(in.Spec, in.Schema, t, trainRows, trainWeight)
-	if err != nil {
-		return nil, &StepError{"features", err}
+// fit learns from all rows that are not held out.
+func (d *data) fit(ctx context.Context, in Input, testRows []int) (*fitted, error) {
+	folds := in.Spec.Learner.Folds > 0
+	train, valid := gather(d.older[training], d.fresh[training]), gather(d.older[validation], d.fresh[validation])
+	if folds {
+		train = gather(joined(d.older[training], d.older[validation]), joined(d.fresh[training], d.fresh[validation]))
 	}
-	train, valid := matrix(pipeline, t, trainRows, trainWeight), matrix(pipeline, t, validRows, validWeight)
-	trees, report, err := gbdt.Train(ctx, learnerParams(in.Spec.Learner, in.Threads), pipeline.Names(), train, &valid, in.OnTree)
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+	for _, p := range []struct {
+		name string
+		rows []int
+	}{{"training", train.rows}, {"validation", valid.rows}, {"holdout", testRows}} {
+		if folds && p.name == "validation" {
+			continue
 		}
-		return nil, &StepError{"train", err}
+		if pos, neg := labelled(d.table, p.rows); pos == 0 || neg == 0 {
+			return nil, &StepError{"split", fmt.Errorf("the %s part has %d rows, %d positive and %d negative: both classes are needed",
+				p.name, len(p.rows), pos, neg)}
+		}
 	}
-	threshold, _, err := eval.BestF1Threshold(score(trees, valid), valid.Label, valid.Weight)
-	if err != nil {
-		return nil, &StepError{"threshold", err}
+	if folds {
+		return fitOnFolds(ctx, in, d.table, train)
 	}
-	best := max(0, report.BestTree-1)
-	return &fitted{pipeline, trees, threshold, report.TrainLoss[best], report.ValidLoss[best]}, nil
+	return fitOnValidation(ctx, in, d.table, train, valid)
 }
 
 // data is the dataset and the examples in one table, split.
@@ -193,7 +178,7 @@ func collect(in Input) data {
 }
 
 // separable reports whether the rows predicted after DriftSince can be a regime of their own: there are MinNewRows of them, and both classes in
-// each part.
+// each part; with folds training and validation are one.
 func separable(in Input, newest map[string]int) bool {
 	var seen [3][2]bool
 	n := 0
@@ -205,6 +190,12 @@ func separable(in Input, newest map[string]int) bool {
 		n++
 		seen[partOf(id, in.Spec.Split)][int(e.Row.Label)] = true
 	}
+	if in.Spec.Learner.Folds > 0 {
+		for label, there := range seen[validation] {
+			seen[training][label] = seen[training][label] || there
+		}
+		seen[validation] = seen[training]
+	}
 	all := [2]bool{true, true}
 	return n >= in.Spec.Retrain.MinNewRows && seen == [3][2]bool{all, all, all}
 }
@@ -214,72 +205,18 @@ func (d *data) append(row *dataset.Row) int {
 	return d.table.Len() - 1
 }
 
-func matrix(p *feature.Pipeline, t *dataset.Table, rows []int, weight []float64) gbdt.Matrix {
-	w := p.Width()
-	m := gbdt.Matrix{Rows: len(rows), Width: w, X: make([]float64, len(rows)*w), Label: make([]float64, len(rows)), Weight: weight}
-	row := t.Schema().NewRow()
-	for i, r := range rows {
-		p.Transform(t.Row(r, row), m.X[i*w:(i+1)*w])
-		m.Label[i] = row.Label
-	}
-	return m
-}
-
-func score(e *gbdt.Ensemble, m gbdt.Matrix) []float64 {
-	out := make([]float64, m.Rows)
-	for i := range out {
-		out[i] = e.Probability(m.Row(i))
-	}
-	return out
-}
-
 // addOlder adds the figures on the older rows' holdout, where they can be computed, as older_ metrics. They decide nothing.
 func addOlder(metrics map[string]float64, f *fitted, d data) {
-	m := matrix(f.pipeline, d.table, d.older[holdout], nil)
-	figures, err := eval.Evaluate(score(f.trees, m), m.Label, nil, f.threshold)
+	score, label, err := f.score(d.table, d.older[holdout])
+	if err != nil {
+		return
+	}
+	figures, err := eval.Evaluate(score, label, nil, f.threshold)
 	if err != nil {
 		return
 	}
 	for name, v := range figures.Map() {
 		metrics["older_"+name] = v
-	}
-}
-
-func learnerParams(l spec.Learner, threads int) gbdt.Params {
-	return gbdt.Params{
-		Trees: l.Trees, LearningRate: l.LearningRate, MaxDepth: l.MaxDepth, MaxLeaves: l.MaxLeaves, L2: l.L2,
-		MinChildWeight: l.MinChildWeight, MinChildRows: l.MinChildRows, MinGain: l.MinGain,
-		Subsample: l.Subsample, ColumnSample: l.ColumnSample, MaxBins: l.MaxBins,
-		EarlyStoppingRounds: l.EarlyStoppingRounds, Seed: l.Seed, Threads: threads,
-	}
-}
-
-func params(in Input, d data, trees *gbdt.Ensemble) map[string]string {
-	regime := "all"
-	if d.drift {
-		regime = "drift"
-	}
-	l := in.Spec.Learner
-	return map[string]string{
-		"learner":               "gbdt",
-		"trees":                 fmt.Sprint(l.Trees),
-		"trees_used":            fmt.Sprint(trees.Trees()),
-		"learning_rate":         fmt.Sprint(l.LearningRate),
-		"max_depth":             fmt.Sprint(l.MaxDepth),
-		"max_leaves":            fmt.Sprint(l.MaxLeaves),
-		"l2":                    fmt.Sprint(l.L2),
-		"min_child_weight":      fmt.Sprint(l.MinChildWeight),
-		"min_child_rows":        fmt.Sprint(l.MinChildRows),
-		"subsample":             fmt.Sprint(l.Subsample),
-		"column_sample":         fmt.Sprint(l.ColumnSample),
-		"max_bins":              fmt.Sprint(l.MaxBins),
-		"early_stopping_rounds": fmt.Sprint(l.EarlyStoppingRounds),
-		"seed":                  fmt.Sprint(l.Seed),
-		"regime":                regime,
-		"dataset_rows":          fmt.Sprint(in.Dataset.Len()),
-		"examples":              fmt.Sprint(d.examples),
-		"superseded_rows":       fmt.Sprint(d.superseded),
-		"drift_since":           fmt.Sprint(in.DriftSince),
 	}
 }
 

@@ -168,11 +168,10 @@ func TestSplitKeepsAnEntityOnItsSide(t *testing.T) {
 }
 
 func TestFreshRowsWeighAsMuchAsOlderOnes(t *testing.T) {
-	rows, w := gather([]int{1, 2, 3, 4, 5, 6}, []int{7, 8})
-	require.Equal(t, []int{1, 2, 3, 4, 5, 6, 7, 8}, rows)
-	require.Equal(t, []float64{1, 1, 1, 1, 1, 1, 3, 3}, w)
-	_, w = gather([]int{1, 2}, nil)
-	require.Nil(t, w)
+	s := gather([]int{1, 2, 3, 4, 5, 6}, []int{7, 8})
+	require.Equal(t, []int{1, 2, 3, 4, 5, 6, 7, 8}, s.rows)
+	require.Equal(t, []float64{1, 1, 1, 1, 1, 1, 3, 3}, s.weight)
+	require.Nil(t, gather([]int{1, 2}, nil).weight)
 }
 
 func TestTrainSaysWhyDataIsUnusable(t *testing.T) {

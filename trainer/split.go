@@ -1,6 +1,8 @@
 package trainer
 
 import (
+	"slices"
+
 	"github.com/cespare/xxhash/v2"
 
 	"telco-churn-mlops/model/dataset"
@@ -39,21 +41,28 @@ func (r *rowsByPart) add(i int, id string, s spec.Split) {
 	r[p] = append(r[p], i)
 }
 
+// joined returns the rows of two parts in table order.
+func joined(a, b []int) []int {
+	out := append(append(make([]int, 0, len(a)+len(b)), a...), b...)
+	slices.Sort(out)
+	return out
+}
+
 // gather returns the rows of a part of older and fresh data with their weights: 1 for an older row, and for a fresh one what makes all fresh rows
 // together weigh as much as all older rows together. Without fresh rows the weights are nil, which means 1 each.
-func gather(older, fresh []int) (rows []int, weight []float64) {
-	rows = append(append(make([]int, 0, len(older)+len(fresh)), older...), fresh...)
+func gather(older, fresh []int) sample {
+	s := sample{rows: append(append(make([]int, 0, len(older)+len(fresh)), older...), fresh...)}
 	if len(fresh) == 0 || len(older) == 0 {
-		return rows, nil
+		return s
 	}
-	weight = make([]float64, len(rows))
-	for i := range weight {
-		weight[i] = 1
+	s.weight = make([]float64, len(s.rows))
+	for i := range s.weight {
+		s.weight[i] = 1
 		if i >= len(older) {
-			weight[i] = float64(len(older)) / float64(len(fresh))
+			s.weight[i] = float64(len(older)) / float64(len(fresh))
 		}
 	}
-	return rows, weight
+	return s
 }
 
 // labelled counts the rows of each class.

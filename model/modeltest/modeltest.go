@@ -17,6 +17,7 @@ import (
 
 	"telco-churn-mlops/model"
 	"telco-churn-mlops/model/baseline"
+	"telco-churn-mlops/model/calibrate"
 	"telco-churn-mlops/model/dataset"
 	"telco-churn-mlops/model/eval"
 	"telco-churn-mlops/model/feature"
@@ -169,14 +170,23 @@ func Parts(tb testing.TB, o Options) model.Parts {
 	p, err := feature.Fit(o.Spec, t.Schema(), t, train, nil)
 	require.NoError(tb, err)
 	trees := fitTrees(tb, o, p, t, train, valid)
-	threshold, _, err := eval.BestF1Threshold(scores(p, trees, t, valid), labels(t, valid), nil)
+	calibrator, err := calibrate.Fit(calibrate.Method(o.Spec.Calibration), scores(p, trees, t, valid), labels(t, valid), nil)
 	require.NoError(tb, err)
-	holdoutScores := scores(p, trees, t, holdout)
+	calibrated := func(rows []int) []float64 {
+		out := scores(p, trees, t, rows)
+		for i := range out {
+			out[i] = calibrator.Apply(out[i])
+		}
+		return out
+	}
+	threshold, _, err := eval.BestF1Threshold(calibrated(valid), labels(t, valid), nil)
+	require.NoError(tb, err)
+	holdoutScores := calibrated(holdout)
 	metrics, err := eval.Evaluate(holdoutScores, labels(t, holdout), nil, threshold)
 	require.NoError(tb, err)
 	base := fitBaseline(tb, o.Spec, t, train, holdoutScores)
 	return model.Parts{
-		Spec: o.Spec, Pipeline: p, Trees: trees,
+		Spec: o.Spec, Pipeline: p, Trees: trees, Calibrator: calibrator,
 		Baselines: model.Baselines{Training: base, Reference: base},
 		Threshold: threshold, Metrics: metrics.Map(),
 		Rows: model.RowCounts{Training: len(train), Validation: len(valid), Holdout: len(holdout)},

@@ -43,10 +43,11 @@ func Default() *Spec {
 		},
 		Learner: Learner{
 			Trees: 200, LearningRate: 0.05, MaxDepth: 3, L2: 1, MinChildWeight: 1e-3, MinChildRows: 20,
-			Subsample: 0.8, ColumnSample: 1, MaxBins: 255, EarlyStoppingRounds: 30, Seed: 1,
+			Subsample: 0.8, ColumnSample: 1, MaxBins: 255, EarlyStoppingRounds: 30, Seed: 1, PositiveWeight: 1,
 		},
-		Split: Split{Holdout: 0.2, Validation: 0.2},
-		Gates: Gates{Production: Comparison{Metric: "f1_churn"}},
+		Calibration: CalibrationNone,
+		Split:       Split{Holdout: 0.2, Validation: 0.2},
+		Gates:       Gates{Production: Comparison{Metric: "f1_churn"}},
 		Drift: Drift{
 			Window: 1000, MaxAge: 168 * time.Hour, Every: 250, MinRows: 300, Alert: 0.2, Clear: 0.15,
 			Confidence: 0.999, Consecutive: 3, Repeat: 24 * time.Hour, Bins: 10, EmptyShare: 1e-4,
@@ -103,6 +104,12 @@ func elementDefault(t reflect.Type) reflect.Value {
 		return reflect.ValueOf(Categorical{MaxLevels: DefaultMaxLevels})
 	case reflect.TypeFor[NotNull]():
 		return reflect.ValueOf(NotNull{Mostly: 1})
+	case reflect.TypeFor[Decision]():
+		return reflect.ValueOf(Decision{By: RuleF1})
+	case reflect.TypeFor[Profit]():
+		return reflect.ValueOf(DefaultProfit())
+	case reflect.TypeFor[CategoricalSplits]():
+		return reflect.ValueOf(DefaultCategoricalSplits())
 	case reflect.TypeFor[Schedule]():
 		return reflect.ValueOf(Schedule{TimeZone: "UTC", TargetStage: "production"})
 	}

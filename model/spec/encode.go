@@ -73,14 +73,22 @@ func writeValue(b *bytes.Buffer, v reflect.Value, depth int) {
 			b.Write(item.Bytes()[len(dash):])
 		}
 	case v.Kind() == reflect.Slice:
-		items := make([]string, v.Len())
-		for i := range items {
-			items[i] = scalar(v.Index(i), true)
-		}
-		fmt.Fprintf(b, " [%s]\n", strings.Join(items, ", "))
+		fmt.Fprintf(b, " %s\n", flow(v))
 	default:
 		fmt.Fprintf(b, " %s\n", scalar(v, false))
 	}
+}
+
+// flow writes a list of values, or of lists of them, in brackets.
+func flow(v reflect.Value) string {
+	if v.Kind() != reflect.Slice {
+		return scalar(v, true)
+	}
+	items := make([]string, v.Len())
+	for i := range items {
+		items[i] = flow(v.Index(i))
+	}
+	return "[" + strings.Join(items, ", ") + "]"
 }
 
 // plain matches texts that need no quotes anywhere in YAML. Words that YAML reads as something else are caught apart.

@@ -76,19 +76,21 @@ const AnyOther = "*"
 // Spec describes one model. Values made by Parse, Telco and Infer are complete and valid; a hand-made one starts from
 // Default and is checked by Validate.
 type Spec struct {
-	Name         string       `yaml:"name"`         // [A-Za-z0-9_-]+, required
-	Experiment   string       `yaml:"experiment"`   // default Name + "-training"
-	Promotion    Promotion    `yaml:"promotion"`    // default auto
-	Dataset      Dataset      `yaml:"dataset"`      // where the training file is
-	Columns      Columns      `yaml:"columns"`      // what its columns mean
-	Features     Features     `yaml:"features"`     // how columns become numbers
-	Learner      Learner      `yaml:"learner"`      // how trees are grown
-	Split        Split        `yaml:"split"`        // which rows are held out
-	Gates        Gates        `yaml:"gates"`        // what a version must reach
-	Drift        Drift        `yaml:"drift"`        // what is watched in production
-	Retrain      Retrain      `yaml:"retrain"`      // when causes become runs
-	Labels       Labels       `yaml:"labels"`       // when outcomes are known
-	Expectations Expectations `yaml:"expectations"` // what training data must satisfy
+	Name         string       `yaml:"name"`                    // [A-Za-z0-9_-]+, required
+	Experiment   string       `yaml:"experiment"`              // default Name + "-training"
+	Promotion    Promotion    `yaml:"promotion"`               // default auto
+	Dataset      Dataset      `yaml:"dataset"`                 // where the training file is
+	Columns      Columns      `yaml:"columns"`                 // what its columns mean
+	Features     Features     `yaml:"features"`                // how columns become numbers
+	Learner      Learner      `yaml:"learner"`                 // how trees are grown
+	Calibration  Calibration  `yaml:"calibration" omit:"none"` // how the trees' scores become probabilities; default none
+	Threshold    *Decision    `yaml:"threshold"`               // from which score on a row counts as positive; nil = the best F1
+	Split        Split        `yaml:"split"`                   // which rows are held out
+	Gates        Gates        `yaml:"gates"`                   // what a version must reach
+	Drift        Drift        `yaml:"drift"`                   // what is watched in production
+	Retrain      Retrain      `yaml:"retrain"`                 // when causes become runs
+	Labels       Labels       `yaml:"labels"`                  // when outcomes are known
+	Expectations Expectations `yaml:"expectations"`            // what training data must satisfy
 }
 
 // Dataset names the training file. It is not part of the digest: moving a file changes no rule.
@@ -171,27 +173,10 @@ type Derived struct {
 	Equals []string `yaml:"equals"` // for count_equal
 }
 
-// Learner holds the parameters of the trees.
-type Learner struct {
-	Trees               int     `yaml:"trees"`                 // upper bound
-	LearningRate        float64 `yaml:"learning_rate"`         // (0, 1]
-	MaxDepth            int     `yaml:"max_depth"`             // 0 = no bound
-	MaxLeaves           int     `yaml:"max_leaves"`            // 0 = 2^max_depth
-	L2                  float64 `yaml:"l2"`                    // >= 0
-	MinChildWeight      float64 `yaml:"min_child_weight"`      // sum of hessians
-	MinChildRows        int     `yaml:"min_child_rows"`        // >= 1
-	MinGain             float64 `yaml:"min_gain"`              // >= 0
-	Subsample           float64 `yaml:"subsample"`             // share of rows per tree, (0, 1]
-	ColumnSample        float64 `yaml:"column_sample"`         // share of columns per tree, (0, 1]
-	MaxBins             int     `yaml:"max_bins"`              // 2..65535
-	EarlyStoppingRounds int     `yaml:"early_stopping_rounds"` // 0 = off
-	Seed                uint64  `yaml:"seed"`
-}
-
 // Split says which rows are held out. Rows are placed by a hash of salt and id.
 type Split struct {
 	Holdout    float64 `yaml:"holdout"`    // share of all rows, [0.01, 0.9]
-	Validation float64 `yaml:"validation"` // share of the rest, [0.01, 0.9]
+	Validation float64 `yaml:"validation"` // share of the rest, [0.01, 0.9]; trained on too where learner.folds is not 0
 	Salt       string  `yaml:"salt"`       // default Name
 }
 
@@ -306,6 +291,8 @@ func (s *Spec) Clone() *Spec {
 		c.Features.Derived[i].Of = cloneSlice(c.Features.Derived[i].Of)
 		c.Features.Derived[i].Equals = cloneSlice(c.Features.Derived[i].Equals)
 	}
+	c.Learner = s.Learner.clone()
+	c.Threshold = s.Threshold.clone()
 	c.Gates.Staging = cloneSlice(s.Gates.Staging)
 	c.Drift.Monitors = cloneSlice(s.Drift.Monitors)
 	c.Drift.Performance = clonePointer(s.Drift.Performance)

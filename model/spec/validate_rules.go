@@ -2,30 +2,9 @@ package spec
 
 import (
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 )
-
-func (l *Learner) check(f *faults) {
-	between(f, "learner.trees", l.Trees, 1, 100_000)
-	positiveShare(f, "learner.learning_rate", l.LearningRate)
-	between(f, "learner.max_depth", l.MaxDepth, 0, 64)
-	if l.MaxLeaves != 0 {
-		between(f, "learner.max_leaves", l.MaxLeaves, 2, 65535)
-	}
-	if l.MaxDepth == 0 && l.MaxLeaves == 0 {
-		f.add("learner.max_depth", "trees need a bound: max_depth, max_leaves or both")
-	}
-	share(f, "learner.l2", l.L2, 0, math.MaxFloat64)
-	share(f, "learner.min_child_weight", l.MinChildWeight, 0, math.MaxFloat64)
-	atLeast(f, "learner.min_child_rows", l.MinChildRows, 1)
-	share(f, "learner.min_gain", l.MinGain, 0, math.MaxFloat64)
-	positiveShare(f, "learner.subsample", l.Subsample)
-	positiveShare(f, "learner.column_sample", l.ColumnSample)
-	between(f, "learner.max_bins", l.MaxBins, 2, 65535)
-	atLeast(f, "learner.early_stopping_rounds", l.EarlyStoppingRounds, 0)
-}
 
 func (g *Gates) check(f *faults) {
 	for i, t := range g.Staging {

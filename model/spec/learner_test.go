@@ -1,0 +1,142 @@
+package spec
+
+import (
+	"math"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestValidateLearner breaks one rule of the learner, the calibration or the threshold at a time: exactly that fault must be reported.
+func TestValidateLearner(t *testing.T) {
+	nan := math.NaN()
+	for _, c := range []struct {
+		path string
+		edit func(*Spec)
+	}{
+		{"learner.l1", func(s *Spec) { s.Learner.L1 = -1 }},
+		{"learner.folds", func(s *Spec) { s.Learner.Folds = 1 }},
+		{"learner.folds", func(s *Spec) { s.Learner.Folds = 21 }},
+		{"learner.positive_weight", func(s *Spec) { s.Learner.PositiveWeight = 0 }},
+		{"learner.positive_weight", func(s *Spec) { s.Learner.PositiveWeight = nan }},
+		{"learner.base_score", func(s *Spec) { s.Learner.BaseScore = &nan }},
+		{"learner.categorical_splits.smooth", func(s *Spec) { s.Learner.CategoricalSplits = &CategoricalSplits{-1, 0, 1, 1, 1} }},
+		{"learner.categorical_splits.l2", func(s *Spec) { s.Learner.CategoricalSplits = &CategoricalSplits{0, nan, 1, 1, 1} }},
+		{"learner.categorical_splits.max_onehot", func(s *Spec) { s.Learner.CategoricalSplits = &CategoricalSplits{0, 0, 0, 1, 1} }},
+		{"learner.categorical_splits.max_set", func(s *Spec) { s.Learner.CategoricalSplits = &CategoricalSplits{0, 0, 1, 0, 1} }},
+		{"learner.categorical_splits.min_rows", func(s *Spec) { s.Learner.CategoricalSplits = &CategoricalSplits{0, 0, 1, 1, 0} }},
+		{"learner.monotone.increasing[0]", func(s *Spec) { s.Learner.Monotone = &Monotone{Increasing: []string{"Churn"}} }},
+		{"learner.monotone.increasing[1]", func(s *Spec) { s.Learner.Monotone = &Monotone{Increasing: []string{"tenure", "Contract"}} }},
+		{"learner.monotone.decreasing[0]", func(s *Spec) {
+			s.Learner.Monotone = &Monotone{Increasing: []string{"tenure"}, Decreasing: []string{"tenure"}}
+		}},
+		{"learner.interactions[0]", func(s *Spec) { s.Learner.Interactions = [][]string{{}} }},
+		{"learner.interactions[1][0]", func(s *Spec) { s.Learner.Interactions = [][]string{{"tenure"}, {"customerID"}} }},
+		{"learner.interactions[0][1]", func(s *Spec) { s.Learner.Interactions = [][]string{{"tenure", "tenure"}} }},
+		{"calibration", func(s *Spec) { s.Calibration = "beta" }},
+		{"threshold.by", func(s *Spec) { s.Threshold = &Decision{By: "accuracy"} }},
+		{"threshold.cost", func(s *Spec) { s.Threshold = &Decision{By: RuleCost} }},
+		{"threshold.cost", func(s *Spec) { s.Threshold = &Decision{By: RuleF1, Cost: &Costs{FalsePositive: 1, FalseNegative: 1}} }},
+		{"threshold.cost.false_negative", func(s *Spec) { s.Threshold = &Decision{By: RuleCost, Cost: &Costs{FalsePositive: 1}} }},
+		{"threshold.cost.false_positive", func(s *Spec) { s.Threshold = &Decision{By: RuleCost, Cost: &Costs{FalseNegative: 1}} }},
+		{"threshold.cost.true_positive", func(s *Spec) {
+			s.Threshold = &Decision{By: RuleCost, Cost: &Costs{TruePositive: nan, FalsePositive: 1, FalseNegative: 1}}
+		}},
+		{"threshold.profit", func(s *Spec) { s.Threshold = &Decision{By: RuleF1, Profit: &Profit{200, 10, 1, 6, 14}} }},
+		{"threshold.profit.lifetime_value", func(s *Spec) { s.Threshold = &Decision{By: RuleProfit, Profit: &Profit{0, 0, 1, 6, 14}} }},
+		{"threshold.profit.incentive", func(s *Spec) { s.Threshold = &Decision{By: RuleProfit, Profit: &Profit{200, 200, 1, 6, 14}} }},
+		{"threshold.profit.contact", func(s *Spec) { s.Threshold = &Decision{By: RuleProfit, Profit: &Profit{200, 10, -1, 6, 14}} }},
+		{"threshold.profit.alpha", func(s *Spec) { s.Threshold = &Decision{By: RuleProfit, Profit: &Profit{200, 10, 1, 0, 14}} }},
+		{"threshold.profit.beta", func(s *Spec) { s.Threshold = &Decision{By: RuleProfit, Profit: &Profit{200, 10, 1, 6, nan}} }},
+	} {
+		t.Run(c.path, func(t *testing.T) {
+			s := Telco()
+			c.edit(s)
+			got := Faults(s.Validate())
+			require.NotEmpty(t, got)
+			require.Equal(t, c.path, got[0].Path, "%v", got[0])
+		})
+	}
+}
+
+// full has every key of the learner that came after the first release, and the calibration and threshold.
+const full = small + `  categorical:
+    - {name: plan, encoding: target}
+    - {name: zip (old)}
+features:
+  derived:
+    - {name: log age, op: log1p, of: [age]}
+learner:
+  l1: 0.5
+  folds: 5
+  positive_weight: 2.5
+  base_score: -1.25
+  monotone: {decreasing: [age, plan], increasing: [log age]}
+  interactions: [[age, plan], ["zip (old)"]]
+  categorical_splits: {smooth: 3}
+calibration: isotonic
+threshold:
+  by: profit
+  profit: {contact: 2}
+`
+
+func TestParseReadsTheLearner(t *testing.T) {
+	s, err := Parse([]byte(full))
+	require.NoError(t, err)
+	l := s.Learner
+	require.Equal(t, 0.5, l.L1)
+	require.Equal(t, 5, l.Folds)
+	require.Equal(t, 2.5, l.PositiveWeight)
+	require.Equal(t, -1.25, *l.BaseScore)
+	require.Equal(t, Monotone{Increasing: []string{"log age"}, Decreasing: []string{"age", "plan"}}, *l.Monotone)
+	require.Equal(t, [][]string{{"age", "plan"}, {"zip (old)"}}, l.Interactions)
+	require.Equal(t, CategoricalSplits{Smooth: 3, L2: 10, MaxOneHot: 4, MaxSet: 32, MinRows: 100}, *l.CategoricalSplits)
+	require.Equal(t, CalibrationIsotonic, s.Calibration)
+	require.Equal(t, RuleProfit, s.Threshold.Rule())
+	require.Equal(t, Profit{LifetimeValue: 200, Incentive: 10, Contact: 2, Alpha: 6, Beta: 14}, *s.Threshold.Profit)
+
+	text, err := s.Marshal()
+	require.NoError(t, err)
+	again, err := Parse(text)
+	require.NoError(t, err, "%s", text)
+	require.Equal(t, s, again)
+
+	t.Run("a copy shares nothing", func(t *testing.T) {
+		c := s.Clone()
+		*c.Learner.BaseScore, c.Learner.Monotone.Decreasing[0], c.Learner.Interactions[0][0] = 7, "x", "x"
+		c.Learner.CategoricalSplits.Smooth, c.Threshold.Profit.Contact = 7, 7
+		require.Equal(t, again, s)
+	})
+	t.Run("each key counts in the digest", func(t *testing.T) {
+		for i, change := range []func(*Spec){
+			func(s *Spec) { s.Learner.L1 = 0 }, func(s *Spec) { s.Learner.Folds = 0 }, func(s *Spec) { s.Learner.PositiveWeight = 1 },
+			func(s *Spec) { s.Learner.BaseScore = nil }, func(s *Spec) { s.Learner.Monotone = nil }, func(s *Spec) { s.Learner.Interactions = nil },
+			func(s *Spec) { s.Learner.CategoricalSplits = nil }, func(s *Spec) { s.Calibration = CalibrationNone }, func(s *Spec) { s.Threshold = nil },
+			func(s *Spec) { s.Threshold.Profit = nil },
+		} {
+			c := s.Clone()
+			change(c)
+			require.NotEqual(t, s.Digest(), c.Digest(), "change %d", i)
+		}
+	})
+}
+
+func TestParseNamesLinesOfConstraints(t *testing.T) {
+	_, err := Parse([]byte(small + "learner:\n  monotone:\n    increasing: [age, colour]\n  interactions:\n    - [age]\n    - [age, hat]\n"))
+	got := Faults(err)
+	require.Len(t, got, 2)
+	require.Equal(t, 8, got[0].Line)
+	require.Equal(t, "learner.monotone.increasing[1]", got[0].Path)
+	require.Equal(t, 11, got[1].Line)
+	require.Equal(t, "learner.interactions[1][1]", got[1].Path)
+}
+
+// The digest of a spec that uses no later key is what the first release computed: its bundles hold it.
+func TestDigestOfTheFirstRelease(t *testing.T) {
+	s, err := Parse([]byte(small))
+	require.NoError(t, err)
+	require.Equal(t, "sha256:3f4ee737f376882e9c4ab5760ae12096993c6ce38f580de53f415de1d1994ef7", s.Digest())
+	require.Equal(t, RuleF1, s.Threshold.Rule())
+	require.Equal(t, CalibrationNone, s.Calibration)
+	require.Zero(t, s.Learner.Folds, "a spec of the first release is trained as it was")
+}
