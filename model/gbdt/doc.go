@@ -6,22 +6,41 @@
 // grown best gain first: the leaf whose best split lowers the loss most is split next, until a bound on leaves, depth, rows or
 // gain stops it. The best split of a leaf is found in a histogram of gradient sums per bin; of two siblings only the smaller
 // one's histogram is summed from rows, the other is the parent's minus the sibling's. With g and h the sums of the first and second
-// derivatives of the loss, a leaf's value is -g/(h+L2) times the learning rate and the gain of a split is
+// derivatives of the loss, and T(g) that of magnitude |g|-L1 or 0, a leaf's value is -T(g)/(h+L2) times the learning rate and the gain of a
+// split is
 //
-//	gl²/(hl+L2) + gr²/(hr+L2) - g²/(h+L2)
+//	T(gl)²/(hl+L2) + T(gr)²/(hr+L2) - T(g)²/(h+L2)
 //
-// A value goes left if it is ≤ the threshold, which is the midpoint between two neighbouring bins of the training data.
+// A value goes left if it is ≤ the threshold, which is the midpoint between two neighbouring bins of the training data, or in a
+// categorical column if it is in a set. Where monotone constraints bound a leaf's value, its term is what the bounded value takes
+// off the loss, times two.
 //
 // # Missing values
 //
 // A split learns the side that NaN goes to by trying both. Where the rows of a leaf have no missing value in the column, NaN
 // goes to the child with more training rows, the left one on a tie. That rule is written into the model as LightGBM's
-// default side, so every reader of the file follows it.
+// default side, so every reader of the file follows it. In a categorical column NaN goes right, as LightGBM has it.
+//
+// # Sums are whole numbers
+//
+// Before each tree the derivatives of a row are rounded to the nearest multiple of a unit: with W the least power of two that no
+// weight exceeds, first derivatives to multiples of W/2^30 and second ones of W/2^32, so that a rounded derivative is off by at most W/2^31 or
+// W/2^33, less than single precision gives. All sums from there on are exact. So a sum does not depend on the order in which goroutines or rows come,
+// a parent minus a child is the sibling to the last bit, and rows in another order give the same bytes (up to 200,000 of them: of more, bins are
+// cut from a sample by position). A weight of k is k equal rows but for that rounding. A row whose weight is under 2^-31 of the greatest does not count
+// but as a row.
+//
+// # How rows are stored
+//
+// A row is a few words of 64 bits, each with eight lanes of a byte (or four of 16 bits for columns that need them), and columns with
+// few levels share a lane as the digits of a number up to 255: five yes-no columns with missing values take one byte. A histogram update is then one
+// for each lane, not for each column; the columns' own histograms are the sums over the other digits, which cost little and lose nothing. Rows of a single word are moved
+// together with their derivatives when a leaf is divided, so that each leaf's rows are read in one sweep.
 //
 // # Determinism
 //
-// The same parameters, seed and data give the same bytes whatever [Params.Threads] is: work is divided by column, or by row
-// blocks whose size is fixed and whose sums are added in block order. No product is fused with a sum (each is written
+// The same parameters, seed and data give the same bytes whatever [Params.Threads] is: sums of derivatives are exact, and those of losses
+// run over row blocks of fixed size and are added in block order. No product is fused with a sum (each is written
 // float64(a*b)+c, which the Go specification keeps apart), and exponentials and logarithms are computed here, so that the
 // bytes do not depend on an architecture's assembly either.
 //

@@ -3,58 +3,66 @@ package gbdt
 import (
 	"context"
 	"math"
+	"math/rand/v2"
+	"slices"
 )
 
 const (
-	// parallelCells is the number of histogram updates from which a leaf is worth more than one goroutine.
+	// parallelCells is the number of histogram updates from which a leaf is worth more than one goroutine, and parallelBins the number of
+	// bins from which its search is.
 	parallelCells = 1 << 15
+	parallelBins  = 1 << 12
 	// histogramBytes bounds the histograms kept for leaves that wait; without its parent's, both children are summed from rows.
 	histogramBytes = 256 << 20
 	cellBytes      = 24
 )
 
-// grower grows trees on one binned matrix. It is not safe for concurrent use.
-type grower[T binIndex] struct {
+// grower grows trees on quantized rows. It is not safe for concurrent use.
+type grower struct {
 	params  Params
 	threads int
-	columns []column
-	bins    [][]T
+	data    *Data
+	meet    *interactions
 
-	derivatives []pair
-	// active are the features that the tree may split on; starts[i] is the first cell of the i-th of them in a histogram.
-	active []int
-	starts []int
+	// pairs holds the derivatives of each row in units.
+	pairs []pair
+	unit  scale
 	// index holds the tree's rows, those of a leaf beside one another and ascending.
 	index   []int32
 	scratch []int32
-	ordered []pair
-	// leftPart holds, for each block of a large leaf, the number of its rows that go left.
-	leftPart []int
+	leftOf  []int
+	// records are the words and derivatives of the rows in index, nil where rows have several words.
+	records []record
 
-	// allCells is the size of a histogram of all columns, to which each is allotted.
-	allCells int
-	free     [][]cell
-	inUse    int
+	// active are the features that the tree may split on, starts the first cell in a histogram of each feature, -1 for others.
+	active []int
+	starts []int
+	size   int
+	lanes  []bool // those with an active feature
+	round  int
 
-	splits [2][]split
-	side   []uint8
+	accumulators []*accumulator
+	free         [][]cell
+	inUse        int
+	splits       []split
+	orders       [][]int32
+	// byBin and byValue are the sides of bins and of lane values in the split that is being made.
+	byBin   []uint8
+	byValue *[1 << 16]uint8
+	// hops are the tree's nodes as sides by bin, for rows that it was not grown on.
+	hops  [][]uint8
+	wants bool
 }
 
-func newGrower[T binIndex](p Params, threads int, columns []column, m Matrix) *grower[T] {
-	g := &grower[T]{
-		params:      p,
-		threads:     threads,
-		columns:     columns,
-		bins:        binRows[T](threads, columns, m),
-		derivatives: make([]pair, m.Rows),
-		index:       make([]int32, m.Rows),
-		scratch:     make([]int32, m.Rows),
-		ordered:     make([]pair, m.Rows),
-		leftPart:    make([]int, blocks(m.Rows)),
-		side:        make([]uint8, maxBins+1),
+func newGrower(p Params, d *Data, unit scale) *grower {
+	g := &grower{
+		params: p, threads: p.threads(), data: d, meet: newInteractions(&p, len(d.columns)), unit: unit,
+		pairs: make([]pair, d.Len()), index: make([]int32, d.Len()), scratch: make([]int32, d.Len()),
+		leftOf: make([]int, blocks(d.Len())), starts: make([]int, len(d.columns)), lanes: make([]bool, len(d.layout.lanes)),
+		orders: make([][]int32, len(d.columns)), splits: make([]split, len(d.columns)), byValue: new([1 << 16]uint8),
 	}
-	for _, c := range columns {
-		g.allCells += c.bins() + 1
+	if d.layout.words == 1 && d.layout.byteWords == 1 {
+		g.records = make([]record, d.Len())
 	}
 	return g
 }
@@ -66,6 +74,12 @@ type leaf struct {
 	total     cell
 	cells     []cell
 	best      split
+	within    bounds
+	reach     *reach
+	// l2 is what its value is computed with.
+	l2 float64
+	// id is 0 for the root, and 2i+1 and 2i+2 for the children of node i.
+	id int
 	// parent is the node above, negative for the root, and right the side of it.
 	parent int
 	right  bool
@@ -75,11 +89,10 @@ func (l *leaf) rows() int { return l.high - l.low }
 
 // grow returns a tree on the given rows and features, both ascending, and its leaves' bounds in g.index. The values hold the
 // learning rate but no base score. Neither slice may be empty.
-func (g *grower[T]) grow(ctx context.Context, rows []int32, features []int) (*tree, []leaf, error) {
-	g.begin(rows, features)
+func (g *grower) grow(ctx context.Context, round int, rows []int32, features []int) (*tree, []leaf, error) {
+	g.begin(round, rows, features)
 	t := &tree{shrinkage: g.params.LearningRate}
-	root := leaf{high: len(rows), parent: -1}
-	root.total = g.gather(&root)
+	root := leaf{high: len(rows), total: g.sum(), within: unbounded(), l2: g.params.L2, parent: -1}
 	limit := g.params.leaves()
 	leaves := append(make([]leaf, 0, min(limit, 64)), root)
 	if g.worth(&leaves[0]) {
@@ -113,45 +126,69 @@ func (g *grower[T]) grow(ctx context.Context, rows []int32, features []int) (*tr
 		l := &leaves[i]
 		g.release(l.cells)
 		l.cells = nil
-		t.leafValue = append(t.leafValue, g.value(l.total))
-		t.leafWeight = append(t.leafWeight, l.total.h)
+		t.leafValue = append(t.leafValue, g.value(l))
+		t.leafWeight = append(t.leafWeight, float64(float64(l.total.h)*g.unit.h))
 		t.leafCount = append(t.leafCount, l.total.rows)
 	}
 	return t, leaves, nil
 }
 
 // begin sets the rows and features of the next tree and lays out its histograms.
-func (g *grower[T]) begin(rows []int32, features []int) {
+func (g *grower) begin(round int, rows []int32, features []int) {
 	g.index = g.index[:len(rows)]
 	copy(g.index, rows)
-	g.active, g.starts = features, g.starts[:0]
-	size := 0
-	for _, f := range features {
-		g.starts = append(g.starts, size)
-		size += g.columns[f].bins() + 1
+	g.round, g.active = round, features
+	g.hops = g.hops[:0]
+	clear(g.lanes)
+	for f := range g.starts {
+		g.starts[f] = -1
 	}
-	g.starts = append(g.starts, size)
-	for i := range g.splits {
-		g.splits[i] = make([]split, len(features))
+	g.size = 0
+	for _, f := range features {
+		g.starts[f] = g.size
+		g.size += g.data.columns[f].bins() + 1
+		g.lanes[g.data.layout.places[f].lane] = true
 	}
 }
 
-// value returns what a leaf of such sums adds to the margin.
-func (g *grower[T]) value(total cell) float64 {
-	if total.h+g.params.L2 <= 0 {
-		return 0
+// sum returns the sums over the tree's rows.
+func (g *grower) sum() cell {
+	parts := make([]cell, blocks(len(g.index)))
+	parallel(g.workers(len(g.index)), len(parts), func(b int) {
+		low, high := block(b, len(g.index))
+		var sum cell
+		for _, r := range g.index[low:high] {
+			sum.g += int64(int32(g.pairs[r]))
+			sum.h += int64(g.pairs[r] >> 32)
+		}
+		parts[b] = sum
+	})
+	total := cell{rows: int64(len(g.index))}
+	for _, p := range parts {
+		total.add(p)
 	}
-	return float64(g.params.LearningRate * (-total.g / (total.h + g.params.L2)))
+	return total
+}
+
+// own returns a leaf's value before the learning rate.
+func (g *grower) own(total cell, l2 float64, within bounds) float64 {
+	value, _ := g.params.best(float64(float64(total.g)*g.unit.g), float64(float64(total.h)*g.unit.h), l2, within)
+	return value
+}
+
+// value returns what the leaf adds to the margin.
+func (g *grower) value(l *leaf) float64 {
+	return float64(g.params.LearningRate * g.own(l.total, l.l2, l.within))
 }
 
 // worth reports whether a leaf can be split at all, by its depth, rows and weight.
-func (g *grower[T]) worth(l *leaf) bool {
+func (g *grower) worth(l *leaf) bool {
 	return (g.params.MaxDepth == 0 || l.depth < g.params.MaxDepth) && l.rows() >= 2*g.params.MinChildRows &&
-		l.total.h >= 2*g.params.MinChildWeight
+		float64(float64(l.total.h)*g.unit.h) >= 2*g.params.MinChildWeight
 }
 
 // record writes the leaf's best split into the tree as a node, whose children are leaf number at, as before, and the new one.
-func (g *grower[T]) record(t *tree, l *leaf, at, next int) int {
+func (g *grower) record(t *tree, l *leaf, at, next int) int {
 	node := len(t.feature)
 	if l.parent >= 0 {
 		if l.right {
@@ -161,11 +198,19 @@ func (g *grower[T]) record(t *tree, l *leaf, at, next int) int {
 		}
 	}
 	s := l.best
-	threshold := math.MaxFloat64
-	if bounds := g.columns[s.feature].bounds; s.bin < len(bounds) {
-		threshold = bounds[s.bin]
+	c := &g.data.columns[s.feature]
+	decision, threshold := uint8(missingNaN<<missingShift), math.MaxFloat64
+	switch {
+	case c.categorical:
+		decision |= decisionCategorical
+		codes := make([]int32, len(s.set))
+		for i, bin := range s.set {
+			codes[i] = c.codes[bin]
+		}
+		threshold = t.addSet(codes)
+	case s.bin < len(c.bounds):
+		threshold = c.bounds[s.bin]
 	}
-	decision := uint8(missingNaN << missingShift)
 	if s.missingLeft {
 		decision |= decisionDefaultLeft
 	}
@@ -175,205 +220,163 @@ func (g *grower[T]) record(t *tree, l *leaf, at, next int) int {
 	t.left = append(t.left, int32(^at))
 	t.right = append(t.right, int32(^next))
 	t.gain = append(t.gain, s.gain)
-	t.internalValue = append(t.internalValue, g.value(l.total))
-	t.internalWeight = append(t.internalWeight, l.total.h)
+	t.internalValue = append(t.internalValue, g.value(l))
+	t.internalWeight = append(t.internalWeight, float64(float64(l.total.h)*g.unit.h))
 	t.internalCount = append(t.internalCount, l.total.rows)
 	return node
 }
 
 // divide moves the rows of a leaf that go left before those that go right, both in the order they had, and returns the children.
-func (g *grower[T]) divide(parent *leaf, node int) (left, right leaf) {
-	s := parent.best
-	bins := g.bins[s.feature]
-	missing := g.columns[s.feature].bins()
-	for b := range missing {
-		g.side[b] = 0
-		if b <= s.bin {
-			g.side[b] = 1
-		}
+func (g *grower) divide(parent *leaf, node int) (left, right leaf) {
+	s := &parent.best
+	g.side(s)
+	n := &g.data.layout.lanes[g.data.layout.places[s.feature].lane]
+	g.data.layout.sides(s.feature, g.byBin, g.byValue[:0])
+	g.partition(parent, n, int(s.left.rows))
+	middle := parent.low + int(s.left.rows)
+
+	left = leaf{low: parent.low, high: middle, total: s.left, id: 2*node + 1}
+	right = leaf{low: middle, high: parent.high, total: parent.total.minus(s.left), id: 2*node + 2, right: true}
+	direction := g.params.monotone(s.feature)
+	left.within, right.within = parent.within.children(direction,
+		g.own(left.total, s.l2, parent.within), g.own(right.total, s.l2, parent.within))
+	below := g.meet.after(parent.reach, s.feature)
+	for _, l := range []*leaf{&left, &right} {
+		l.depth, l.parent, l.l2, l.reach = parent.depth+1, node, s.l2, below
 	}
-	g.side[missing] = 0
-	if s.missingLeft {
-		g.side[missing] = 1
-	}
-	middle := parent.low + partition(g.workers(parent.rows()), g.index[parent.low:parent.high], g.scratch, g.leftPart, bins, g.side)
-	depth := parent.depth + 1
-	left = leaf{low: parent.low, high: middle, depth: depth, total: s.left, parent: node}
-	right = leaf{low: middle, high: parent.high, depth: depth, parent: node, right: true}
-	right.total = cell{g: parent.total.g - s.left.g, h: max(parent.total.h-s.left.h, 0), rows: parent.total.rows - s.left.rows}
 	return left, right
 }
 
+// side sets g.byBin to the side of each bin of the split's column, 1 for left, that for missing values last.
+func (g *grower) side(s *split) {
+	c := &g.data.columns[s.feature]
+	bins := c.bins()
+	g.byBin = slices.Grow(g.byBin[:0], bins+1)[:bins+1]
+	clear(g.byBin)
+	switch {
+	case c.categorical:
+		for _, bin := range s.set {
+			g.byBin[bin] = 1
+		}
+	default:
+		for b := range s.bin + 1 {
+			g.byBin[b] = 1
+		}
+		if s.missingLeft {
+			g.byBin[bins] = 1
+		}
+	}
+	if g.wants {
+		g.hops = append(g.hops, slices.Clone(g.byBin))
+	}
+}
+
 // workers returns how many goroutines so many updates are worth.
-func (g *grower[T]) workers(updates int) int {
+func (g *grower) workers(updates int) int {
 	if updates < parallelCells {
 		return 1
 	}
 	return g.threads
 }
 
-// gather puts the derivatives of a leaf's rows in their order into g.ordered and returns their sums, added by blocks.
-func (g *grower[T]) gather(l *leaf) cell {
-	rows := g.index[l.low:l.high]
-	sums := make([]pair, blocks(len(rows)))
-	parallel(g.workers(len(rows)), len(sums), func(b int) {
-		low, high := block(b, len(rows))
-		var sum pair
-		for i := low; i < high; i++ {
-			d := g.derivatives[rows[i]]
-			g.ordered[i] = d
-			sum.g += d.g
-			sum.h += d.h
-		}
-		sums[b] = sum
-	})
-	total := cell{rows: int64(len(rows))}
-	for _, s := range sums {
-		total.g += s.g
-		total.h += s.h
-	}
-	return total
-}
-
-// evaluate fills the histogram of a leaf, whose derivatives have been gathered, and finds its best split.
-func (g *grower[T]) evaluate(l *leaf) {
+// evaluate fills the histogram of a leaf and finds its best split.
+func (g *grower) evaluate(l *leaf) {
 	l.cells = g.take()
-	rows := g.index[l.low:l.high]
-	g.eachPair(len(rows), func(first, last int) {
-		g.sum(l.cells, first, last, rows)
-		for i := first; i <= last; i++ {
-			g.splits[0][i] = g.params.bestSplit(l.cells[g.starts[i]:g.starts[i+1]], l.total)
-		}
-	})
-	g.choose(l, g.splits[0])
-}
-
-// eachPair calls work for every two active features beside each other, and for a last one alone with itself.
-func (g *grower[T]) eachPair(rows int, work func(first, last int)) {
-	n := len(g.active)
-	parallel(g.workers(rows*n), (n+1)/2, func(i int) {
-		work(2*i, min(2*i+1, n-1))
-	})
-}
-
-// sum sets the cells of the active features first and last to the sums over rows whose derivatives have been gathered.
-func (g *grower[T]) sum(cells []cell, first, last int, rows []int32) {
-	cells1, cells2 := cells[g.starts[first]:g.starts[first+1]], cells[g.starts[last]:g.starts[last+1]]
-	if first == last {
-		// A column without a partner is summed beside itself, into cells that nobody reads.
-		cells2 = make([]cell, len(cells1))
-	}
-	clear(cells1)
-	clear(cells2)
-	bins1, bins2 := g.bins[g.active[first]], g.bins[g.active[last]]
-	if len(rows) == len(bins1) {
-		accumulateAll(cells1, cells2, bins1, bins2, g.ordered)
-		return
-	}
-	accumulate(cells1, cells2, bins1, bins2, rows, g.ordered)
+	g.fill(l.cells, l)
+	g.search(l)
 }
 
 // evaluatePair finds the best splits of two siblings. It takes over their parent's histogram, which may be nil.
-func (g *grower[T]) evaluatePair(parent []cell, left, right *leaf) {
+func (g *grower) evaluatePair(parent []cell, left, right *leaf) {
 	small, large := left, right
 	if left.rows() > right.rows() {
 		small, large = right, left
 	}
-	smallWorth, largeWorth := g.worth(small), g.worth(large)
-	if parent == nil || !largeWorth {
+	if parent == nil || !g.worth(large) {
 		g.release(parent)
 		for _, l := range []*leaf{left, right} {
 			if g.worth(l) {
-				g.gather(l)
 				g.evaluate(l)
 			}
 		}
 		return
 	}
-	g.gather(small)
 	small.cells, large.cells = g.take(), parent
-	rows := g.index[small.low:small.high]
-	g.eachPair(len(rows), func(first, last int) {
-		g.sum(small.cells, first, last, rows)
-		for i := first; i <= last; i++ {
-			from, to := g.starts[i], g.starts[i+1]
-			subtract(large.cells[from:to], small.cells[from:to])
-			if smallWorth {
-				g.splits[0][i] = g.params.bestSplit(small.cells[from:to], small.total)
-			}
-			g.splits[1][i] = g.params.bestSplit(large.cells[from:to], large.total)
-		}
-	})
-	if smallWorth {
-		g.choose(small, g.splits[0])
+	g.fill(small.cells, small)
+	subtract(large.cells, small.cells)
+	if g.worth(small) {
+		g.search(small)
 	} else {
 		g.release(small.cells)
 		small.cells = nil
 	}
-	g.choose(large, g.splits[1])
+	g.search(large)
 }
 
-// choose sets the leaf's best split to that of greatest gain, the first feature's on a tie, and gives back a histogram that is not needed.
-func (g *grower[T]) choose(l *leaf, splits []split) {
+// search sets the leaf's best split to that of greatest gain, the first feature's on a tie, and gives back a histogram that is not needed.
+func (g *grower) search(l *leaf) {
+	s := newSearch(&g.params, g.unit, l.total, l.within)
+	features := g.drawn(l)
+	threads := 1
+	if g.size >= parallelBins {
+		threads = g.threads
+	}
+	parallel(threads, len(features), func(i int) {
+		f := features[i]
+		c := &g.data.columns[f]
+		cells := l.cells[g.starts[f] : g.starts[f]+c.bins()+1]
+		if c.categorical {
+			g.splits[i] = s.categorical(cells, &g.orders[f])
+		} else {
+			g.splits[i] = s.numeric(cells, g.params.monotone(f))
+		}
+	})
 	l.best = split{}
-	for i, s := range splits {
-		if s.gain > l.best.gain {
-			l.best = s
-			l.best.feature = g.active[i]
+	for i, f := range features {
+		if g.splits[i].gain > l.best.gain {
+			l.best = g.splits[i]
+			l.best.feature = f
 		}
 	}
-	if l.best.gain == 0 || g.inUse*len(l.cells)*cellBytes > histogramBytes {
+	if l.best.gain == 0 || g.inUse*g.size*cellBytes > histogramBytes {
 		g.release(l.cells)
 		l.cells = nil
 	}
 }
 
+// drawn returns the features that a leaf's split may be on.
+func (g *grower) drawn(l *leaf) []int {
+	features := g.active
+	if l.reach != nil {
+		features = slices.DeleteFunc(slices.Clone(features), func(f int) bool { return !l.reach.holds(f) })
+	}
+	if share := g.params.ColumnSampleNode; g.params.samplesNodes() && len(features) > 0 {
+		random := rand.NewPCG(g.params.Seed^nodeStream, uint64(g.round)<<32|uint64(l.id))
+		features = choose(random, nil, features, shareOf(share, len(features)))
+	}
+	return features
+}
+
 // take returns a histogram with unspecified content.
-func (g *grower[T]) take() []cell {
-	size := g.starts[len(g.starts)-1]
+func (g *grower) take() []cell {
 	g.inUse++
 	if n := len(g.free); n > 0 {
 		cells := g.free[n-1]
 		g.free = g.free[:n-1]
-		return cells[:size]
+		return cells[:g.size]
 	}
-	return make([]cell, g.allCells)[:size]
+	all := 0
+	for f := range g.data.columns {
+		all += g.data.columns[f].bins() + 1
+	}
+	return make([]cell, all)[:g.size]
 }
 
 // release gives a histogram back; nil is allowed.
-func (g *grower[T]) release(cells []cell) {
+func (g *grower) release(cells []cell) {
 	if cells == nil {
 		return
 	}
 	g.inUse--
 	g.free = append(g.free, cells)
-}
-
-// partition moves the rows whose bin's side is 1 to the front, keeps the order on both sides, and returns their number. Each
-// block is divided in place, and the pieces are then moved together.
-func partition[T binIndex](threads int, rows, scratch []int32, leftPart []int, bins []T, side []uint8) int {
-	n := blocks(len(rows))
-	parallel(threads, n, func(b int) {
-		low, high := block(b, len(rows))
-		left, right := low, low
-		for _, r := range rows[low:high] {
-			s := int(side[bins[r]])
-			rows[left] = r
-			scratch[right] = r
-			left += s
-			right += 1 - s
-		}
-		leftPart[b] = left - low
-	})
-	left := 0
-	for b := range n {
-		low, _ := block(b, len(rows))
-		left += copy(rows[left:], rows[low:low+leftPart[b]])
-	}
-	right := left
-	for b := range n {
-		low, high := block(b, len(rows))
-		right += copy(rows[right:], scratch[low:high-leftPart[b]])
-	}
-	return left
 }

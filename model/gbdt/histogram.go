@@ -1,114 +1,177 @@
 package gbdt
 
-// pair is the first and second derivative of the loss at a row, times the row's weight.
-type pair struct{ g, h float64 }
+const (
+	// A hot cell holds the sum of second derivatives in its low 47 bits and the number of rows above; rowsAtOnce is the greatest number of
+	// rows, of second derivatives up to 2^30, for which neither can overflow.
+	countShift = 47
+	rowsAtOnce = 1 << 16
+)
 
-// cell is the sum over the rows of one bin.
-type cell struct {
-	g, h float64
-	rows int64
+// hotCell is a cell while rows are added: with the number of rows beside the second derivatives a row costs two additions.
+type hotCell struct {
+	g  int64
+	hc uint64
 }
 
-// accumulate adds the derivatives of rows, given in the order of rows, to the cells of their bins, for each of two columns. Two
-// at a time the additions of one column, which wait for one another where rows share a bin, overlap with those of the other.
-func accumulate[T binIndex](cells1, cells2 []cell, bins1, bins2 []T, rows []int32, derivatives []pair) {
-	derivatives = derivatives[:len(rows)]
-	bins2 = bins2[:len(bins1)]
-	for i, r := range rows {
-		d := derivatives[i]
-		c1, c2 := &cells1[bins1[r]], &cells2[bins2[r]]
-		c1.g += d.g
-		c1.h += d.h
-		c1.rows++
-		c2.g += d.g
-		c2.h += d.h
-		c2.rows++
+func (c hotCell) cell() cell {
+	return cell{g: c.g, h: int64(c.hc & (1<<countShift - 1)), rows: int64(c.hc >> countShift)}
+}
+
+// hotWord holds the cells of the eight lanes of a word. A byte is always in range of a lane's array, so its index needs no check;
+// that the arrays are one longer keeps cells of the same byte in different lanes from falling into the same set of the cache.
+type hotWord [byteLanes][byteSize + 1]hotCell
+
+// accumulator sums rows into the byte lanes' cells. It belongs to one goroutine at a time.
+type accumulator struct {
+	hot []hotWord
+	// pending is the number of rows in hot. Before it could overflow, hot is added to full, which flushed says is in use.
+	pending int
+	full    [][byteSize]cell
+	flushed bool
+}
+
+func newAccumulator(l *layout) *accumulator {
+	return &accumulator{hot: make([]hotWord, l.byteWords)}
+}
+
+// reserve makes room for rows to be added, at most rowsAtOnce.
+func (a *accumulator) reserve(l *layout, rows int) {
+	if a.pending+rows > rowsAtOnce {
+		if a.full == nil {
+			a.full = make([][byteSize]cell, l.byteLanes)
+		}
+		for i := range a.full {
+			a.drain(l, i, &a.full[i])
+		}
+		a.pending, a.flushed = 0, true
+	}
+	a.pending += rows
+}
+
+// drain adds a lane's hot cells to sums and clears them.
+func (a *accumulator) drain(l *layout, i int, sums *[byteSize]cell) {
+	hot := a.hot[i/byteLanes][i%byteLanes][:l.lanes[i].size]
+	for v, c := range hot {
+		sums[v].add(c.cell())
+	}
+	clear(hot)
+}
+
+// take adds all that was summed for a lane to sums, and clears it.
+func (a *accumulator) take(l *layout, i int, sums *[byteSize]cell) {
+	if a.pending > 0 {
+		a.drain(l, i, sums)
+	}
+	if a.flushed {
+		full := a.full[i][:l.lanes[i].size]
+		for v, c := range full {
+			sums[v].add(c)
+		}
+		clear(full)
 	}
 }
 
-// accumulateAll is accumulate for all rows in order.
-func accumulateAll[T binIndex](cells1, cells2 []cell, bins1, bins2 []T, derivatives []pair) {
-	derivatives = derivatives[:len(bins1)]
-	bins2 = bins2[:len(bins1)]
-	for i, d := range derivatives {
-		c1, c2 := &cells1[bins1[i]], &cells2[bins2[i]]
-		c1.g += d.g
-		c1.h += d.h
-		c1.rows++
-		c2.g += d.g
-		c2.h += d.h
-		c2.rows++
+// sumRows adds rows to the cells of the first lanes of a word. Cells of lanes past them, up to an even number, may be spoilt.
+func (w *hotWord) sumRows(lanes int, words []uint64, pairs []pair, rows []int32) {
+	switch {
+	case lanes > 6:
+		sumRows8(w, words, pairs, rows)
+	case lanes > 4:
+		sumRows6(w, words, pairs, rows)
+	case lanes > 2:
+		sumRows4(w, words, pairs, rows)
+	default:
+		sumRows2(w, words, pairs, rows)
 	}
 }
 
-// subtract takes a child's cells from its parent's, which become its sibling's. A bin without rows is exactly zero, so that no
-// split is ever chosen for the rounding left in it.
+// sumAll is sumRows for rows that are beside one another.
+func (w *hotWord) sumAll(lanes int, words []uint64, pairs []pair) {
+	switch {
+	case lanes > 6:
+		sumAll8(w, words, pairs)
+	case lanes > 4:
+		sumAll6(w, words, pairs)
+	case lanes > 2:
+		sumAll4(w, words, pairs)
+	default:
+		sumAll2(w, words, pairs)
+	}
+}
+
+// sumRecords is sumRows for records.
+func (w *hotWord) sumRecords(lanes int, records []record) {
+	switch {
+	case lanes > 6:
+		sumRecords8(w, records)
+	case lanes > 4:
+		sumRecords6(w, records)
+	case lanes > 2:
+		sumRecords4(w, records)
+	default:
+		sumRecords2(w, records)
+	}
+}
+
+// collapse adds up the cells of a lane of many columns to those of each column, and spoils sums: of the first column's digit all that
+// share it are summed for its cells, and all that share the other digits for the cells that are left for the next. dst holds each column's
+// cells, nil for those that are not wanted.
+func (l *layout) collapse(n *lane, sums []cell, dst func(f int) []cell) {
+	for _, f := range n.columns {
+		levels := l.places[f].levels
+		out := dst(f)
+		if len(sums) == levels {
+			if out != nil {
+				clear(out[copy(out, sums):])
+			}
+			return
+		}
+		clear(out)
+		rest := len(sums) / levels
+		for k := range rest {
+			digits := sums[k*levels : (k+1)*levels]
+			var sum cell
+			for i, c := range digits {
+				sum.add(c)
+				if out != nil {
+					out[i].add(c)
+				}
+			}
+			sums[k] = sum
+		}
+		sums = sums[:rest]
+	}
+}
+
+// sumWide sets the cells of a lane of 16 bits to the sums over rows, which are all in order where rows is nil.
+func sumWide(cells []cell, words []uint64, shift uint, pairs []pair, rows []int32) {
+	clear(cells)
+	if rows == nil {
+		words = words[:len(pairs)]
+		for r, d := range pairs {
+			addTo(cells, words[r]>>(shift&63), d)
+		}
+		return
+	}
+	for _, r := range rows {
+		addTo(cells, words[r]>>(shift&63), pairs[r])
+	}
+}
+
+func addTo(cells []cell, word uint64, d pair) {
+	c := &cells[uint16(word)]
+	c.g += int64(int32(d))
+	c.h += int64(d >> 32)
+	c.rows++
+}
+
+// subtract takes a child's cells from its parent's, which become its sibling's.
 func subtract(parent, child []cell) {
 	child = child[:len(parent)]
 	for i := range parent {
 		p, c := &parent[i], &child[i]
-		p.rows -= c.rows
-		if p.rows == 0 {
-			p.g, p.h = 0, 0
-			continue
-		}
 		p.g -= c.g
-		p.h = max(p.h-c.h, 0)
+		p.h -= c.h
+		p.rows -= c.rows
 	}
-}
-
-// split is a way to divide a leaf's rows: bins up to bin go left, missing values to the left if missingLeft. The sums are those
-// of the left side. A gain of zero stands for no split.
-type split struct {
-	gain        float64
-	feature     int
-	bin         int
-	missingLeft bool
-	left        cell
-}
-
-// negligible is the share of the children's terms that a gain must exceed: less is the rounding of the sums, as between
-// children with the same mean.
-const negligible = 1e-10
-
-// bestSplit returns the split of one column with the greatest gain; of equal ones the first by bin, missing values going right
-// before left. total holds the leaf's sums. Where the leaf has missing values in the column, one more split sets them apart from all others.
-func (p *Params) bestSplit(cells []cell, total cell) split {
-	var best split
-	last := len(cells) - 1
-	missing := cells[last]
-	parentTerm := total.g * total.g / (total.h + p.L2)
-	try := func(left cell, bin int, missingLeft bool) {
-		right := cell{g: total.g - left.g, h: total.h - left.h, rows: total.rows - left.rows}
-		if left.rows < int64(p.MinChildRows) || right.rows < int64(p.MinChildRows) ||
-			left.h < p.MinChildWeight || right.h < p.MinChildWeight || !(left.h+p.L2 > 0 && right.h+p.L2 > 0) {
-			return
-		}
-		terms := float64(left.g*left.g/(left.h+p.L2)) + float64(right.g*right.g/(right.h+p.L2))
-		gain := terms - parentTerm
-		if gain > best.gain && gain > p.MinGain && gain > float64(negligible*terms) {
-			best = split{gain: gain, bin: bin, missingLeft: missingLeft, left: left}
-		}
-	}
-	var left cell
-	for bin, c := range cells[:last] {
-		if c.rows == 0 {
-			continue
-		}
-		left.g += c.g
-		left.h += c.h
-		left.rows += c.rows
-		if missing.rows == 0 {
-			if left.rows == total.rows {
-				break
-			}
-			try(left, bin, 2*left.rows >= total.rows)
-			continue
-		}
-		try(left, bin, false)
-		if left.rows+missing.rows < total.rows {
-			try(cell{g: left.g + missing.g, h: left.h + missing.h, rows: left.rows + missing.rows}, bin, true)
-		}
-	}
-	return best
 }

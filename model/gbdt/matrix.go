@@ -22,6 +22,9 @@ func (m Matrix) Row(i int) []float64 {
 	return m.X[i*m.Width : (i+1)*m.Width : (i+1)*m.Width]
 }
 
+// Source returns the matrix as a [Source] for [Quantize]. Its shape must be right, or reading rows panics.
+func (m Matrix) Source() Source { return matrixSource{m} }
+
 // weight returns the weight of row i.
 func (m Matrix) weight(i int) float64 {
 	if m.Weight == nil {
@@ -30,7 +33,7 @@ func (m Matrix) weight(i int) float64 {
 	return m.Weight[i]
 }
 
-// check reports the first thing wrong with the shape, labels, weights or values.
+// check reports the first thing wrong with the shape.
 func (m Matrix) check(width int) error {
 	if m.Rows < 1 {
 		return fmt.Errorf("matrix has %d rows, want at least 1", m.Rows)
@@ -50,27 +53,47 @@ func (m Matrix) check(width int) error {
 	if m.Weight != nil && len(m.Weight) != m.Rows {
 		return fmt.Errorf("matrix has %d weights, want one for each of %d rows", len(m.Weight), m.Rows)
 	}
-	for i, y := range m.Label {
-		if y != 0 && y != 1 {
-			return fmt.Errorf("row %d: label is %v, want 0 or 1", i, y)
-		}
-	}
-	for i, w := range m.Weight {
-		if !(w >= 0) || math.IsInf(w, 1) {
-			return fmt.Errorf("row %d: weight is %v, want a finite number of at least 0", i, w)
-		}
-	}
 	return nil
 }
 
-// classWeights returns the weight of the rows with label 1 and of all rows, summed in row order.
-func (m Matrix) classWeights() (positive, total float64) {
-	for i, y := range m.Label {
-		w := m.weight(i)
-		total += w
-		if y == 1 {
-			positive += w
-		}
+// matrixSource is a matrix with a method of the name that the matrix has a field of.
+type matrixSource struct{ matrix Matrix }
+
+func (s matrixSource) Len() int { return s.matrix.Rows }
+
+func (s matrixSource) Rows() func(i int, dst []float64) (label, weight float64) {
+	m := s.matrix
+	return func(i int, dst []float64) (label, weight float64) {
+		copy(dst, m.Row(i))
+		return m.Label[i], m.weight(i)
 	}
-	return positive, total
+}
+
+// reader reads rows of a source on one goroutine, those of a matrix without copying them.
+type reader struct {
+	matrix Matrix
+	read   func(i int, dst []float64) (label, weight float64)
+	x      []float64
+}
+
+// open makes the reader ready, unless it is.
+func (r *reader) open(src Source, width int) {
+	if r.read != nil || r.matrix.Rows > 0 {
+		return
+	}
+	if m, ok := src.(matrixSource); ok {
+		r.matrix = m.matrix
+		return
+	}
+	r.read = src.Rows()
+	r.x = make([]float64, width)
+}
+
+// row returns the features of a row, valid until the next call, its label and its weight.
+func (r *reader) row(i int) (x []float64, label, weight float64) {
+	if r.read == nil {
+		return r.matrix.Row(i), r.matrix.Label[i], r.matrix.weight(i)
+	}
+	label, weight = r.read(i, r.x)
+	return r.x, label, weight
 }

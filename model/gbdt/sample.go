@@ -6,7 +6,10 @@ import (
 )
 
 // Streams of the seed: trees take their own number, counted from 0.
-const binStream = 1 << 63
+const (
+	binStream  = 1 << 63
+	nodeStream = 1 << 62
+)
 
 // below returns a number from 0 to n-1; n must be positive.
 func below(random *rand.PCG, n int) int {

@@ -6,149 +6,193 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"runtime"
 	"slices"
 )
 
 // Progress is what training reports after each tree.
 type Progress struct {
-	// Tree is the number of trees so far.
+	// Tree is the number of trees so far, those of Params.Init not counted.
 	Tree int
-	// TrainLoss and ValidLoss are weighted means of the logistic loss; ValidLoss is NaN without a validation matrix.
+	// TrainLoss and ValidLoss are weighted means of the logistic loss; ValidLoss is NaN without validation data.
 	TrainLoss, ValidLoss float64
 }
 
-// Report is what training found out.
+// Report is what training found out. Its numbers of trees do not count those of Params.Init.
 type Report struct {
 	// Trees is the number of trees in the ensemble, and BestTree the number of trees at which the validation loss was least:
-	// the first such number, or Trees without a validation matrix.
+	// the first such number, or Trees without validation data.
 	Trees, BestTree int
 	// TrainLoss and ValidLoss hold the loss after each tree grown, those that early stopping cut off included. ValidLoss is nil
-	// without a validation matrix.
+	// without validation data. Both are empty if nothing could be added to Params.Init.
 	TrainLoss, ValidLoss []float64
 }
 
-// Train fits an ensemble to the training matrix. It blocks until done, or until ctx ends or onTree, which may be nil, returns
-// an error; that error is then in the chain of the one returned. onTree is called after each tree from Train's goroutine.
-//
-// Growth ends before p.Trees if no split is worth making on all rows and columns, or by early stopping. valid may be nil if
-// early stopping is off; with both, the ensemble is cut to the trees with the least validation loss.
+// Train fits an ensemble to the training matrix: it is [Quantize] and then [TrainData], and the errors are theirs. It blocks until done,
+// or until ctx ends or onTree, which may be nil, returns an error; that error is then in the chain of the one returned. onTree is called after each
+// tree from Train's goroutine.
 //
 // Names must be distinct and not empty; any character is allowed (see [Ensemble.WriteText]). Rows of weight 0 count in
 // MinChildRows and in the choice of bins but not in the loss. It is an error, naming the matrix, row and field, if a matrix has
-// no rows, a wrong shape, a label other than 0 or 1, a negative or infinite weight or an infinite value, or if the training
-// labels are of a single class. Columns that are constant or all missing are never split.
+// no rows, a wrong shape, a label other than 0 or 1, a negative or infinite weight or an infinite value. Columns that are constant or all
+// missing are never split.
 func Train(ctx context.Context, p Params, featureNames []string, train Matrix, valid *Matrix, onTree func(Progress) error) (*Ensemble, Report, error) {
-	if err := p.Validate(); err != nil {
-		return nil, Report{}, fmt.Errorf("check parameters: %w", err)
-	}
-	if err := checkNames(featureNames); err != nil {
-		return nil, Report{}, fmt.Errorf("check feature names: %w", err)
-	}
-	if err := checkMatrices(p, featureNames, train, valid); err != nil {
+	if err := checkFor(&p, featureNames); err != nil {
 		return nil, Report{}, err
 	}
-	threads := p.Threads
-	if threads == 0 {
-		threads = runtime.GOMAXPROCS(0)
-	}
-	columns, err := cutColumns(p, threads, featureNames, train)
-	if err != nil {
+	if err := train.check(len(featureNames)); err != nil {
 		return nil, Report{}, fmt.Errorf("check training matrix: %w", err)
 	}
-	b := &boosting{params: p, threads: threads, train: train, valid: valid, columns: columns, onTree: onTree}
-	if p.MaxBins <= 255 {
-		err = boost[uint8](ctx, b)
-	} else {
-		err = boost[uint16](ctx, b)
+	if valid != nil {
+		if err := valid.check(len(featureNames)); err != nil {
+			return nil, Report{}, fmt.Errorf("check validation matrix: %w", err)
+		}
 	}
+	data, err := Quantize(ctx, p, featureNames, train.Source())
 	if err != nil {
+		return nil, Report{}, fmt.Errorf("read training matrix: %w", err)
+	}
+	var validData *Data
+	if valid != nil {
+		if validData, err = data.Quantize(ctx, p, valid.Source()); err != nil {
+			return nil, Report{}, fmt.Errorf("read validation matrix: %w", err)
+		}
+	}
+	return TrainData(ctx, p, data, validData, onTree)
+}
+
+// TrainData fits an ensemble to quantized rows. p must have the MaxBins, Categorical and Init that the rows were quantized with, else it is an
+// error; the rest of it may differ from call to call. valid may be nil if early stopping is off; else it must have the bins of train,
+// that is come from [Data.Quantize] or the same [Bins]. It blocks, and calls onTree, as [Train] does.
+//
+// Growth ends before p.Trees if no split is worth making on all rows and columns, or by early stopping; with that, the ensemble is
+// cut to the trees with the least validation loss. If no split is worth making at all, the ensemble is Init, or without it one leaf
+// with the base score. It is an error if the training labels are of a single class, unless BaseScore or Init is set, and if weights are all 0 or
+// their sum overflows.
+func TrainData(ctx context.Context, p Params, train, valid *Data, onTree func(Progress) error) (*Ensemble, Report, error) {
+	if err := checkFor(&p, train.bins.names); err != nil {
+		return nil, Report{}, err
+	}
+	if err := checkData(&p, train, valid); err != nil {
+		return nil, Report{}, err
+	}
+	b := &boosting{params: p, threads: p.threads(), data: train, onTree: onTree}
+	if err := b.begin(valid); err != nil {
+		return nil, Report{}, err
+	}
+	if err := b.boost(ctx); err != nil {
 		return nil, b.report, err
 	}
-	infos := make([]string, len(columns))
-	for f, c := range columns {
-		infos[f] = c.info()
+	infos := make([]string, len(train.columns))
+	for f := range train.columns {
+		infos[f] = train.columns[f].info()
 	}
-	return newEnsemble(slices.Clone(featureNames), infos, p.text(), b.trees), b.report, nil
+	return newEnsemble(slices.Clone(train.bins.names), infos, p.text(), b.trees), b.report, nil
 }
 
-// checkNames refuses names that the text format cannot tell apart.
-func checkNames(names []string) error {
-	if len(names) == 0 {
-		return errors.New("no features")
+// checkData reports what does not fit between the parameters and the data.
+func checkData(p *Params, train, valid *Data) error {
+	b := train.bins
+	if p.MaxBins != b.maxBins {
+		return fmt.Errorf("check parameters: MaxBins is %d, the data were quantized with %d", p.MaxBins, b.maxBins)
 	}
-	seen := make(map[string]int, len(names))
-	for i, name := range names {
-		if name == "" {
-			return fmt.Errorf("feature %d has no name", i)
+	categorical := 0
+	for f := range b.columns {
+		if b.columns[f].categorical {
+			categorical++
+			if !slices.Contains(p.Categorical, f) {
+				return fmt.Errorf("check parameters: Categorical lacks feature %s, as which the data were quantized", b.names[f])
+			}
 		}
-		if first, ok := seen[name]; ok {
-			return fmt.Errorf("features %d and %d are both named %q", first, i, name)
+	}
+	if categorical != len(p.Categorical) {
+		return fmt.Errorf("check parameters: Categorical names %d features, the data were quantized with %d of them", len(p.Categorical), categorical)
+	}
+	for _, d := range []*Data{train, valid} {
+		if d != nil && d.init != p.Init {
+			return errors.New("check parameters: Init is not the ensemble that the data were quantized with")
 		}
-		seen[name] = i
+	}
+	if p.Init != nil && !slices.Equal(p.Init.names, b.names) {
+		return fmt.Errorf("check parameters: Init has the features %q, the data %q", p.Init.names, b.names)
+	}
+	if p.Init != nil && (p.Init.objective.sigmoid != 1 || p.Init.objective.average) {
+		return errors.New("check parameters: Init is not a sum of trees whose margins are log-odds")
+	}
+	if valid != nil && valid.bins != b {
+		return errors.New("check validation data: it was quantized with other bins than the training data")
+	}
+	if valid == nil && p.EarlyStoppingRounds > 0 {
+		return errors.New("check parameters: EarlyStoppingRounds needs a validation matrix")
 	}
 	return nil
 }
 
-func checkMatrices(p Params, names []string, train Matrix, valid *Matrix) error {
-	if err := train.check(len(names)); err != nil {
-		return fmt.Errorf("check training matrix: %w", err)
-	}
-	positive, total := train.classWeights()
-	if math.IsInf(total, 1) {
-		return errors.New("check training matrix: the sum of weights overflows")
-	}
-	// A sum that is too small to take a logarithm of is no class either.
-	const least = 1e-300
-	if positive < least || total-positive < least {
-		return fmt.Errorf("check training matrix: labels are of a single class: weight %v of %v is positive", positive, total)
-	}
-	if valid == nil {
-		if p.EarlyStoppingRounds > 0 {
-			return errors.New("check parameters: EarlyStoppingRounds needs a validation matrix")
-		}
-		return nil
-	}
-	if err := valid.check(len(names)); err != nil {
-		return fmt.Errorf("check validation matrix: %w", err)
-	}
-	if _, total := valid.classWeights(); math.IsInf(total, 1) || total < least {
-		return fmt.Errorf("check validation matrix: the sum of weights is %v", total)
-	}
-	return nil
-}
-
-// boosting is the state of one call of Train.
+// boosting is the state of one call of TrainData.
 type boosting struct {
 	params  Params
 	threads int
-	train   Matrix
-	valid   *Matrix
-	columns []column
+	data    *Data
 	onTree  func(Progress) error
 
-	margin, validMargin []float64
-	total, validTotal   float64
-	trees               []tree
-	report              Report
+	base         float64
+	unit         float64
+	train, valid *margins
+	trees        []tree
+	grown        int
+	report       Report
+}
+
+// begin weighs the classes and sets the margins that boosting starts from.
+func (b *boosting) begin(valid *Data) error {
+	// A sum that is too small to take a logarithm of is nothing.
+	const least = 1e-300
+	factor := b.params.positiveWeight()
+	c := b.data.weigh(factor)
+	if math.IsInf(c.total, 1) || math.IsInf(c.unit, 1) {
+		return errors.New("check training data: the sum of weights overflows")
+	}
+	if c.total < least {
+		return fmt.Errorf("check training data: the sum of weights is %v", c.total)
+	}
+	switch {
+	case b.params.Init != nil:
+		b.trees = slices.Clone(b.params.Init.trees)
+	case b.params.BaseScore != nil:
+		b.base = *b.params.BaseScore
+	case c.positive < least || c.total-c.positive < least:
+		return fmt.Errorf("check training data: labels are of a single class: weight %v of %v is positive", c.positive, c.total)
+	default:
+		b.base = log(c.positive) - log(c.total-c.positive)
+	}
+	b.unit = c.unit
+	b.train = newMargins(b.data, c, factor)
+	if valid != nil {
+		c := valid.weigh(1)
+		if math.IsInf(c.total, 1) || math.IsInf(c.unit, 1) || c.total < least {
+			return fmt.Errorf("check validation data: the sum of weights is %v", c.total)
+		}
+		b.valid = newMargins(valid, c, 1)
+	}
+	return nil
 }
 
 // boost grows the trees one after another.
-func boost[T binIndex](ctx context.Context, b *boosting) error {
-	g := newGrower[T](b.params, b.threads, b.columns, b.train)
-	base := b.begin()
+func (b *boosting) boost(ctx context.Context) error {
+	g := newGrower(b.params, b.data, scale{g: b.unit / (1 << firstBits), h: b.unit / (1 << secondBits)})
+	g.wants = b.valid != nil || b.params.Subsample < 1
+	if b.params.Init == nil {
+		b.train.set(b.threads, b.base)
+	}
+	b.train.derive(b.threads, g.pairs)
 	var splittable []int
-	for f, c := range b.columns {
-		if c.splittable() {
+	for f := range b.data.columns {
+		if b.data.columns[f].splittable() {
 			splittable = append(splittable, f)
 		}
 	}
-	all := make([]int32, b.train.Rows)
-	for i := range all {
-		all[i] = int32(i)
-	}
+	all := sequence(b.data.Len())
 	rows, features := all, splittable
-	sampled := b.params.Subsample < 1 || b.params.ColumnSample < 1
+	sampled := b.params.Subsample < 1 || b.params.ColumnSample < 1 || b.params.samplesNodes()
 	for round := range b.params.Trees {
 		if len(features) == 0 {
 			break
@@ -156,17 +200,14 @@ func boost[T binIndex](ctx context.Context, b *boosting) error {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("grow tree %d: %w", round+1, err)
 		}
-		if sampled {
-			random := rand.NewPCG(b.params.Seed, uint64(round))
-			if b.params.Subsample < 1 {
-				rows = choose(random, rows[:0:0], all, shareOf(b.params.Subsample, len(all)))
-			}
-			if b.params.ColumnSample < 1 {
-				features = choose(random, nil, splittable, shareOf(b.params.ColumnSample, len(splittable)))
-			}
+		random := rand.NewPCG(b.params.Seed, uint64(round))
+		if b.params.Subsample < 1 {
+			rows = choose(random, rows[:0:0], all, shareOf(b.params.Subsample, len(all)))
 		}
-		b.derive(g.derivatives, base)
-		t, leaves, err := g.grow(ctx, rows, features)
+		if b.params.ColumnSample < 1 {
+			features = choose(random, nil, splittable, shareOf(b.params.ColumnSample, len(splittable)))
+		}
+		t, leaves, err := g.grow(ctx, round, rows, features)
 		if err != nil {
 			return fmt.Errorf("grow tree %d: %w", round+1, err)
 		}
@@ -176,71 +217,33 @@ func boost[T binIndex](ctx context.Context, b *boosting) error {
 			}
 			break
 		}
-		stop, err := b.add(t, base, g.index, leaves)
+		stop, err := b.add(t, g, leaves)
 		if err != nil {
-			return fmt.Errorf("after tree %d: %w", len(b.trees), err)
+			return fmt.Errorf("after tree %d: %w", b.grown, err)
 		}
 		if stop {
 			break
 		}
 	}
-	return b.finish(base)
+	return b.finish(g)
 }
 
-// begin sets the margins to zero and returns the base score, the log-odds of the positive share.
-func (b *boosting) begin() float64 {
-	positive, total := b.train.classWeights()
-	b.total = total
-	b.margin = make([]float64, b.train.Rows)
-	if b.valid != nil {
-		_, b.validTotal = b.valid.classWeights()
-		b.validMargin = make([]float64, b.valid.Rows)
-	}
-	return log(positive) - log(total-positive)
-}
-
-// derive sets the derivatives of the loss at the present margins; before the first tree these are the base score.
-func (b *boosting) derive(derivatives []pair, base float64) {
-	m := b.train
-	first := len(b.trees) == 0
-	parallel(b.threads, blocks(m.Rows), func(k int) {
-		low, high := block(k, m.Rows)
-		for i := low; i < high; i++ {
-			margin := b.margin[i]
-			if first {
-				margin = base
-			}
-			p := Sigmoid(margin)
-			w := m.weight(i)
-			derivatives[i] = pair{g: float64(w * (p - m.Label[i])), h: float64(w * float64(p*(1-p)))}
-		}
-	})
-}
-
-// add takes a tree into the ensemble, brings margins and losses up to date and reports whether to stop.
-func (b *boosting) add(t *tree, base float64, index []int32, leaves []leaf) (stop bool, err error) {
+// add takes a tree into the ensemble, brings margins, derivatives and losses up to date and reports whether to stop.
+func (b *boosting) add(t *tree, g *grower, leaves []leaf) (stop bool, err error) {
 	if len(b.trees) == 0 {
-		t.addBias(base)
+		t.addBias(b.base)
+		b.train.set(b.threads, 0)
 	}
 	b.trees = append(b.trees, *t)
-	var flat flatTrees
-	flat.add(t)
-	if len(index) == b.train.Rows {
-		parallel(b.threads, len(leaves), func(i int) {
-			for _, r := range index[leaves[i].low:leaves[i].high] {
-				b.margin[r] += t.leafValue[i]
-			}
-		})
-	} else {
-		flat.addMargins(b.threads, b.train, b.margin)
-	}
-	p := Progress{Tree: len(b.trees), TrainLoss: logLoss(b.threads, b.train, b.margin, b.total), ValidLoss: math.NaN()}
+	b.grown++
+	b.train.add(b.threads, g.settle(leaves), t.leafValue, b.data.hops(t, g.hops))
+	p := Progress{Tree: b.grown, TrainLoss: b.train.derive(b.threads, g.pairs), ValidLoss: math.NaN()}
 	b.report.TrainLoss = append(b.report.TrainLoss, p.TrainLoss)
 	if b.valid == nil {
 		b.report.BestTree = p.Tree
 	} else {
-		flat.addMargins(b.threads, *b.valid, b.validMargin)
-		p.ValidLoss = logLoss(b.threads, *b.valid, b.validMargin, b.validTotal)
+		b.valid.add(b.threads, nil, t.leafValue, b.valid.data.hops(t, g.hops))
+		p.ValidLoss = b.valid.derive(b.threads, nil)
 		losses := append(b.report.ValidLoss, p.ValidLoss)
 		if p.Tree == 1 || p.ValidLoss < losses[b.report.BestTree-1] {
 			b.report.BestTree = p.Tree
@@ -256,36 +259,36 @@ func (b *boosting) add(t *tree, base float64, index []int32, leaves []leaf) (sto
 	return rounds > 0 && p.Tree-b.report.BestTree >= rounds, nil
 }
 
-// finish cuts the ensemble to its best tree if early stopping is on, and makes one of a single leaf if nothing could be split.
-func (b *boosting) finish(base float64) error {
-	if len(b.trees) == 0 {
-		var total cell
-		for i := range b.train.Rows {
-			p := Sigmoid(base)
-			total.h += float64(b.train.weight(i) * float64(p*(1-p)))
-			total.rows++
+// settle returns the leaf of each row, a negative number for rows that the tree was not grown on. The result is valid until the next tree.
+func (g *grower) settle(leaves []leaf) []int32 {
+	leafOf := g.scratch[:g.data.Len()]
+	if len(g.index) < len(leafOf) {
+		for i := range leafOf {
+			leafOf[i] = -1
 		}
-		t := &tree{leafValue: []float64{0}, leafWeight: []float64{total.h}, leafCount: []int64{total.rows}}
-		_, err := b.add(t, base, nil, nil)
-		b.report.Trees = 1
-		if err != nil {
-			return fmt.Errorf("after tree 1: %w", err)
-		}
-		return nil
 	}
-	if b.params.EarlyStoppingRounds > 0 {
-		b.trees = slices.Clip(b.trees[:b.report.BestTree])
-	}
-	b.report.Trees = len(b.trees)
-	return nil
-}
-
-// addMargins adds the sum of the trees to the margin of every row.
-func (f *flatTrees) addMargins(threads int, m Matrix, margin []float64) {
-	parallel(threads, blocks(m.Rows), func(b int) {
-		low, high := block(b, m.Rows)
-		for i := low; i < high; i++ {
-			margin[i] += f.margin(m.Row(i))
+	parallel(g.workers(len(g.index)), len(leaves), func(i int) {
+		for _, r := range g.index[leaves[i].low:leaves[i].high] {
+			leafOf[r] = int32(i)
 		}
 	})
+	return leafOf
+}
+
+// finish cuts the ensemble to its best tree if early stopping is on, and makes one of a single leaf if nothing could be split.
+func (b *boosting) finish(g *grower) error {
+	if len(b.trees) == 0 {
+		g.begin(0, sequence(b.data.Len()), nil)
+		total := g.sum()
+		t := &tree{leafValue: []float64{0}, leafWeight: []float64{float64(float64(total.h) * g.unit.h)}, leafCount: []int64{total.rows}, shrinkage: 1}
+		if _, err := b.add(t, g, []leaf{{high: b.data.Len()}}); err != nil {
+			return fmt.Errorf("after tree 1: %w", err)
+		}
+	}
+	if b.params.EarlyStoppingRounds > 0 {
+		b.trees = slices.Clip(b.trees[:len(b.trees)-b.grown+b.report.BestTree])
+		b.grown = b.report.BestTree
+	}
+	b.report.Trees = b.grown
+	return nil
 }
