@@ -3,7 +3,6 @@ package eval
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"slices"
 )
@@ -136,17 +135,4 @@ func Split(fold []int, test int) (train, tested []int) {
 		}
 	}
 	return train, tested
-}
-
-// Metric is a figure of scored rows, as ROCAUC or LogLoss are. It must be safe for concurrent use and leave its arguments alone.
-type Metric func(score, label, weight []float64) (float64, error)
-
-// quantile returns the p-quantile of ascending values by linear interpolation (Hyndman and Fan's type 7, numpy's default).
-func quantile(sorted []float64, p float64) float64 {
-	at := p * float64(len(sorted)-1)
-	low := int(math.Floor(at))
-	if low+1 >= len(sorted) {
-		return sorted[len(sorted)-1]
-	}
-	return sorted[low] + float64((at-float64(low))*(sorted[low+1]-sorted[low]))
 }

@@ -12,10 +12,15 @@ const radixFrom = 512
 // order returns the rows with a weight above 0 by score, highest first, rows of equal score in row order. Scores are finite; -0 equals 0.
 func order(score, weight []float64) []int32 {
 	rows := make([]int32, 0, len(score))
+	sorted := true
 	for i := range score {
 		if weightAt(weight, i) > 0 {
+			sorted = sorted && (len(rows) == 0 || score[rows[len(rows)-1]] >= score[i])
 			rows = append(rows, int32(i))
 		}
+	}
+	if sorted {
+		return rows
 	}
 	if len(rows) < radixFrom {
 		slices.SortFunc(rows, func(a, b int32) int {
