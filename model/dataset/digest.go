@@ -2,7 +2,6 @@ package dataset
 
 import (
 	"encoding/binary"
-	"fmt"
 	"math"
 
 	"github.com/cespare/xxhash/v2"
@@ -12,25 +11,38 @@ import (
 // column. Label and position do not count, so the same customer has the same digest with and without an outcome, and rows
 // that are equal in every feature share one. The hash is for placing rows and is no protection against a forger.
 func RowDigest(row *Row) string {
-	var buf [8]byte
-	h := xxhash.New()
-	word := func(v uint64) {
-		binary.LittleEndian.PutUint64(buf[:], v)
-		_, _ = h.Write(buf[:]) // a Digest's Write never fails
-	}
+	var buf []byte
 	for _, v := range row.Num {
-		switch {
-		case math.IsNaN(v):
-			word(math.Float64bits(math.NaN()))
-		case v == 0: // -0 is the same value
-			word(0)
-		default:
-			word(math.Float64bits(v))
-		}
+		buf = appendDigestNumber(buf, v)
 	}
 	for _, s := range row.Cat {
-		word(uint64(len(s)))
-		_, _ = h.WriteString(s)
+		buf = appendDigestWord(buf, s)
 	}
-	return fmt.Sprintf("row-%016x", h.Sum64())
+	return string(appendDigest(buf[:0], xxhash.Sum64(buf)))
+}
+
+// appendDigestNumber appends what is hashed of a number.
+func appendDigestNumber(dst []byte, v float64) []byte {
+	switch {
+	case math.IsNaN(v):
+		v = math.NaN()
+	case v == 0: // -0 is the same value
+		v = 0
+	}
+	return binary.LittleEndian.AppendUint64(dst, math.Float64bits(v))
+}
+
+// appendDigestWord appends what is hashed of a word.
+func appendDigestWord(dst []byte, s string) []byte {
+	return append(binary.LittleEndian.AppendUint64(dst, uint64(len(s))), s...)
+}
+
+// appendDigest appends a hash as an id.
+func appendDigest(dst []byte, sum uint64) []byte {
+	const digits = "0123456789abcdef"
+	dst = append(dst, "row-"...)
+	for shift := 60; shift >= 0; shift -= 4 {
+		dst = append(dst, digits[sum>>shift&15])
+	}
+	return dst
 }

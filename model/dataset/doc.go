@@ -14,5 +14,13 @@
 // What is wrong with a row is a Fault that names row, line, column, rule and value, and all faults of a row are reported
 // together. A faulty row of a file is quarantined: it is counted, it is in the report, and it is not in the table.
 //
+// # CSV
+//
+// A CSV file is read in blocks of 256 KiB that end with whole records, found by CSV's rules, as a quote may hold line ends. Load
+// and Stream parse blocks on all processors and join them in the order of the file, so that neither tables nor reports nor errors
+// depend on who read what. Plain values go straight into columns: a decimal of at most 15 digits, a word or label that was judged
+// before, an id of ASCII text. A row with anything else is decoded by the function that requests are decoded with, which alone
+// finds faults and warnings. encoding/csv is what the tests compare with.
+//
 // The package is pure: it opens no file, reads no clock and writes no log.
 package dataset

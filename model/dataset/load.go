@@ -7,8 +7,6 @@ import (
 	"io"
 	"math"
 	"slices"
-
-	"github.com/cespare/xxhash/v2"
 )
 
 const (
@@ -16,8 +14,6 @@ const (
 	DefaultKeep = 20
 	// earlyRows is how many rows must be seen before too large a share of faulty ones ends the reading.
 	earlyRows = 1000
-	// contextEvery is how many rows are read between two looks at the context.
-	contextEvery = 1024
 )
 
 // LoadOptions say how a file is loaded.
@@ -25,6 +21,8 @@ type LoadOptions struct {
 	ReaderOptions
 	MaxQuarantined float64 // the share of faulty rows that is tolerated; 0 = none
 	Keep           int     // faults and warnings kept in the report; 0 = DefaultKeep
+	Threads        int     // goroutines that parse CSV; 0 = all processors
+	size           int     // bytes of a block; 0 = blockSize
 }
 
 // Report says what was found in a file. It is complete in itself: a person who reads its JSON needs nothing else.
@@ -51,80 +49,209 @@ func (r *Report) QuarantinedShare() float64 {
 	return float64(r.Quarantined) / float64(r.Rows)
 }
 
-// Load reads a whole file into a table. Faulty rows are quarantined: left out and reported. It fails with a *DataError
-// where the header is wrong, no row is usable, or more than MaxQuarantined of the rows are faulty, for which it does not
-// read on once 1,000 rows are seen. The report is there with the error as well, and covers what was read.
+// Load reads a whole file into a table, CSV on several goroutines. Faulty rows are quarantined: left out and reported. It fails with a
+// *DataError where the header is wrong, no row is usable, or more than MaxQuarantined of the rows are faulty, for which it does not
+// read on once 1,000 rows are seen. The report is there with the error as well, and covers what was read. Table and report are the same
+// whatever the number of goroutines.
 func Load(ctx context.Context, r io.Reader, h *Schema, o LoadOptions) (*Table, *Report, error) {
+	t := NewTable(h)
+	report, err := stream(ctx, r, h, o, func(p *part) (*part, error) { return p, nil }, func(p *part) error {
+		t.join(p.table, *p.known)
+		return nil
+	})
+	if err != nil {
+		return nil, report, err
+	}
+	return t, report, nil
+}
+
+// Stream reads a file as Load does, and hands out its good rows as tables of some thousand rows each instead of one table, so that a
+// file of any size takes little memory: per goroutine a few hundred KiB of text and what the rows of it take, and 8 bytes per row
+// where the spec has an id column, to find ids that are there twice.
+//
+// work is called for each table, by several goroutines at once and in no order. It may keep the table, but must not append to it; the
+// codes of its words are its own. join is called with what work returned, in the order of the file, by the goroutine that called Stream.
+// An error of either ends the reading. Rows of a file that fails later were handed out before.
+func Stream[T any](ctx context.Context, r io.Reader, h *Schema, o LoadOptions, work func(*Table) (T, error), join func(T) error) (*Report, error) {
+	return stream(ctx, r, h, o, func(p *part) (T, error) { return work(p.table) }, join)
+}
+
+// stream is Stream with all that is known of a part.
+func stream[T any](ctx context.Context, r io.Reader, h *Schema, o LoadOptions, work func(*part) (T, error), join func(T) error) (*Report, error) {
 	report := &Report{FaultCounts: map[string]int64{}, WarningCounts: map[string]int64{}, keep: o.Keep}
 	if report.keep == 0 {
 		report.keep = DefaultKeep
 	}
-	reader, err := NewReader(r, h, o.ReaderOptions)
+	if o.size == 0 {
+		o.size = blockSize
+	}
+	reader, err := newReader(r, h, o.ReaderOptions, o.size, false)
 	if err != nil {
 		var data *DataError
 		if errors.As(err, &data) {
 			report.addFaults(data.Faults)
 		}
-		return nil, report, err
+		return report, err
 	}
 	report.addWarnings(reader.Warnings())
-	t := NewTable(h)
-	if err := fill(ctx, t, report, reader, o.MaxQuarantined); err != nil {
-		return nil, report, err
+	l := loading{report: report, most: o.MaxQuarantined, hasID: h.id != ""}
+	if csv, ok := reader.source.(*csvSource); ok {
+		err = parallelParts(ctx, csv, o, &l, work, join)
+	} else {
+		err = serialParts(ctx, reader, &l, work, join)
 	}
-	if err := report.quarantine(o.MaxQuarantined, 0); err != nil {
-		return nil, report, err
+	if err != nil {
+		return report, err
 	}
-	if report.Rows == 0 {
-		return nil, report, &DataError{Message: "the file has no rows"}
-	}
-	if t.Len() == 0 {
-		return nil, report, &DataError{Message: fmt.Sprintf("none of the %d rows can be used", report.Rows), Faults: report.Faults}
-	}
-	if h.id != "" {
-		report.DuplicateIDs = duplicates(t.ids)
-	}
-	report.Success = true
-	return t, report, nil
+	return report, l.finish()
 }
 
-func fill(ctx context.Context, t *Table, report *Report, reader *Reader, most float64) error {
-	row := t.h.NewRow()
-	for {
-		if report.Rows%contextEvery == 0 && ctx.Err() != nil {
-			return fmt.Errorf("load data: %w", context.Cause(ctx))
-		}
-		err := reader.Next(row)
-		var record *RecordError
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case errors.As(err, &record):
-			report.Rows++
-			report.Quarantined++
-			report.addFaults(record.Faults)
-			if err := report.quarantine(most, earlyRows); err != nil {
-				return err
+// loading is a report in the making.
+type loading struct {
+	report *Report
+	most   float64 // share of faulty rows that is tolerated
+	hasID  bool
+	lines  int64 // before the next part
+	good   int64
+	hashes []uint64
+}
+
+// take adds a part to the report, row by row as far as it matters.
+func (l *loading) take(p *part) error {
+	r := l.report
+	labels := p.table.labels
+	rows, faulty := r.Rows, int64(0)
+	count := func(good int64) {
+		for _, label := range labels[:good] {
+			if label != labelNone {
+				r.Labelled++
 			}
+			if label == labelPositive {
+				r.Positives++
+			}
+		}
+		labels = labels[good:]
+		l.good += good
+	}
+	counted := int64(0)
+	for _, e := range p.events {
+		place(e.faults, rows, l.lines)
+		place(e.warnings, rows, l.lines)
+		if e.faults == nil {
+			r.addWarnings(e.warnings)
 			continue
-		case err != nil:
-			var data *DataError
-			if errors.As(err, &data) {
-				report.addFaults(data.Faults)
+		}
+		before := e.row - 1 - faulty - counted
+		count(before)
+		counted += before
+		faulty++
+		r.Rows, r.Quarantined = rows+e.row, r.Quarantined+1
+		r.addFaults(e.faults)
+		if err := r.quarantine(l.most, earlyRows); err != nil {
+			return err
+		}
+	}
+	count(int64(len(labels)))
+	r.Rows = rows + p.rows
+	if p.fatal != nil {
+		err := p.fatal.dataError(r.Rows+1, l.lines)
+		r.addFaults(err.Faults)
+		return err
+	}
+	l.lines += p.lines
+	l.hashes = append(l.hashes, p.hashes...)
+	return nil
+}
+
+// place turns a part's rows and lines into the file's.
+func place(faults []Fault, rows, lines int64) {
+	for i := range faults {
+		faults[i].Row += rows
+		faults[i].Line += lines + 1
+	}
+}
+
+// finish says whether the whole is usable.
+func (l *loading) finish() error {
+	r := l.report
+	if err := r.quarantine(l.most, 0); err != nil {
+		return err
+	}
+	if r.Rows == 0 {
+		return &DataError{Message: "the file has no rows"}
+	}
+	if l.good == 0 {
+		return &DataError{Message: fmt.Sprintf("none of the %d rows can be used", r.Rows), Faults: r.Faults}
+	}
+	if l.hasID {
+		r.DuplicateIDs = duplicates(l.hashes)
+	}
+	r.Success = true
+	return nil
+}
+
+// serialParts reads what is no CSV row by row.
+func serialParts[T any](ctx context.Context, reader *Reader, l *loading, work func(*part) (T, error), join func(T) error) error {
+	h := reader.h
+	row, dict, known := h.NewRow(), make([]words, len(h.categorical)), make([][]uint32, len(h.categorical))
+	for i := range dict {
+		dict[i] = newWords()
+	}
+	for {
+		p := &part{table: NewTable(h), known: &known}
+		err := readPart(reader, row, p, dict)
+		if err != nil && !errors.Is(err, io.EOF) {
+			if taken := l.take(p); taken != nil {
+				return taken
 			}
 			return err
 		}
-		report.Rows++
-		report.addWarnings(reader.RowWarnings())
-		switch row.Label {
-		case 1:
-			report.Positives++
-			report.Labelled++
-		case 0:
-			report.Labelled++
+		if ctx.Err() != nil {
+			return fmt.Errorf("load data: %w", context.Cause(ctx))
 		}
-		t.Append(row)
+		made, failed := work(p)
+		if failed != nil {
+			return failed
+		}
+		if failed := l.take(p); failed != nil {
+			return failed
+		}
+		if failed := join(made); failed != nil {
+			return failed
+		}
+		if err != nil {
+			return nil
+		}
 	}
+}
+
+// partRows is how many rows of a file that is no CSV make a part.
+const partRows = 1024
+
+func readPart(reader *Reader, row *Row, p *part, dict []words) error {
+	for p.rows < partRows {
+		err := reader.Next(row)
+		var record *RecordError
+		if err != nil && !errors.As(err, &record) {
+			return err
+		}
+		p.rows++
+		switch {
+		case record != nil:
+			p.events = append(p.events, event{row: p.rows, faults: within(record.Faults, row.Number-p.rows)})
+			continue
+		case reader.RowWarnings() != nil:
+			p.events = append(p.events, event{row: p.rows, warnings: within(reader.RowWarnings(), row.Number-p.rows)})
+		}
+		p.appendRow(row, dict)
+	}
+	return nil
+}
+
+// within counts rows from the start of a part, and lines from 0, as take wants them.
+func within(faults []Fault, rows int64) []Fault {
+	place(faults, -rows, -2)
+	return faults
 }
 
 // quarantine fails where at least atLeast rows were read and more than the share most of them are faulty.
@@ -153,15 +280,9 @@ func addTo(list *[]Fault, counts map[string]int64, faults []Fault, keep int) {
 	}
 }
 
-// duplicates counts the ids that were there before. It sorts hashes, which needs 8 bytes a row where a set needs 40; that
+// duplicates counts the ids that were there before by their hashes. It sorts them, which needs 8 bytes a row where a set needs 40; that
 // two different ids share a hash happens once in 370,000 files of 10 million rows.
-func duplicates(ids []string) int64 {
-	hashes := make([]uint64, 0, len(ids))
-	for _, id := range ids {
-		if id != "" {
-			hashes = append(hashes, xxhash.Sum64String(id))
-		}
-	}
+func duplicates(hashes []uint64) int64 {
 	slices.Sort(hashes)
 	var n int64
 	for i := 1; i < len(hashes); i++ {

@@ -3,7 +3,6 @@ package dataset
 import (
 	"bufio"
 	"bytes"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -47,6 +46,11 @@ type Reader struct {
 //
 // Without RequireLabel a CSV file may lack the label and the id column.
 func NewReader(r io.Reader, h *Schema, o ReaderOptions) (*Reader, error) {
+	return newReader(r, h, o, 64<<10, true)
+}
+
+// newReader reads CSV in blocks of a size. An eager one waits for no more text than a row needs.
+func newReader(r io.Reader, h *Schema, o ReaderOptions, size int, eager bool) (*Reader, error) {
 	b := bufio.NewReaderSize(r, 64<<10)
 	if mark, err := b.Peek(3); err == nil && string(mark) == "\ufeff" {
 		_, _ = b.Discard(3)
@@ -68,7 +72,16 @@ func NewReader(r io.Reader, h *Schema, o ReaderOptions) (*Reader, error) {
 	d := &Reader{h: h, o: o}
 	switch format {
 	case spec.FormatCSV:
-		d.source, d.warnings, err = newCSV(b, h, o, blank)
+		comma := o.Delimiter
+		if comma == 0 {
+			comma = ','
+		}
+		if !utf8.ValidRune(comma) || strings.ContainsRune("\"\r\n\ufffd", comma) {
+			return nil, fmt.Errorf("read header: %q can't be a delimiter", comma)
+		}
+		blocks := newBlocks(b, string(comma), size)
+		blocks.eager = eager
+		d.source, d.warnings, err = newCSV(blocks, h, o, blank)
 	case spec.FormatJSONL:
 		d.source = &jsonLines{r: b, h: h, line: blank}
 	default:
@@ -132,51 +145,108 @@ func (r *Reader) Next(row *Row) error {
 	return d.finish()
 }
 
-// csvSource reads CSV. The first row is read with the header, so that a file without rows is known at once.
+// csvSource reads CSV. The header's block is read on, so that a file without rows is known at once.
 type csvSource struct {
-	r        *csv.Reader
-	before   int64 // blank lines before the header
-	columns  []slot
-	ahead    []string
-	aheadErr error
-	pending  bool
+	blocks  *blocks
+	h       *Schema
+	comma   string
+	split   splitter
+	block   block
+	lines   int64 // before the block
+	columns []slot
+	err     error // of the block behind this one
 }
 
-func newCSV(b io.Reader, h *Schema, o ReaderOptions, before int64) (*csvSource, []Fault, error) {
-	c := csv.NewReader(b)
-	c.FieldsPerRecord = -1
-	c.ReuseRecord = true
-	if o.Delimiter != 0 {
-		c.Comma = o.Delimiter
+func newCSV(b *blocks, h *Schema, o ReaderOptions, before int64) (*csvSource, []Fault, error) {
+	s := &csvSource{blocks: b, h: h, comma: string(b.split.comma), lines: before}
+	s.split = newSplitter(s.comma)
+	found, syntax := s.record()
+	if !found || syntax != nil {
+		return nil, nil, s.headerError(syntax)
 	}
-	header, err := c.Read()
-	if err != nil {
-		return nil, nil, headerError(err, before)
+	names := make([]string, len(s.split.fields))
+	for i, f := range s.split.fields {
+		names[i] = string(f)
 	}
-	s := &csvSource{r: c, before: before}
-	warnings, err := s.header(header, h, o)
+	warnings, err := s.header(names, h, o)
 	if err != nil {
 		return nil, nil, err
 	}
-	s.ahead, s.aheadErr = c.Read()
-	s.pending = true
-	if errors.Is(s.aheadErr, io.EOF) {
+	if !s.ahead() && errors.Is(s.err, io.EOF) {
 		return nil, nil, &DataError{Message: "the file has a header and no rows"}
 	}
 	return s, warnings, nil
 }
 
-func headerError(err error, before int64) error {
-	var syntax *csv.ParseError
-	switch {
-	case errors.Is(err, io.EOF):
-		return &DataError{Message: "the file is empty"}
-	case errors.As(err, &syntax):
-		return &DataError{Message: "the header is not valid CSV", Faults: []Fault{{
-			Line: before + int64(syntax.Line), Rule: RuleQuote, Message: syntax.Err.Error(),
-		}}}
+// record reads the next record, from the next block where this one is at its end. It reports false, with err set, at the end of what
+// can be read.
+func (s *csvSource) record() (bool, *syntaxError) {
+	for {
+		if found, syntax := s.split.next(); found {
+			return true, syntax
+		}
+		if s.err != nil {
+			return false, nil
+		}
+		s.fill()
 	}
-	return fmt.Errorf("read header: %w", err)
+}
+
+// fill takes the next block.
+func (s *csvSource) fill() {
+	s.lines += int64(s.split.line)
+	s.blocks.reuse(s.block)
+	s.block, s.err = s.blocks.next()
+	if s.err != nil {
+		s.block = block{}
+	}
+	s.split.reset(s.block.data, s.block.eof)
+}
+
+// ahead reports whether there is another record, whatever it is worth.
+func (s *csvSource) ahead() bool {
+	for {
+		s.split.skipBlank()
+		if s.split.pos < len(s.split.data) {
+			return true
+		}
+		if s.err != nil {
+			return false
+		}
+		s.fill()
+	}
+}
+
+// nextBlock returns the rest of the block that the header came with, and then one block after another.
+func (s *csvSource) nextBlock() (block, error) {
+	if s.split.pos < len(s.block.data) {
+		b := block{append([]byte(nil), s.block.data[s.split.pos:]...), s.block.eof}
+		s.lines += int64(s.split.line)
+		s.split.reset(nil, false)
+		s.block = block{}
+		return b, nil
+	}
+	if s.err != nil {
+		return block{}, s.err
+	}
+	return s.blocks.next()
+}
+
+// parser returns a parser of the file's rows.
+func (s *csvSource) parser(o ReaderOptions) *parser { return newParser(s.h, o, s.columns, s.comma) }
+
+func (s *csvSource) headerError(syntax *syntaxError) error {
+	switch {
+	case syntax != nil:
+		return &DataError{Message: "the header is not valid CSV", Faults: []Fault{{
+			Line: s.lines + int64(syntax.line) + 1, Rule: RuleQuote, Message: syntax.err.Error(),
+		}}}
+	case errors.Is(s.err, io.EOF):
+		return &DataError{Message: "the file is empty"}
+	case errors.Is(s.err, errNoEnd):
+		return &DataError{Message: "the header is not valid CSV", Faults: []Fault{{Line: s.lines + 1, Rule: RuleTooLong, Message: s.err.Error()}}}
+	}
+	return fmt.Errorf("read header: %w", s.err)
 }
 
 // header maps the columns of the file to slots and returns warnings.
@@ -191,11 +261,11 @@ func (s *csvSource) header(names []string, h *Schema, o ReaderOptions) (warnings
 		}
 		switch {
 		case seen[name] && known:
-			faults = append(faults, Fault{Line: s.before + 1, Column: name, Rule: RuleDuplicateColumn, Message: "the column is there twice"})
+			faults = append(faults, Fault{Line: s.lines + 1, Column: name, Rule: RuleDuplicateColumn, Message: "the column is there twice"})
 		case !known && name == "":
-			warnings = append(warnings, Fault{Line: s.before + 1, Rule: RuleUnknownColumn, Message: "a column without a name is not used"})
+			warnings = append(warnings, Fault{Line: s.lines + 1, Rule: RuleUnknownColumn, Message: "a column without a name is not used"})
 		case !known:
-			warnings = append(warnings, Fault{Line: s.before + 1, Column: name, Rule: RuleUnknownColumn,
+			warnings = append(warnings, Fault{Line: s.lines + 1, Column: name, Rule: RuleUnknownColumn,
 				Message: "the column is not in the spec and not used"})
 		}
 		seen[name] = true
@@ -204,7 +274,7 @@ func (s *csvSource) header(names []string, h *Schema, o ReaderOptions) (warnings
 	need := decoder{h: h, need: o.RequireLabel}
 	for _, c := range h.order {
 		if !seen[c.name] && need.needs(c) {
-			faults = append(faults, Fault{Line: s.before + 1, Column: c.name, Rule: RuleMissingColumn, Message: "the column is missing"})
+			faults = append(faults, Fault{Line: s.lines + 1, Column: c.name, Rule: RuleMissingColumn, Message: "the column is missing"})
 		}
 	}
 	if len(faults) > 0 {
@@ -235,45 +305,24 @@ func found(names []string) string {
 }
 
 func (s *csvSource) next(d *decoder) error {
-	record, err := s.ahead, s.aheadErr
-	if !s.pending {
-		record, err = s.r.Read()
-	}
-	s.pending = false
-	var syntax *csv.ParseError
+	found, syntax := s.record()
 	switch {
-	case errors.Is(err, io.EOF):
+	case !found && errors.Is(s.err, io.EOF):
 		return io.EOF
-	case errors.As(err, &syntax):
-		d.row.Line = s.before + int64(syntax.StartLine)
-		// A quote that stays open takes in the rows below it. To go on would lose them without a trace.
-		if syntax.Line > syntax.StartLine {
-			return &DataError{Message: "the file is not valid CSV", Faults: []Fault{{
-				Row: d.row.Number, Line: d.row.Line, Rule: RuleQuote,
-				Message: fmt.Sprintf("a quote is opened that is not closed properly up to line %d: %s", s.before+int64(syntax.Line), syntax.Err),
-			}}}
-		}
-		d.fault("", RuleQuote, "", "column %d of the line: %s", syntax.Column, syntax.Err)
-		return nil
-	case err != nil:
-		return fmt.Errorf("read row %d: %w", d.row.Number, err)
+	case !found && errors.Is(s.err, errNoEnd):
+		return &DataError{Message: "the file is not valid CSV", Faults: []Fault{{
+			Row: d.row.Number, Line: s.lines + 1, Rule: RuleTooLong, Message: s.err.Error()}}}
+	case !found:
+		return fmt.Errorf("read row %d: %w", d.row.Number, s.err)
 	}
-	line, _ := s.r.FieldPos(0)
-	d.row.Line = s.before + int64(line)
-	if len(record) != len(s.columns) {
-		d.fault("", RuleColumnsCount, "", "the row has %d values, the header %d", len(record), len(s.columns))
-		return nil
-	}
-	for i, text := range record {
-		c := s.columns[i]
-		if c.kind == slotIgnored {
-			continue
-		}
-		if !utf8.ValidString(text) {
-			d.warn(c.name, RuleEncoding, text, "the text is not UTF-8; what can't be read becomes U+FFFD")
-		}
-		// A record's strings are one allocation of the whole line: a copy keeps the line from staying in memory.
-		d.text(c, text, true)
+	d.row.Line = s.lines + int64(s.split.start) + 1
+	switch {
+	case syntax == nil:
+		d.fields(s.columns, s.split.fields)
+	case syntax.line > syntax.start:
+		return (&fatalSyntax{int64(syntax.start), int64(syntax.line), syntax.err}).dataError(d.row.Number, s.lines)
+	default:
+		d.fault("", RuleQuote, "", "column %d of the line: %s", syntax.column, syntax.err)
 	}
 	return nil
 }

@@ -1,6 +1,11 @@
 package dataset
 
-import "math"
+import (
+	"math"
+	"slices"
+
+	"github.com/cespare/xxhash/v2"
+)
 
 // Codes are small whole numbers, each in the fewest bytes that all of them fit. The zero value is empty.
 type Codes struct {
@@ -78,3 +83,115 @@ func (w *words) code(s string) uint32 {
 func (w *words) append(s string) { w.codes.append(w.code(s)) }
 
 func (w *words) at(i int) string { return w.names[w.codes.At(i)] }
+
+// texts are byte strings one behind the other, so that ten million of them are two allocations and nothing for the collector
+// to follow.
+type texts struct {
+	text []byte
+	ends []uint64
+}
+
+func (x *texts) append(b []byte) {
+	x.text = append(x.text, b...)
+	x.ends = append(x.ends, uint64(len(x.text)))
+}
+
+func (x *texts) at(i int) string {
+	from := uint64(0)
+	if i > 0 {
+		from = x.ends[i-1]
+	}
+	return view(x.text[from:x.ends[i]]) // what was appended is never written again
+}
+
+// join appends the texts of another.
+func (x *texts) join(o *texts) {
+	base := uint64(len(x.text))
+	x.text = append(x.text, o.text...)
+	for _, end := range o.ends {
+		x.ends = append(x.ends, base+end)
+	}
+}
+
+// hashes returns a hash of each text that is not empty.
+func (x *texts) hashes() []uint64 {
+	out := make([]uint64, 0, len(x.ends))
+	for i := range x.ends {
+		if s := x.at(i); s != "" {
+			out = append(out, xxhash.Sum64String(s))
+		}
+	}
+	return out
+}
+
+// reserve makes room for so many rows of a part of a file, whose words are codes of four bytes until they are joined.
+func (t *Table) reserve(rows int) {
+	t.labels = make([]uint8, 0, rows)
+	t.ids = texts{make([]byte, 0, 12*rows), make([]uint64, 0, rows)}
+	for i := range t.num {
+		t.num[i] = make([]float64, 0, rows)
+	}
+	for i := range t.cat {
+		t.cat[i].codes.u32 = make([]uint32, 0, rows)
+	}
+}
+
+// truncate drops what was read of a row that is not whole: columns that are longer than the labels, which come last.
+func (t *Table) truncate() {
+	n := len(t.labels)
+	for i := range t.num {
+		t.num[i] = t.num[i][:n]
+	}
+	for i := range t.cat {
+		t.cat[i].codes.u32 = t.cat[i].codes.u32[:n]
+	}
+}
+
+// join appends the rows of a part. Its words get codes here in the order in which its rows hold them, so that a table does not
+// depend on who read which part.
+func (t *Table) join(p *Table, remap [][]uint32) {
+	t.ids.join(&p.ids)
+	t.labels = append(t.labels, p.labels...)
+	for i := range t.num {
+		t.num[i] = append(t.num[i], p.num[i]...)
+	}
+	for i := range t.cat {
+		remap[i] = t.cat[i].join(&p.cat[i], remap[i])
+	}
+}
+
+// unmapped is the place of a word that has no code yet.
+const unmapped = math.MaxUint32
+
+// join appends the codes of another column. known holds the codes of the words that came before from the same dictionary.
+func (w *words) join(o *words, known []uint32) []uint32 {
+	for len(known) < len(o.names) {
+		known = append(known, unmapped)
+	}
+	if slices.Contains(known, unmapped) {
+		for _, c := range o.codes.u32 {
+			if known[c] == unmapped {
+				known[c] = w.code(o.names[c])
+			}
+		}
+	}
+	w.codes.widen(uint32(len(w.names) - 1))
+	switch c := &w.codes; {
+	case c.u32 != nil:
+		c.u32 = translate(c.u32, o.codes.u32, known)
+	case c.u16 != nil:
+		c.u16 = translate(c.u16, o.codes.u32, known)
+	default:
+		c.u8 = translate(c.u8, o.codes.u32, known)
+	}
+	return known
+}
+
+func translate[T uint8 | uint16 | uint32](dst []T, codes, known []uint32) []T {
+	n := len(dst)
+	dst = slices.Grow(dst, len(codes))[:n+len(codes)]
+	for i, c := range codes {
+		dst[n+i] = T(known[c])
+	}
+	return dst
+}

@@ -1,0 +1,136 @@
+package dataset
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+)
+
+const (
+	// blockSize is how much text is parsed at once: enough for a few thousand rows, little enough for a second-level cache.
+	blockSize = 256 << 10
+	// maxRecord bounds a CSV record, which only a quote that is not closed makes so long.
+	maxRecord = 64 << 20
+)
+
+// block is a piece of a CSV file that begins and ends with whole records.
+type block struct {
+	data []byte
+	eof  bool // the last one
+}
+
+// blocks cuts a CSV file into blocks. A quote may hold line ends, so the end of a record is found by CSV's rules from the start of the
+// block: where there is no quote ahead the last line end will do, else records that have one are read.
+type blocks struct {
+	r     io.Reader
+	size  int      // of a block, about
+	eager bool     // hand out what one Read gave, if it ends a record, and wait for no more
+	split splitter // finds the ends of records
+	rest  []byte   // read, and not handed out
+	err   error    // of r, io.EOF at the end; no more is read
+	free  chan []byte // buffers to use again
+}
+
+func newBlocks(r io.Reader, comma string, size int) *blocks {
+	return &blocks{r: r, size: size, split: newSplitter(comma), free: make(chan []byte, 1)}
+}
+
+// next returns the next block, io.EOF behind the last one, a *DataError where a record has no end, and an error of the reader once all
+// whole records before it are handed out. The block's memory is the caller's until it gives it to reuse.
+func (b *blocks) next() (block, error) {
+	data := b.buffer(max(b.size, len(b.rest)))
+	data = append(data, b.rest...)
+	b.rest = b.rest[:0]
+	tried := 0 // length at which no record had an end
+	for {
+		var n int
+		enough := b.size
+		if b.eager {
+			enough = 1
+		}
+		for len(data) < enough+tried && b.err == nil {
+			data = slices.Grow(data, max(b.size-len(data), b.size/4))
+			n, b.err = b.read(data[len(data):cap(data)])
+			data = data[:len(data)+n]
+		}
+		if errors.Is(b.err, io.EOF) {
+			if len(data) == 0 {
+				return block{}, io.EOF
+			}
+			if data[len(data)-1] == '\r' { // dropped at the end of a file, as encoding/csv does
+				data = data[:len(data)-1]
+			}
+			b.err, b.rest = errAllRead, nil
+			return block{data, true}, nil
+		}
+		if errors.Is(b.err, errAllRead) {
+			return block{}, io.EOF
+		}
+		if cut := b.cut(data, tried); cut > 0 {
+			b.rest = append(b.rest, data[cut:]...)
+			return block{data[:cut], false}, nil
+		}
+		if b.err != nil {
+			return block{}, b.err
+		}
+		if len(data) > maxRecord {
+			return block{}, errNoEnd
+		}
+		tried = len(data)
+	}
+}
+
+// errAllRead stands in blocks.err once the last block is handed out.
+var errAllRead = errors.New("all read")
+
+// errNoEnd says that a record is longer than maxRecord.
+var errNoEnd = fmt.Errorf("a record is longer than %d bytes: a quote is opened and not closed", maxRecord)
+
+// read is one Read that gave something.
+func (b *blocks) read(p []byte) (int, error) {
+	for range 100 {
+		if n, err := b.r.Read(p); n > 0 || err != nil {
+			return n, err
+		}
+	}
+	return 0, io.ErrNoProgress
+}
+
+// cut returns the length of the whole records at the start of data, which is not the end of the file. Up to tried there is none.
+func (b *blocks) cut(data []byte, tried int) int {
+	if bytes.IndexByte(data[tried:], '\n') < 0 {
+		return 0
+	}
+	s := &b.split
+	s.data, s.eof = data, false
+	for at := 0; ; at = s.pos {
+		quote := bytes.IndexByte(data[at:], '"')
+		if quote < 0 {
+			return at + bytes.LastIndexByte(data[at:], '\n') + 1
+		}
+		s.pos = at + bytes.LastIndexByte(data[at:at+quote], '\n') + 1
+		if found, _ := s.quoted(); !found {
+			return s.pos
+		}
+	}
+}
+
+// buffer returns an empty buffer of some capacity, one given back if there is any.
+func (b *blocks) buffer(size int) []byte {
+	select {
+	case p := <-b.free:
+		return p[:0]
+	default:
+		return make([]byte, 0, size+size/8)
+	}
+}
+
+// reuse takes the memory of a block back. It may be called by several goroutines.
+func (b *blocks) reuse(k block) {
+	select {
+	case b.free <- k.data:
+	default:
+	}
+}
