@@ -20,6 +20,7 @@ type builder struct {
 	spec    *Spec
 	notes   []string
 	faulty  int64 // rows that training is expected to quarantine, at most
+	rarer   int64 // rows of the label that fewer have
 	short   []string
 }
 
@@ -94,8 +95,9 @@ func (b *builder) target() error {
 	positives := c.words[words[at]]
 	b.note("The target is %q: %q is positive (%d of %d rows, %.1f %%), %q is negative.",
 		c.name, t.Positive, positives, c.present, 100*float64(positives)/float64(c.present), t.Negative)
-	if few := min(positives, c.present-positives); few < 50 {
-		b.note("Only %d rows have the rarer label: expect figures that vary.", few)
+	b.rarer = min(positives, c.present-positives)
+	if b.rarer < 50 {
+		b.note("Only %d rows have the rarer label: expect figures that vary.", b.rarer)
 	}
 	if c.missing > 0 {
 		b.faulty += c.missing
@@ -223,12 +225,26 @@ func rewritable(words []string) bool {
 	return true
 }
 
+const (
+	// foldsFrom is how many rows of the rarer label it takes to deal some to each of five folds after the holdout took its share.
+	foldsFrom = 25
+	// foldsUpTo is up to how many rows six fits are a matter of seconds, and a validation part too small a sample to do without them.
+	foldsUpTo = 1_000_000
+)
+
 // rules fills gates, drift, learner and expectations for a file of this size.
 func (b *builder) rules() {
 	s, rows := b.spec, b.scan.rows+b.scan.badRows
 	s.Gates.Staging = []Threshold{{Metric: "roc_auc", Min: 0.5}}
 	// Leaves of half a percent of the training rows, which are about two thirds of all.
 	s.Learner.MinChildRows = int(min(max(rows*2/3/200, 3), 20))
+	switch {
+	case b.rarer < foldsFrom:
+	case rows > foldsUpTo:
+		b.note("There are more than %d rows: a validation part says when to stop, which takes a sixth of the time of learner.folds: 5.", foldsUpTo)
+	default:
+		s.Learner.Folds = 5
+	}
 	for _, c := range s.Columns.Numeric {
 		s.Drift.Monitors = append(s.Drift.Monitors, Monitor{Column: c.Name, Action: ActionRetrain})
 	}

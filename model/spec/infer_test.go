@@ -213,6 +213,7 @@ func TestInferManyLevels(t *testing.T) {
 	require.Equal(t, 40, s.Columns.Categorical[0].MaxLevels)
 	require.Contains(t, strings.Join(notes, "\n"), "the 40 most frequent")
 	require.Equal(t, 20, s.Learner.MinChildRows)
+	require.Equal(t, 5, s.Learner.Folds)
 }
 
 // TestInferFewRows holds that in a file of a dozen rows words that all differ are still words.
@@ -223,6 +224,7 @@ func TestInferFewRows(t *testing.T) {
 	_, categorical := columnNames(s)
 	require.Equal(t, []string{"city"}, categorical)
 	require.Contains(t, strings.Join(notes, "\n"), "Only 4 rows have the rarer label")
+	require.Zero(t, s.Learner.Folds, "four rows can't be dealt to five folds")
 }
 
 func TestCounterEstimate(t *testing.T) {

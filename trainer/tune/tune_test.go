@@ -1,0 +1,327 @@
+package tune
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+var space = Space{
+	{Name: "rate", Low: 0.01, High: 1, Log: true},
+	{Name: "depth", Low: 1, High: 8, Whole: true},
+	{Name: "share", Low: 0, High: 1},
+}
+
+// bowl is an objective that is least at rate 0.1, depth 4, share 0.7, a little apart in each arm. Every fifth trial of it fails.
+type bowl struct {
+	calls  int
+	failAt map[string]bool
+	flat   bool // all points are equal
+}
+
+func (b *bowl) Score(_ context.Context, arm int, p map[string]float64) (float64, map[string]float64, error) {
+	b.calls++
+	if p["depth"] == 8 {
+		return 0, nil, &FailedTrial{errors.New("too deep")}
+	}
+	if b.flat {
+		return 1, nil, nil
+	}
+	return b.at(p) + float64(arm)*0.01*p["share"], map[string]float64{"trees": 7}, nil
+}
+
+func (b *bowl) at(p map[string]float64) float64 {
+	if b.flat {
+		return 1
+	}
+	rate, depth, share := math.Log10(p["rate"])+1, p["depth"]-4, p["share"]-0.7
+	return 1 + rate*rate + depth*depth/10 + share*share
+}
+
+func (b *bowl) Judge(_ context.Context, arm int, p map[string]float64) (map[string]float64, error) {
+	b.calls++
+	return map[string]float64{"log_loss": b.at(p) + float64(arm%2)/1000*p["depth"], "roc_auc": -b.at(p)}, nil
+}
+
+// entries is a log in memory that breaks after so many.
+type entries struct {
+	list  []Entry
+	limit int
+}
+
+var errKilled = errors.New("killed")
+
+func (l *entries) Append(e Entry) error {
+	if l.limit > 0 && len(l.list) == l.limit {
+		return errKilled
+	}
+	l.list = append(l.list, e)
+	return nil
+}
+
+// ticking is a clock on which every piece of work takes a second.
+func ticking() func() time.Time {
+	at := time.Unix(0, 0)
+	return func() time.Time { at = at.Add(time.Second); return at }
+}
+
+func config(o Objective, log Log) Config {
+	return Config{Space: space, First: Point{0.5, 7, 0.1}, Seed: 3, Outer: 3, Trials: 12, Objective: o, Log: log, Now: ticking()}
+}
+
+func TestSearchFindsTheBottom(t *testing.T) {
+	b := &bowl{}
+	c := config(b, &entries{})
+	c.Trials = 60
+	out, err := Run(t.Context(), c)
+	require.NoError(t, err)
+	require.Equal(t, 60, out.Trials)
+	best := out.Best()
+	require.InDelta(t, -1, math.Log10(best.Point["rate"]), 0.3)
+	require.Equal(t, 4.0, best.Point["depth"])
+	require.InDelta(t, 0.7, best.Point["share"], 0.15)
+	require.True(t, out.Improves("log_loss", true))
+	require.True(t, out.Improves("roc_auc", false))
+	require.False(t, out.Improves("log_loss", false))
+	require.False(t, out.Improves("unknown", true))
+	require.Len(t, out.Outer, 3)
+	for arm, j := range out.Outer {
+		require.Equal(t, map[string]float64{"rate": 0.5, "depth": 7, "share": 0.1}, j.Present.Point)
+		require.Equal(t, arm, j.Chosen.Arm)
+	}
+	failed := 0
+	for _, e := range out.Ranked {
+		if e.Failed != "" {
+			failed++
+			require.Nil(t, e.Loss)
+			require.Equal(t, "too deep", e.Failed)
+		}
+	}
+	require.Positive(t, failed, "depth 8 was drawn")
+}
+
+func TestNothingBetterIsSaid(t *testing.T) {
+	out, err := Run(t.Context(), config(&bowl{flat: true}, &entries{}))
+	require.NoError(t, err)
+	require.Zero(t, out.Outer[0].Chosen.Trial, "of equal trials the present parameters stay")
+	require.False(t, out.Improves("log_loss", true))
+	require.Zero(t, out.Compared["log_loss"].Mean)
+}
+
+func TestPointsAreInRangeAndReadable(t *testing.T) {
+	s := NewSearch(space, Point{9, 9, 9}, 1)
+	require.Equal(t, Point{9, 9, 9}, s.Next(), "the present parameters are tried as they are")
+	for n := range 200 {
+		p := s.Next()
+		require.Equal(t, p, s.Next())
+		s.Tell(float64(n % 7))
+		if n == 0 {
+			continue
+		}
+		for i, d := range space {
+			require.GreaterOrEqual(t, p[i], d.Low)
+			require.LessOrEqual(t, p[i], d.High)
+			require.LessOrEqual(t, len(fmt.Sprint(p[i])), 6, "%v", p[i])
+		}
+		require.Equal(t, math.Trunc(p[1]), p[1])
+	}
+	require.Equal(t, 200, s.Trials())
+}
+
+// A run that is killed before, between or after any two pieces of work, and gone on with, gives what an uninterrupted one gives.
+func TestKilledAtEveryPoint(t *testing.T) {
+	whole := &entries{}
+	want, err := Run(t.Context(), config(&bowl{}, whole))
+	require.NoError(t, err)
+	for n := 1; n < len(whole.list); n++ {
+		log := &entries{limit: n}
+		_, err := Run(t.Context(), config(&bowl{}, log))
+		require.ErrorIs(t, err, errKilled, "%d entries", n)
+		b, rest := &bowl{}, &entries{}
+		c := config(b, rest)
+		c.Done = log.list
+		got, err := Run(t.Context(), c)
+		require.NoError(t, err)
+		require.Equal(t, want, got, "killed after %d", n)
+		require.Equal(t, len(whole.list)-n, b.calls, "nothing is done twice")
+		require.Equal(t, whole.list[n:], rest.list)
+	}
+}
+
+func TestMoreTrialsGoOnFromFewer(t *testing.T) {
+	long := config(&bowl{}, &entries{})
+	long.Trials = 20
+	want, err := Run(t.Context(), long)
+	require.NoError(t, err)
+
+	log := &entries{}
+	_, err = Run(t.Context(), config(&bowl{}, log))
+	require.NoError(t, err)
+	long.Done, long.Log = log.list, log
+	got, err := Run(t.Context(), long)
+	require.NoError(t, err)
+	require.Equal(t, want.Ranked, got.Ranked)
+	require.Equal(t, want.Compared, got.Compared)
+}
+
+func TestBudgetCountsTrialsAndEndsWithARound(t *testing.T) {
+	c := config(&bowl{}, &entries{})
+	c.Trials, c.Budget = 0, 30*time.Second // of work that takes a second each, in four arms
+	out, err := Run(t.Context(), c)
+	require.NoError(t, err)
+	require.Equal(t, 8, out.Trials)
+	require.GreaterOrEqual(t, out.Spent, 32*time.Second)
+	c.Budget = time.Nanosecond
+	out, err = Run(t.Context(), c)
+	require.NoError(t, err)
+	require.Equal(t, 1, out.Trials, "the present parameters are always judged")
+}
+
+func TestAnotherSearchsEntriesAreRefused(t *testing.T) {
+	log := &entries{}
+	_, err := Run(t.Context(), config(&bowl{}, log))
+	require.NoError(t, err)
+	c := config(&bowl{}, &entries{})
+	c.Done = log.list
+	c.Seed++
+	_, err = Run(t.Context(), c)
+	require.ErrorContains(t, err, "the log holds")
+}
+
+func TestErrorsEndTheSearch(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errKilled)
+	_, err := Run(ctx, config(&bowl{}, &entries{}))
+	require.ErrorIs(t, err, errKilled)
+	for name, change := range map[string]func(*Config){
+		"bound":   func(c *Config) { c.Trials = 0 },
+		"outer":   func(c *Config) { c.Outer = 1 },
+		"present": func(c *Config) { c.First = c.First[:1] },
+		"search":  func(c *Config) { c.Space, c.First = nil, nil },
+		"nil":     func(c *Config) { c.Log = nil },
+		"range":   func(c *Config) { c.Space = Space{{Name: "a", Low: 1, High: 1}}; c.First = Point{1} },
+		"there":   func(c *Config) { c.Space = Space{{Name: "a", High: 1}, {Name: "a", High: 1}}; c.First = Point{1, 1} },
+		"logar":   func(c *Config) { c.Space = Space{{Name: "a", High: 1, Log: true}}; c.First = Point{1} },
+		// the present parameters must work
+		"too deep": func(c *Config) { c.First = Point{0.5, 8, 0.5} },
+	} {
+		c := config(&bowl{}, &entries{})
+		change(&c)
+		_, err := Run(t.Context(), c)
+		require.ErrorContains(t, err, name)
+	}
+}
+
+func key() Key {
+	return Key{Format: format, Spec: "sha256:1", Dataset: "xxh64:2", Metric: "log_loss", Outer: 3, Inner: 5, Seed: 3, Space: space}
+}
+
+// journalled runs the search on a file.
+func journalled(t *testing.T, path string) *Outcome {
+	t.Helper()
+	j, done, err := OpenJournal(path, key())
+	require.NoError(t, err)
+	c := config(&bowl{}, j)
+	c.Done = done
+	out, err := Run(t.Context(), c)
+	require.NoError(t, err)
+	require.NoError(t, j.Close())
+	return out
+}
+
+// Whatever part of the file a kill left, the search ends in the same file and the same outcome. The last lines are cut at every byte, those
+// before at some, as each line to write anew is synced.
+func TestJournalCutAnywhere(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tune.jsonl")
+	want := journalled(t, path)
+	file, err := os.ReadFile(path)
+	require.NoError(t, err)
+	for n := 0; n < len(file); n++ {
+		if n < len(file)-250 && n%509 != 0 {
+			continue
+		}
+		require.NoError(t, os.WriteFile(path, file[:n], 0o600))
+		require.Equal(t, want, journalled(t, path), "cut at %d", n)
+		again, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.Equal(t, string(file), string(again), "cut at %d", n)
+	}
+	t.Run("a tail of zeros, as a power loss leaves", func(t *testing.T) {
+		require.NoError(t, os.WriteFile(path, append(file[:len(file)/2:len(file)/2], make([]byte, 100)...), 0o600))
+		require.Equal(t, want, journalled(t, path))
+	})
+}
+
+func TestJournalRefuses(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tune.jsonl")
+	journalled(t, path)
+	file, err := os.ReadFile(path)
+	require.NoError(t, err)
+
+	for name, change := range map[string]func(*Key){
+		"the data":     func(k *Key) { k.Dataset = "xxh64:3" },
+		"the spec":     func(k *Key) { k.Spec = "sha256:2" },
+		"the settings": func(k *Key) { k.Inner = 4 },
+		"its format":   func(k *Key) { k.Format = 2 },
+	} {
+		k := key()
+		change(&k)
+		_, _, err := OpenJournal(path, k)
+		var other *KeyError
+		require.ErrorAs(t, err, &other)
+		require.ErrorContains(t, err, name)
+	}
+	after, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, file, after, "nothing is changed")
+
+	file[len(file)/2] = '\n'
+	require.NoError(t, os.WriteFile(path, file, 0o600))
+	_, _, err = OpenJournal(path, key())
+	require.ErrorContains(t, err, "is damaged")
+
+	require.NoError(t, os.WriteFile(path, []byte("name: telco-churn\n"), 0o600))
+	_, _, err = OpenJournal(path, key())
+	require.ErrorContains(t, err, "no journal")
+	after, err = os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, "name: telco-churn\n", string(after), "another file is not touched")
+}
+
+func TestJournalIsForOneProcess(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tune.jsonl")
+	j, _, err := OpenJournal(path, key())
+	require.NoError(t, err)
+	_, _, err = OpenJournal(path, key())
+	require.ErrorContains(t, err, "in use")
+	require.NoError(t, j.Close())
+	j, _, err = OpenJournal(path, key())
+	require.NoError(t, err)
+	require.NoError(t, j.Close())
+}
+
+func FuzzReadJournal(f *testing.F) {
+	head, err := json.Marshal(key())
+	require.NoError(f, err)
+	f.Add(append(head, "\n{\"arm\":0,\"trial\":0,\"point\":{\"rate\":1},\"loss\":2,\"seconds\":1}\n{\"arm\""...))
+	f.Add([]byte("{}\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		entries, whole, err := readJournal("j", data, key())
+		if err != nil {
+			return
+		}
+		require.LessOrEqual(t, whole, len(data))
+		again, size, err := readJournal("j", data[:whole], key())
+		require.NoError(t, err)
+		require.Equal(t, whole, size)
+		require.Equal(t, entries, again)
+	})
+}
