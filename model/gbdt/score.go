@@ -152,11 +152,14 @@ func (s *scorer) margins(trees []tree, x, dst []float64) {
 func (s *scorer) layOut(x, row []float64) {
 	slots := s.slots[:len(row)]
 	for i := range slots[:s.plain] {
+		// This is v = missing if v is NaN, without a branch, as missing values are hard to foretell.
 		v := x[slots[i].feature]
+		var isNaN uint64
 		if v != v {
-			v = slots[i].missing
+			isNaN = 1
 		}
-		row[i] = v
+		bits := math.Float64bits(v)
+		row[i] = math.Float64frombits(bits ^ (bits^math.Float64bits(slots[i].missing))&-isNaN)
 	}
 	for i := s.plain; i < len(slots); i++ {
 		row[i] = s.special(&slots[i], x[slots[i].feature])

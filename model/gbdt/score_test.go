@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -139,6 +141,96 @@ func TestScoresAreThePlainOnes(t *testing.T) {
 	}
 	e := randomEnsemble(random, shape{trees: 1, leaves: 2, width: 2})
 	require.PanicsWithValue(t, "gbdt: 3 values for 2 rows of 2 features", func() { e.Margins(make([]float64, 3), make([]float64, 2)) })
+}
+
+// TestTextOfAnyTrees writes trees of every kind, in our own words, and reads them back.
+func TestTextOfAnyTrees(t *testing.T) {
+	random := rand.New(rand.NewPCG(2, 2))
+	for range 50 {
+		s := shape{trees: 1 + random.IntN(5), leaves: 1 + random.IntN(12), width: 1 + random.IntN(4), numeric: random.IntN(3) == 0}
+		e := randomEnsemble(random, s)
+		e.objective = []objective{
+			logistic, {name: "binary", sigmoid: 0.3}, {name: "cross_entropy", sigmoid: 1, average: true}, {name: "binary", sigmoid: 1, average: true},
+		}[random.IntN(4)]
+		var first, second strings.Builder
+		require.NoError(t, e.WriteText(&first))
+		back, err := ParseText(strings.NewReader(first.String()))
+		require.NoError(t, err, first.String())
+		require.Equal(t, e.objective, back.objective)
+		back.source = ""
+		require.NoError(t, back.WriteText(&second))
+		require.Equal(t, first.String(), second.String())
+		for range 20 {
+			x := randomRow(random, s.width)
+			require.Equal(t, math.Float64bits(e.Probability(x)), math.Float64bits(back.Probability(x)))
+			require.Equal(t, e.Leaves(x, nil), back.Leaves(x, nil))
+		}
+	}
+}
+
+// TestScanFloat compares with strconv what is read by the fast way.
+func TestScanFloat(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 3))
+	check := func(text string) {
+		t.Helper()
+		want, err := strconv.ParseFloat(text, 64)
+		for _, list := range []string{text, text + " 1"} {
+			if v, used := scanFloat(list); used > 0 {
+				require.NoError(t, err, text)
+				require.Equal(t, len(text), used, text)
+				require.Equal(t, math.Float64bits(want), math.Float64bits(v), text)
+			}
+		}
+	}
+	taken := 0
+	for range 200_000 {
+		v := math.Ldexp(random.Float64()-0.5, random.IntN(60)-30)
+		text := formatFloat(v)
+		check(text)
+		if _, used := scanFloat(text); used > 0 {
+			taken++
+		}
+		check(strconv.FormatFloat(v, 'f', random.IntN(25), 64))
+		digits := strconv.FormatUint(random.Uint64()>>random.IntN(64), 10)
+		point := random.IntN(len(digits) + 1)
+		check(digits[:point] + "." + digits[point:])
+		check("-0." + digits)
+	}
+	require.Greater(t, taken, 50_000)
+	for _, text := range []string{
+		"", "-", ".", "-.", "0", "-0", "00", "1.", ".5", "1..2", "1.2.3", "+1", "1e5", "1E-5", "inf", "nan", "0x10", "1_0", " 1", "9007199254740993",
+		"9007199254740993.0", "9007199254740992.5", "18446744073709551615", "9999999999999999999", "99999999999999999999", "0.1", "0.30000000000000004",
+		"0.9999999999999999999", "0.99999999999999999999", "4503599627370496.5", "4503599627370497.5", "0000000000000000000.1", "1.0000000000000000000",
+	} {
+		check(text)
+	}
+	for _, text := range []string{"", "-", "12345678901234567890", "1.5", "-7", "--7", "+7", "999999999999999999"} {
+		want, err := strconv.ParseInt(text, 10, 64)
+		if v, used := scanInt(text); used > 0 {
+			require.NoError(t, err, text)
+			require.Equal(t, want, v)
+		}
+	}
+}
+
+// TestLastBefore asks single precision itself about the numbers around the bound.
+func TestLastBefore(t *testing.T) {
+	random := rand.New(rand.NewPCG(4, 4))
+	check := func(threshold float32) {
+		t.Helper()
+		bound := lastBefore(threshold)
+		require.Less(t, float32(bound), threshold, "%v", threshold)
+		require.False(t, float32(math.Nextafter(bound, math.Inf(1))) < threshold, "%v", threshold)
+	}
+	for _, v := range []float32{0, 1, -1, 0.5, -0.5, 1e-45, -1e-45, 1.1754944e-38, math.MaxFloat32, -math.MaxFloat32, 16777216, -16777216} {
+		check(v)
+	}
+	check(float32(math.Copysign(0, -1)))
+	for range 100_000 {
+		if v := math.Float32frombits(random.Uint32()); v == v && !math.IsInf(float64(v), 0) {
+			check(v)
+		}
+	}
 }
 
 func TestInSet(t *testing.T) {

@@ -152,65 +152,82 @@ func (w *wideScorer) margins(s *scorer, x, dst []float64, width int) int {
 // ranks returns the ranks of eight rows' values. A missing value compares as its slot wants: it is never above a threshold if
 // missing values go left, and always if they go right.
 func (l *wideLane) ranks(s *scorer, x []float64, width int) uint64 {
+	if l.slot.kind == slotNumber && len(l.thresholds) == 1 {
+		return l.single(x, width)
+	}
+	var values [wideRows]float64
+	for r := range values {
+		values[r] = x[r*width+int(l.slot.feature)]
+	}
+	if l.slot.kind != slotNumber {
+		for r, v := range values {
+			values[r] = s.special(&l.slot, v)
+		}
+	}
+	var ranks [wideRows]int
+	if l.slot.missing < 0 {
+		rankLeft(l.thresholds, &values, &ranks)
+	} else {
+		rankRight(l.thresholds, &values, &ranks)
+	}
 	var word uint64
-	switch {
-	case l.slot.kind != slotNumber:
-		for r := range wideRows {
-			v := s.special(&l.slot, x[r*width+int(l.slot.feature)])
-			word |= rankLeft(l.thresholds, v) << (8 * r)
-		}
-	case len(l.thresholds) == 1 && l.slot.missing < 0:
-		t := l.thresholds[0]
-		for r := range wideRows {
-			var rank uint64
-			if x[r*width+int(l.slot.feature)] > t {
-				rank = 1
-			}
-			word |= rank << (8 * r)
-		}
-	case len(l.thresholds) == 1:
-		t := l.thresholds[0]
-		for r := range wideRows {
-			var rank uint64
-			if !(x[r*width+int(l.slot.feature)] <= t) {
-				rank = 1
-			}
-			word |= rank << (8 * r)
-		}
-	case l.slot.missing < 0:
-		for r := range wideRows {
-			word |= rankLeft(l.thresholds, x[r*width+int(l.slot.feature)]) << (8 * r)
-		}
-	default:
-		for r := range wideRows {
-			word |= rankRight(l.thresholds, x[r*width+int(l.slot.feature)]) << (8 * r)
-		}
+	for _, rank := range ranks {
+		word = word>>8 | uint64(rank)<<56
 	}
 	return word
 }
 
-// rankLeft returns how many thresholds are less than v, 0 for NaN, by a search without branches that depend on data.
-func rankLeft(thresholds []float64, v float64) uint64 {
-	rank := 0
-	for step := (len(thresholds) + 1) / 2; step > 0; step /= 2 {
-		next := rank + step
-		if v > thresholds[next-1] {
-			rank = next
+// single is ranks for numbers and one threshold, as columns of yes and no have.
+func (l *wideLane) single(x []float64, width int) uint64 {
+	var word uint64
+	t, i := l.thresholds[0], int(l.slot.feature)
+	if l.slot.missing < 0 {
+		for range wideRows {
+			var above uint64
+			if x[i] > t {
+				above = 1
+			}
+			word = word>>8 | above<<56
+			i += width
 		}
+		return word
 	}
-	return uint64(rank)
+	for range wideRows {
+		var above uint64
+		if !(x[i] <= t) {
+			above = 1
+		}
+		word = word>>8 | above<<56
+		i += width
+	}
+	return word
 }
 
-// rankRight is rankLeft with the rank of all thresholds for NaN.
-func rankRight(thresholds []float64, v float64) uint64 {
-	rank := 0
+// rankLeft adds to each rank how many thresholds are less than the value, 0 for NaN: a binary search of eight values at once
+// without branches that depend on data.
+func rankLeft(thresholds []float64, values *[wideRows]float64, ranks *[wideRows]int) {
 	for step := (len(thresholds) + 1) / 2; step > 0; step /= 2 {
-		next := rank + step
-		if !(v <= thresholds[next-1]) {
-			rank = next
+		for r, v := range values {
+			above := 0
+			if v > thresholds[ranks[r]+step-1] {
+				above = 1
+			}
+			ranks[r] += step & -above
 		}
 	}
-	return uint64(rank)
+}
+
+// rankRight is rankLeft with all thresholds less than NaN.
+func rankRight(thresholds []float64, values *[wideRows]float64, ranks *[wideRows]int) {
+	for step := (len(thresholds) + 1) / 2; step > 0; step /= 2 {
+		for r, v := range values {
+			above := 0
+			if !(v <= thresholds[ranks[r]+step-1]) {
+				above = 1
+			}
+			ranks[r] += step & -above
+		}
+	}
 }
 
 // sumShallow sets the sums of eight rows over the trees of depth 3.
