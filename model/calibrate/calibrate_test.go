@@ -306,6 +306,41 @@ func TestFaultsAreNamed(t *testing.T) {
 	}
 }
 
+func TestNastyInputGivesACalibrator(t *testing.T) {
+	scores := []float64{0, math.Copysign(0, -1), 5e-324, 1e-300, 0x1p-53, 0.5, math.Nextafter(0.5, 1), math.Nextafter(1, 0), 1}
+	weights := [][]float64{{1}, {0, 1}, {0, 5e-324, 1}, {5e-324}, {1e300, 1e-300, 1}, {1e305}, {0, 3, 1e16}}
+	r := rand.New(rand.NewPCG(13, 14))
+	fitted := 0
+	for range 2000 {
+		n, kind, rate := 50+r.IntN(60), weights[r.IntN(len(weights))], r.Float64()
+		score, label, weight := make([]float64, n), make([]float64, n), make([]float64, n)
+		for i := range n {
+			score[i], weight[i] = scores[r.IntN(len(scores))], kind[r.IntN(len(kind))]
+			if r.Float64() < rate {
+				label[i] = 1
+			}
+		}
+		for _, method := range []Method{Sigmoid, Isotonic} {
+			c, err := Fit(method, score, label, weight)
+			if err != nil {
+				continue
+			}
+			fitted++
+			raw, err := json.Marshal(c)
+			require.NoError(t, err)
+			var again Calibrator
+			require.NoError(t, json.Unmarshal(raw, &again), "%s", raw)
+			before := 0.0
+			for _, p := range scores[1:] {
+				q := c.Apply(p)
+				require.True(t, q >= before && q <= 1, "%v after %v", q, before)
+				before = q
+			}
+		}
+	}
+	require.Greater(t, fitted, 2000)
+}
+
 func TestExpAndLogAreThoseOfTheLibrary(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 10))
 	for range 100_000 {

@@ -17,15 +17,16 @@ func fitSigmoid(s sample) (slope, intercept float64) {
 	}
 	u, v := p.minimise()
 	slope = u / p.scale
-	if !(slope > 0) {
+	intercept = v - float64(slope*p.centre)
+	if !(slope > 0) || math.IsInf(slope, 0) || math.IsInf(intercept, 0) { // infinite: scores that differ by nothing
 		return 0, p.prior()
 	}
-	return slope, v - float64(slope*p.centre)
+	return slope, intercept
 }
 
 // platt is the loss over z standardised, per unit of weight.
 type platt struct {
-	z, weight            []float64
+	z, weight            []float64 // the weights add up to 1
 	positive             []bool
 	high, low            float64 // the targets of the two classes
 	total                float64
@@ -41,13 +42,13 @@ func newPlatt(s sample) *platt {
 	for i, score := range s.score {
 		if w := s.at(i); w > 0 {
 			p.z = append(p.z, logOdds(score))
-			p.weight = append(p.weight, w)
+			p.weight = append(p.weight, w/p.total)
 			p.positive = append(p.positive, s.label[i] == 1)
 		}
 	}
 	lowest, highest := p.z[0], p.z[0]
 	for i, z := range p.z {
-		p.centre += float64(p.weight[i] / p.total * z)
+		p.centre += float64(p.weight[i] * z)
 		lowest, highest = min(lowest, z), max(highest, z)
 	}
 	if lowest == highest {
@@ -55,7 +56,7 @@ func newPlatt(s sample) *platt {
 	}
 	for i, z := range p.z {
 		d := z - p.centre
-		p.scale += float64(p.weight[i] / p.total * float64(d*d))
+		p.scale += float64(p.weight[i] * float64(d*d))
 	}
 	p.scale = math.Sqrt(p.scale)
 	for i := range p.z {
@@ -66,7 +67,7 @@ func newPlatt(s sample) *platt {
 
 // prior is the intercept of the best constant: the log-odds of the mean target.
 func (p *platt) prior() float64 {
-	return logOdds((float64(p.posWeight*p.high) + float64(p.negWeight*p.low)) / p.total)
+	return logOdds(float64(p.posWeight/p.total*p.high) + float64(p.negWeight/p.total*p.low))
 }
 
 // minimise returns the slope u and intercept v over standardised z. The loss is convex, and strictly so since z has a spread.
@@ -108,7 +109,7 @@ func (p *platt) loss(u, v float64) float64 {
 		m := float64(u*z) + v
 		sum += float64(p.weight[i] * (softplus(m) - float64(p.target(i)*m)))
 	}
-	return sum / p.total
+	return sum
 }
 
 // derivatives returns gradient and Hessian of loss.
@@ -123,7 +124,7 @@ func (p *platt) derivatives(u, v float64) (gu, gv, huu, huv, hvv float64) {
 		huv += float64(h * z)
 		hvv += h
 	}
-	return gu / p.total, gv / p.total, huu / p.total, huv / p.total, hvv / p.total
+	return gu, gv, huu, huv, hvv
 }
 
 func (p *platt) target(i int) float64 {

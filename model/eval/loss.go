@@ -46,11 +46,29 @@ func brier(score, label, weight []float64) float64 {
 
 // weightedMean adds in row order. The weights must add up to more than 0.
 func weightedMean(weight []float64, n int, value func(i int) float64) float64 {
-	sum, total := 0.0, 0.0
-	for i := range n {
-		w := weightAt(weight, i)
-		sum += float64(w * value(i))
-		total += w
+	// A power of two moves extreme weights to where products neither overflow nor vanish; it changes no other result.
+	scale := 1.0
+	if weight != nil {
+		switch total := sum(weight); {
+		case total > 0x1p900:
+			scale = 0x1p-200
+		case total < 0x1p-900:
+			scale = 0x1p900
+		}
 	}
-	return sum / total
+	total, all := 0.0, 0.0
+	for i := range n {
+		w := weightAt(weight, i) * scale
+		total += float64(w * value(i))
+		all += w
+	}
+	return total / all
+}
+
+func sum(values []float64) float64 {
+	total := 0.0
+	for _, v := range values {
+		total += v
+	}
+	return total
 }

@@ -140,7 +140,7 @@ func confusionAt(blocks []block, threshold float64) confusion {
 }
 
 func f1Of(tp, fp, fn float64) float64 {
-	return ratio(2*tp, float64(2*tp)+fp+fn)
+	return ratio(tp, tp+fp/2+fn/2) // halved, which is exact, so that it cannot overflow
 }
 
 // ratio is a/b, and 0 where b is 0.

@@ -67,7 +67,7 @@ func (c Campaign) MaxProfit(score, label, weight []float64, gamma float64) (Deci
 	if !(gamma >= 0 && gamma <= 1) {
 		return Decision{}, fmt.Errorf("acceptance %v is outside [0, 1]", gamma)
 	}
-	r, err := rankBoth(score, label, weight)
+	r, err := rankForPolicy(score, label, weight)
 	if err != nil {
 		return Decision{}, err
 	}
@@ -89,7 +89,7 @@ func (c Campaign) ExpectedMaxProfit(score, label, weight []float64) (Decision, e
 	if err := c.Validate(); err != nil {
 		return Decision{}, err
 	}
-	r, err := rankBoth(score, label, weight)
+	r, err := rankForPolicy(score, label, weight)
 	if err != nil {
 		return Decision{}, err
 	}

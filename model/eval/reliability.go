@@ -3,6 +3,7 @@ package eval
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // Binning says how a calibration table cuts the scores.
@@ -54,39 +55,31 @@ func CalibrationTable(score, label, weight []float64, bins int, by Binning) (Cal
 		return Calibration{}, fmt.Errorf("unknown binning %q, want %q or %q", string(by), EqualWidth, EqualCount)
 	}
 	rows := order(score, weight)
-	total := 0.0
+	slices.Reverse(rows)
+	t := reliabilityTable{score: score, label: label, weight: weight, out: Calibration{By: by}}
 	for _, r := range rows {
-		total += weightAt(weight, int(r))
+		t.total += weightAt(weight, int(r))
 	}
-	_, exponent := math.Frexp(total)
-	unit := math.Ldexp(1, -exponent) // a power of two: weights times it are exact and their squares finite
-	c := Calibration{By: by}
-	last, before := -1, 0.0
-	var group calibrationGroup
-	for to := len(rows); to > 0; {
-		from := to - 1 // rows[from:to] share a score; order is descending and this walks up
-		own := weightAt(weight, int(rows[from]))
-		for from > 0 && score[rows[from-1]] == score[rows[from]] {
-			from--
-			own += weightAt(weight, int(rows[from]))
+	last, start, before := -1, 0, 0.0
+	for from := 0; from < len(rows); {
+		to, own := from, 0.0
+		for ; to < len(rows) && score[rows[to]] == score[rows[from]]; to++ {
+			own += weightAt(weight, int(rows[to]))
 		}
 		bin := widthBin(score[rows[from]], bins)
 		if by == EqualCount {
-			bin = min(int(float64(bins)*((before+own/2)/total)), bins-1)
+			bin = min(int(float64(bins)*((before+own/2)/t.total)), bins-1)
 		}
-		if bin != last && last >= 0 {
-			c.add(group.bin(total * unit))
-			group = calibrationGroup{}
+		if bin != last && from > 0 {
+			t.add(rows[start:from])
+			start = from
 		}
 		last = bin
-		for _, r := range rows[from:to] {
-			group.add(score[r], label[r], weightAt(weight, int(r))*unit)
-		}
 		before += own
-		to = from
+		from = to
 	}
-	c.add(group.bin(total * unit))
-	return c, nil
+	t.add(rows[start:])
+	return t.out, nil
 }
 
 // widthBin returns the bin of a score by EqualWidth.
@@ -102,37 +95,36 @@ func widthBin(s float64, bins int) int {
 	return b
 }
 
-func (c *Calibration) add(b CalibrationBin) {
-	c.Bins = append(c.Bins, b)
-	gap := math.Abs(b.Observed - b.Score)
-	c.ECE += float64(b.Share * gap)
-	c.MCE = max(c.MCE, gap)
+// reliabilityTable is a table being made.
+type reliabilityTable struct {
+	score, label, weight []float64
+	total                float64
+	out                  Calibration
 }
 
-// calibrationGroup adds up the rows of a bin, lowest score first.
-type calibrationGroup struct {
-	from, to                        float64
-	rows                            int
-	weight, square, score, positive float64
-}
-
-func (g *calibrationGroup) add(score, label, w float64) {
-	if g.rows == 0 {
-		g.from = score
+// add appends the bin of rows, which ascend by score.
+func (t *reliabilityTable) add(rows []int32) {
+	total := 0.0
+	for _, r := range rows {
+		total += weightAt(t.weight, int(r))
 	}
-	g.to = score
-	g.rows++
-	g.weight += w
-	g.score += float64(w * score)
-	g.positive += float64(w * label)
-	g.square += float64(w * w)
-}
-
-func (g *calibrationGroup) bin(total float64) CalibrationBin {
-	b := CalibrationBin{From: g.from, To: g.to, Rows: g.rows, Share: g.weight / total, Score: g.score / g.weight, Observed: g.positive / g.weight}
-	b.effective = g.weight * (g.weight / g.square)
+	_, exponent := math.Frexp(total)
+	var mean, positive, weight, square float64
+	for _, r := range rows {
+		w := math.Ldexp(weightAt(t.weight, int(r)), -exponent) // exact, and its square is finite
+		weight += w
+		square += float64(w * w)
+		mean += float64(w * t.score[r])
+		positive += float64(w * t.label[r])
+	}
+	b := CalibrationBin{From: t.score[rows[0]], To: t.score[rows[len(rows)-1]], Rows: len(rows), Share: total / t.total}
+	b.Score, b.Observed = min(max(mean/weight, b.From), b.To), positive/weight
+	b.effective = weight * (weight / square)
 	b.Interval = wilson(b.Observed, b.effective)
-	return b
+	gap := math.Abs(b.Observed - b.Score)
+	t.out.ECE += float64(b.Share * gap)
+	t.out.MCE = max(t.out.MCE, gap)
+	t.out.Bins = append(t.out.Bins, b)
 }
 
 // wilson returns the score interval of a share p of n rows at the confidence Level:
@@ -161,7 +153,7 @@ type HosmerLemeshow struct {
 //
 // with n the rows of the bin, effective ones where rows are weighted, and its p-value by chi-square with one degree of freedom per bin, as
 // is right for rows that did not fit the model. For rows that did, take DF-2. Equal counts are the usual bins. A bin whose
-// scores are all 0 or all 1 counts nothing if it is right and makes the test undefined if it is wrong. With many rows the test
+// scores are all 0 or all 1 counts nothing if it is right and makes the test undefined, the zero value, if it is wrong. With many rows the test
 // rejects models that are calibrated well enough for any use: read ECE beside it. A table that was decoded from JSON takes Rows for n.
 func (c Calibration) HosmerLemeshow() HosmerLemeshow {
 	h := HosmerLemeshow{}
@@ -170,15 +162,15 @@ func (c Calibration) HosmerLemeshow() HosmerLemeshow {
 		if n == 0 {
 			n = float64(b.Rows)
 		}
-		spread := float64(b.Score * (1 - b.Score))
+		spread := math.Abs(float64(b.Score * (1 - b.Score))) // a score of -0 is one of 0
 		if spread == 0 && gap == 0 {
 			continue
 		}
-		h.Statistic += float64(n * (float64(gap*gap) / spread))
+		h.Statistic += float64(n * float64(gap*(gap/spread)))
 		h.DF++
 	}
 	if math.IsInf(h.Statistic, 0) {
-		return HosmerLemeshow{DF: h.DF}
+		return HosmerLemeshow{}
 	}
 	if h.DF > 0 {
 		h.P = NewFigure(chiSquareTail(h.Statistic, float64(h.DF)))

@@ -55,13 +55,13 @@ func (c CostMatrix) Threshold() float64 { return (c.FP - c.TN) / ((c.FP - c.TN) 
 //	sum w cost(label, score >= threshold) / sum w
 //
 // among those of BestF1Threshold and one above all scores, by which nobody is predicted positive: 1 if all scores are below 1, else the
-// next float above the highest. Of equal costs the highest threshold wins. Scores need only be finite. With one class:
+// next float above the highest. Of equal costs the highest threshold wins. Scores need only be finite and below the highest float. With one class:
 // ErrSingleClass, since the answer would be everybody or nobody whatever the scores.
 func BestCostThreshold(score, label, weight []float64, cost CostMatrix) (Decision, error) {
 	if err := cost.Validate(); err != nil {
 		return Decision{}, err
 	}
-	r, err := rankBoth(score, label, weight)
+	r, err := rankForPolicy(score, label, weight)
 	if err != nil {
 		return Decision{}, err
 	}
@@ -86,17 +86,26 @@ func rankBoth(score, label, weight []float64) (*ranked, error) {
 	}
 	r := &ranked{}
 	r.blocks, r.pos, r.neg = rank(score, label, weight)
-	if r.pos == 0 || r.neg == 0 {
-		return nil, ErrSingleClass
-	}
 	_, exponent := math.Frexp(r.pos/2 + r.neg/2)
 	for i := range r.blocks {
 		b := &r.blocks[i]
 		b.pos, b.neg = math.Ldexp(b.pos, -exponent-1), math.Ldexp(b.neg, -exponent-1)
 	}
 	r.pos, r.neg = math.Ldexp(r.pos, -exponent-1), math.Ldexp(r.neg, -exponent-1)
+	if r.pos == 0 || r.neg == 0 { // a class that weighs less than 2^-1074 of the other counts as none
+		return nil, ErrSingleClass
+	}
 	r.total = r.pos + r.neg
 	return r, nil
+}
+
+// rankForPolicy is rankBoth, and refuses scores that no threshold lies above.
+func rankForPolicy(score, label, weight []float64) (*ranked, error) {
+	r, err := rankBoth(score, label, weight)
+	if err == nil && r.blocks[0].score == math.MaxFloat64 {
+		return nil, fmt.Errorf("no threshold lies above a score of %v", r.blocks[0].score)
+	}
+	return r, err
 }
 
 // best returns the threshold whose true and false positives, by weight, are worth most. Of equal worth the highest wins.

@@ -173,6 +173,10 @@ func TestPolicyEdges(t *testing.T) {
 			return err
 		},
 		"parameter 1e+07": func() error { return Campaign{Lifetime: 9, Incentive: 2, Alpha: 1, Beta: 1e7}.Validate() },
+		"no threshold lies above": func() error {
+			_, err := BestCostThreshold([]float64{math.MaxFloat64, 0}, []float64{0, 1}, nil, dear)
+			return err
+		},
 		"single class": func() error {
 			_, err := DefaultCampaign().ExpectedMaxProfit(score, make([]float64, 4), nil)
 			return err
