@@ -25,11 +25,11 @@ type block struct {
 // block: where there is no quote ahead the last line end will do, else records that have one are read.
 type blocks struct {
 	r     io.Reader
-	size  int      // of a block, about
-	eager bool     // hand out what one Read gave, if it ends a record, and wait for no more
-	split splitter // finds the ends of records
-	rest  []byte   // read, and not handed out
-	err   error    // of r, io.EOF at the end; no more is read
+	size  int         // of a block, about
+	eager bool        // hand out what one Read gave, if it ends a record, and wait for no more
+	split splitter    // finds the ends of records
+	rest  []byte      // read, and not handed out
+	err   error       // of r, io.EOF at the end; no more is read
 	free  chan []byte // buffers to use again
 }
 

@@ -45,11 +45,13 @@ func (s *plainCSV) next(d *decoder) error {
 	}
 	line, _ := s.r.FieldPos(0)
 	d.row.Line = s.before + int64(line)
-	fields := make([][]byte, len(record))
-	for i, text := range record {
-		fields[i] = []byte(text)
+	var split splitter
+	for _, text := range record {
+		from := len(split.data)
+		split.data = append(split.data, text...)
+		split.fields = append(split.fields, span{int32(from), int32(len(split.data))})
 	}
-	d.fields(s.columns, fields)
+	d.fields(s.columns, &split)
 	return nil
 }
 
@@ -366,6 +368,25 @@ func TestInterner(t *testing.T) {
 		require.True(t, found)
 		require.Equal(t, code, got)
 	}
+}
+
+func TestDuplicates(t *testing.T) {
+	rng := rand.New(rand.NewPCG(4, 4))
+	for _, n := range []int{0, 1, 2, 100, 5000, 300_000} {
+		hashes, seen, want := make([]uint64, n), map[uint64]bool{}, int64(0)
+		for i := range hashes {
+			hashes[i] = rng.Uint64()
+			if i > 0 && rng.IntN(3) == 0 {
+				hashes[i] = hashes[rng.IntN(i)]
+			}
+			if seen[hashes[i]] {
+				want++
+			}
+			seen[hashes[i]] = true
+		}
+		require.Equal(t, want, duplicates(hashes))
+	}
+	require.Equal(t, int64(99_999), duplicates(make([]uint64, 100_000)))
 }
 
 func TestDigestOfAFileIsThatOfItsRows(t *testing.T) {

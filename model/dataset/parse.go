@@ -106,8 +106,8 @@ func (p *parser) parse(b block) *part {
 // judgement.
 func (p *parser) fast(t *Table) bool {
 	label, id := uint8(labelNone), []byte(nil)
-	for i, raw := range p.split.fields {
-		c := &p.columns[i]
+	for i := range p.split.fields {
+		c, raw := &p.columns[i], p.split.field(i)
 		switch c.kind {
 		case slotNumeric:
 			v, ok := p.number(c.index, raw)
@@ -125,7 +125,7 @@ func (p *parser) fast(t *Table) bool {
 					}
 				}
 			}
-			t.cat[c.index].codes.u32 = append(t.cat[c.index].codes.u32, code)
+			t.cat[c.index].codes.append(code)
 		case slotID:
 			if id = plainText(raw); id == nil {
 				return false
@@ -220,7 +220,7 @@ func (p *parser) slow(out *part, syntax *syntaxError) {
 	if syntax != nil {
 		d.fault("", RuleQuote, "", "column %d of the line: %s", syntax.column, syntax.err)
 	} else {
-		d.fields(p.columns, p.split.fields)
+		d.fields(p.columns, &p.split)
 	}
 	if err := d.finish(); err != nil {
 		out.events = append(out.events, event{row: out.rows, faults: d.faults})
@@ -240,7 +240,7 @@ func (out *part) appendRow(row *Row, dict []words) {
 	}
 	for i, s := range row.Cat {
 		w := &t.cat[i]
-		w.codes.u32 = append(w.codes.u32, dict[i].code(s))
+		w.codes.append(dict[i].code(s))
 		w.names = dict[i].names // only appended to, so this view does not change
 	}
 	t.labels = append(t.labels, labelOf(row.Label))
@@ -248,17 +248,16 @@ func (out *part) appendRow(row *Row, dict []words) {
 }
 
 // fields decodes the values of a CSV record.
-func (d *decoder) fields(columns []slot, fields [][]byte) {
-	if len(fields) != len(columns) {
-		d.fault("", RuleColumnsCount, "", "the row has %d values, the header %d", len(fields), len(columns))
+func (d *decoder) fields(columns []slot, s *splitter) {
+	if len(s.fields) != len(columns) {
+		d.fault("", RuleColumnsCount, "", "the row has %d values, the header %d", len(s.fields), len(columns))
 		return
 	}
-	for i, raw := range fields {
-		c := columns[i]
+	for i, c := range columns {
 		if c.kind == slotIgnored {
 			continue
 		}
-		text := view(raw)
+		text := view(s.field(i))
 		if !utf8.ValidString(text) {
 			d.warn(c.name, RuleEncoding, text, "the text is not UTF-8; what can't be read becomes U+FFFD")
 		}
@@ -273,8 +272,8 @@ func (p *parser) digest(t *Table) []byte {
 		p.buf = appendDigestNumber(p.buf, column[len(column)-1])
 	}
 	for i := range t.cat {
-		codes := t.cat[i].codes.u32
-		p.buf = appendDigestWord(p.buf, p.dict[i].names[codes[len(codes)-1]])
+		codes := &t.cat[i].codes
+		p.buf = appendDigestWord(p.buf, p.dict[i].names[codes.At(codes.Len()-1)])
 	}
 	sum := xxhash.Sum64(p.buf)
 	p.buf = appendDigest(p.buf[:0], sum)

@@ -165,8 +165,8 @@ func newCSV(b *blocks, h *Schema, o ReaderOptions, before int64) (*csvSource, []
 		return nil, nil, s.headerError(syntax)
 	}
 	names := make([]string, len(s.split.fields))
-	for i, f := range s.split.fields {
-		names[i] = string(f)
+	for i := range names {
+		names[i] = string(s.split.field(i))
 	}
 	warnings, err := s.header(names, h, o)
 	if err != nil {
@@ -318,7 +318,7 @@ func (s *csvSource) next(d *decoder) error {
 	d.row.Line = s.lines + int64(s.split.start) + 1
 	switch {
 	case syntax == nil:
-		d.fields(s.columns, s.split.fields)
+		d.fields(s.columns, &s.split)
 	case syntax.line > syntax.start:
 		return (&fatalSyntax{int64(syntax.start), int64(syntax.line), syntax.err}).dataError(d.row.Number, s.lines)
 	default:

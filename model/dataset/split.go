@@ -29,9 +29,22 @@ type splitter struct {
 	pos    int  // where the next record starts
 	line   int  // lines before pos
 
-	fields [][]byte
-	start  int // line of the last record
-	buf    []byte
+	fields []span
+	start  int    // line of the last record
+	buf    []byte // fields that are no view of the block
+}
+
+// span is where a field lies: in the block or, with both numbers inverted, in the splitter's buffer. It holds no pointer, so that
+// storing one costs no more than two numbers.
+type span struct{ from, to int32 }
+
+// field returns the text of a field.
+func (s *splitter) field(i int) []byte {
+	f := s.fields[i]
+	if f.from < 0 {
+		return s.buf[^f.from:^f.to]
+	}
+	return s.data[f.from:f.to]
 }
 
 const (
@@ -110,7 +123,7 @@ func (s *splitter) plain() bool {
 			if data[i] == '\n' {
 				return s.endPlain(fields, from, i)
 			}
-			fields = append(fields, data[from:i])
+			fields = append(fields, span{int32(from), int32(i)})
 			from = i + 1
 		}
 	}
@@ -119,24 +132,24 @@ func (s *splitter) plain() bool {
 		case '\n':
 			return s.endPlain(fields, from, at)
 		case s.comma[0]:
-			fields = append(fields, data[from:at])
+			fields = append(fields, span{int32(from), int32(at)})
 			from = at + 1
 		}
 	}
-	s.fields = append(fields, data[from:])
+	s.fields = append(fields, span{int32(from), int32(len(data))})
 	s.pos = len(data)
 	s.line++
 	return s.eof
 }
 
 // endPlain adds the last field, which a line end at data[end] closes.
-func (s *splitter) endPlain(fields [][]byte, from, end int) bool {
+func (s *splitter) endPlain(fields []span, from, end int) bool {
 	s.pos = end + 1
 	s.line++
 	if end > from && s.data[end-1] == '\r' {
 		end--
 	}
-	s.fields = append(fields, s.data[from:end])
+	s.fields = append(fields, span{int32(from), int32(end)})
 	return true
 }
 
@@ -176,7 +189,7 @@ func (s *splitter) quoted() (bool, *syntaxError) {
 			if j := bytes.IndexByte(field, '"'); j >= 0 && (l.ended() || s.eof) {
 				return s.fail(l, line, p-l.from+j+1, csv.ErrBareQuote)
 			}
-			s.fields = append(s.fields, field)
+			s.fields = append(s.fields, span{int32(p), int32(p + len(field))})
 			if i < 0 {
 				return s.end(l, line)
 			}
@@ -218,7 +231,7 @@ func (s *splitter) fail(l textLine, line, column int, err error) (bool, *syntaxE
 
 // quotedField is what was found of a field that begins with a quote.
 type quotedField struct {
-	field  []byte
+	field  span
 	at     textLine // the line that the field ends on
 	line   int      // its number
 	p      int      // where the next field starts
@@ -232,12 +245,12 @@ type quotedField struct {
 func (s *splitter) readQuoted(l textLine, line, p int) quotedField {
 	mark := len(s.buf) // parts of the field that can't be a view of the block
 	from := p + 1
-	field := func(to int) []byte {
+	field := func(to int) span {
 		if len(s.buf) == mark {
-			return s.data[from:to]
+			return span{int32(from), int32(to)}
 		}
 		s.buf = append(s.buf, s.data[from:to]...)
-		return s.buf[mark:]
+		return span{int32(^mark), int32(^len(s.buf))}
 	}
 	for p = from; ; {
 		i := bytes.IndexByte(s.data[p:l.to], '"')

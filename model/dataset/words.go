@@ -29,14 +29,31 @@ func (c *Codes) At(i int) uint32 {
 }
 
 func (c *Codes) append(code uint32) {
+	if code <= math.MaxUint8 && c.u16 == nil && c.u32 == nil {
+		c.u8 = append(c.u8, uint8(code))
+		return
+	}
+	c.appendWide(code)
+}
+
+func (c *Codes) appendWide(code uint32) {
 	c.widen(code)
+	if c.u32 != nil {
+		c.u32 = append(c.u32, code)
+	} else {
+		c.u16 = append(c.u16, uint16(code))
+	}
+}
+
+// truncate drops all but the first n.
+func (c *Codes) truncate(n int) {
 	switch {
 	case c.u32 != nil:
-		c.u32 = append(c.u32, code)
+		c.u32 = c.u32[:n]
 	case c.u16 != nil:
-		c.u16 = append(c.u16, uint16(code))
+		c.u16 = c.u16[:n]
 	default:
-		c.u8 = append(c.u8, uint8(code))
+		c.u8 = c.u8[:n]
 	}
 }
 
@@ -124,7 +141,7 @@ func (x *texts) hashes() []uint64 {
 	return out
 }
 
-// reserve makes room for so many rows of a part of a file, whose words are codes of four bytes until they are joined.
+// reserve makes room for so many rows.
 func (t *Table) reserve(rows int) {
 	t.labels = make([]uint8, 0, rows)
 	t.ids = texts{make([]byte, 0, 12*rows), make([]uint64, 0, rows)}
@@ -132,7 +149,7 @@ func (t *Table) reserve(rows int) {
 		t.num[i] = make([]float64, 0, rows)
 	}
 	for i := range t.cat {
-		t.cat[i].codes.u32 = make([]uint32, 0, rows)
+		t.cat[i].codes.u8 = make([]uint8, 0, rows)
 	}
 }
 
@@ -143,7 +160,7 @@ func (t *Table) truncate() {
 		t.num[i] = t.num[i][:n]
 	}
 	for i := range t.cat {
-		t.cat[i].codes.u32 = t.cat[i].codes.u32[:n]
+		t.cat[i].codes.truncate(n)
 	}
 }
 
@@ -169,29 +186,40 @@ func (w *words) join(o *words, known []uint32) []uint32 {
 		known = append(known, unmapped)
 	}
 	if slices.Contains(known, unmapped) {
-		for _, c := range o.codes.u32 {
-			if known[c] == unmapped {
+		for i := range o.codes.Len() {
+			if c := o.codes.At(i); known[c] == unmapped {
 				known[c] = w.code(o.names[c])
 			}
 		}
 	}
 	w.codes.widen(uint32(len(w.names) - 1))
-	switch c := &w.codes; {
-	case c.u32 != nil:
-		c.u32 = translate(c.u32, o.codes.u32, known)
-	case c.u16 != nil:
-		c.u16 = translate(c.u16, o.codes.u32, known)
+	switch {
+	case o.codes.u8 != nil:
+		translateInto(&w.codes, o.codes.u8, known)
+	case o.codes.u16 != nil:
+		translateInto(&w.codes, o.codes.u16, known)
 	default:
-		c.u8 = translate(c.u8, o.codes.u32, known)
+		translateInto(&w.codes, o.codes.u32, known)
 	}
 	return known
 }
 
-func translate[T uint8 | uint16 | uint32](dst []T, codes, known []uint32) []T {
+func translateInto[From uint8 | uint16 | uint32](dst *Codes, codes []From, known []uint32) {
+	switch {
+	case dst.u32 != nil:
+		dst.u32 = translate(dst.u32, codes, known)
+	case dst.u16 != nil:
+		dst.u16 = translate(dst.u16, codes, known)
+	default:
+		dst.u8 = translate(dst.u8, codes, known)
+	}
+}
+
+func translate[To, From uint8 | uint16 | uint32](dst []To, codes []From, known []uint32) []To {
 	n := len(dst)
 	dst = slices.Grow(dst, len(codes))[:n+len(codes)]
 	for i, c := range codes {
-		dst[n+i] = T(known[c])
+		dst[n+i] = To(known[c])
 	}
 	return dst
 }
