@@ -44,7 +44,7 @@ type section struct {
 
 var sections = []section{
 	{"fit", "Fitting 100 trees of 31 leaves", fitSection},
-	{"slow", "Fitting 100 trees of depth 3, scikit-learn", slowSection},
+	{"slow", "Fitting what scikit-learn can finish", slowSection},
 	{"telco", "Fitting the Telco file, features included", telcoSection},
 	{"row", "Scoring one row", rowSection},
 	{"batch", "Scoring many rows", batchSection},

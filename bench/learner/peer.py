@@ -91,8 +91,8 @@ def fitter(q, x, y):
         return fit, lambda model, rows: model.inplace_predict(rows)
     if q["learner"] == "sklearn":
         from sklearn.ensemble import GradientBoostingClassifier as Learner
-        new = lambda: Learner(n_estimators=q["trees"], max_depth=q["depth"], learning_rate=q["rate"], min_samples_leaf=q["rows_in_leaf"],
-                              random_state=42)
+        new = lambda: Learner(n_estimators=q["trees"], max_depth=q.get("depth") or None, max_leaf_nodes=q.get("leaves") or None,
+                              learning_rate=q["rate"], min_samples_leaf=q["rows_in_leaf"], random_state=42)
     elif q["learner"] == "histgb":
         from sklearn.ensemble import HistGradientBoostingClassifier as Learner
         new = lambda: Learner(max_iter=q["trees"], max_leaf_nodes=q.get("leaves") or None, max_depth=q.get("depth") or None,

@@ -33,6 +33,8 @@ func openSet(prefix string) (set, error) {
 	return set{x, y, width}, nil
 }
 
+var _ gbdt.Source = set{}
+
 // Len returns the number of rows.
 func (s set) Len() int { return len(s.y) }
 
@@ -103,16 +105,21 @@ func (q request) parameters() gbdt.Params {
 	return p
 }
 
-// workFit fits a generated set, binning included.
+// workFit fits a generated set, binning included. The rows are quantized from where the file is mapped; no copy of them is made.
 func workFit(ctx context.Context, q request, r *result) error {
 	train, err := openSet(q.Train)
 	if err != nil {
 		return err
 	}
-	m, names := train.matrix(), train.names()
+	p, names := q.parameters(), train.names()
 	var model *gbdt.Ensemble
 	err = timed(q, r, func() error {
-		model, _, err = gbdt.Train(ctx, q.parameters(), names, m, nil, nil)
+		data, err := gbdt.Quantize(ctx, p, names, train)
+		if err != nil {
+			return err
+		}
+		r.QuantizedBytes = data.Bytes()
+		model, _, err = gbdt.TrainData(ctx, p, data, nil, nil)
 		return err
 	})
 	if err != nil {
