@@ -89,16 +89,21 @@ func (c *column) bin(v float64) int {
 	if v != v {
 		return c.bins()
 	}
-	// The first bound that is not less than v; each step halves what is left without a branch on the data.
-	base, n := 0, len(c.bounds)
-	for n > 0 {
-		half := (n + 1) / 2
-		if c.bounds[base+half-1] < v {
+	return firstNotBelow(c.bounds, v)
+}
+
+// firstNotBelow returns the number of ascending bounds that are less than v. Each step halves what is left without a branch on the data.
+func firstNotBelow(bounds []float64, v float64) int {
+	base, n := 0, len(bounds)
+	for n > 1 {
+		half := n >> 1
+		if bounds[base+half-1] < v {
 			base += half
-			n -= half
-		} else {
-			n = half - 1
 		}
+		n -= half
+	}
+	if n == 1 && bounds[base] < v {
+		base++
 	}
 	return base
 }

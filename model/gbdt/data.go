@@ -290,7 +290,7 @@ type encoder struct {
 	stats    []rowStats
 	weighted bool
 
-	x     []float64
+	x     []float64 // column after column
 	value [encodeRows]uint16
 }
 
@@ -299,15 +299,16 @@ const encodeRows = 256
 
 // encode packs rows low to high-1. It reports the first row that is wrong.
 func (e *encoder) encode(r *reader, low, high int) error {
-	width := len(e.bins.names)
 	if e.x == nil {
-		e.x = make([]float64, encodeRows*width)
+		e.x = make([]float64, encodeRows*len(e.bins.names))
 	}
 	for at := low; at < high; at += encodeRows {
 		n := min(encodeRows, high-at)
 		for i := range n {
 			x, label, weight := r.row(at + i)
-			copy(e.x[i*width:(i+1)*width], x)
+			for f, v := range x {
+				e.x[f*encodeRows+i] = v
+			}
 			if label != 0 && label != 1 {
 				return fmt.Errorf("row %d: label is %v, want 0 or 1", at+i, label)
 			}
@@ -339,11 +340,17 @@ func (e *encoder) pack(at, n int) error {
 		value := e.value[:n]
 		clear(value)
 		for _, f := range lane.columns {
-			bad = min(bad, e.digits(f, value))
+			c, x := &e.bins.columns[f], e.x[f*encodeRows:f*encodeRows+n]
+			stride := uint16(l.places[f].stride)
+			if c.categorical {
+				bad = min(bad, addCategories(c, x, value, stride, &e.stats[f]))
+			} else {
+				bad = min(bad, addNumbers(c, x, value, stride, &e.stats[f]))
+			}
 		}
 		words := e.part.words[lane.word][at : at+n]
 		for r, v := range value {
-			words[r] |= uint64(v) << lane.shift
+			words[r] |= uint64(v) << (lane.shift & 63)
 		}
 	}
 	if bad < n {
@@ -352,43 +359,57 @@ func (e *encoder) pack(at, n int) error {
 	return nil
 }
 
-// digits adds the bins of a column to the values of its lane, and returns the first row whose value is refused, or as many as
+// addNumbers adds the bins of a column of numbers, times stride, to the values of its lane, and returns the first row that is refused, or as many as
 // there are.
-func (e *encoder) digits(f int, value []uint16) int {
-	width := len(e.bins.names)
-	c, stats, stride := &e.bins.columns[f], e.stats[f], uint16(e.bins.layout.places[f].stride)
-	bad := len(value)
-	for r := range value {
-		v := e.x[r*width+f]
-		var bin int
-		if c.categorical {
-			var ok bool
-			if bin, ok = c.category(v); !ok {
+func addNumbers(c *column, x []float64, value []uint16, stride uint16, stats *rowStats) int {
+	low, high := stats.min, stats.max
+	bounds, missing := c.bounds, uint16(c.bins())*stride
+	value = value[:len(x)]
+	bad := len(x)
+	for r, v := range x {
+		if v-v != 0 {
+			if v == v {
 				bad = min(bad, r)
-				continue
 			}
-		} else {
-			if v-v != 0 && v == v {
-				bad = min(bad, r)
-				continue
-			}
-			bin = c.bin(v)
+			value[r] += missing
+			stats.missing = true
+			continue
 		}
-		value[r] += uint16(bin) * stride
-		if v == v {
-			stats.min, stats.max = min(stats.min, v+0), max(stats.max, v+0)
+		value[r] += uint16(firstNotBelow(bounds, v)) * stride
+		if v < low {
+			low = v + 0
 		}
-		stats.missing = stats.missing || bin == c.bins()
+		if v > high {
+			high = v + 0
+		}
 	}
-	e.stats[f] = stats
+	stats.min, stats.max = low, high
 	return bad
 }
 
-// refuse returns the error of a row of e.x, the first after row at that has one.
+// addCategories is addNumbers for a column of categories.
+func addCategories(c *column, x []float64, value []uint16, stride uint16, stats *rowStats) int {
+	bad := len(x)
+	for r, v := range x {
+		bin, ok := c.category(v)
+		if !ok {
+			bad = min(bad, r)
+			continue
+		}
+		value[r] += uint16(bin) * stride
+		if bin == len(c.codes) {
+			stats.missing = true
+		} else {
+			stats.min, stats.max = min(stats.min, v), max(stats.max, v)
+		}
+	}
+	return bad
+}
+
+// refuse returns the error of row i of e.x, which is row at+i.
 func (e *encoder) refuse(at, i int) error {
-	width := len(e.bins.names)
-	for f, v := range e.x[i*width : (i+1)*width] {
-		c := &e.bins.columns[f]
+	for f := range e.bins.columns {
+		c, v := &e.bins.columns[f], e.x[f*encodeRows+i]
 		if _, ok := c.category(v); c.categorical && !ok {
 			return fmt.Errorf("row %d: feature %s is %v, want a whole category from 0 to %d or NaN", at+i, e.bins.names[f], v, maxCode)
 		}

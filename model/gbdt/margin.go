@@ -96,14 +96,30 @@ func slope(label uint8, margin float64) (e, g, h float64) {
 	return e, p - float64(label), float64(far * q)
 }
 
-// deriveEqual returns the sum of the rows' losses, all of weight 1, and sets dst to their derivatives unless it is nil. What it does for each row
-// is what slope, decay and toPair do, written out because it is done for every row and tree.
+// deriveEqual returns the sum of the rows' losses, all of weight 1, and sets dst to their derivatives unless it is nil.
 func deriveEqual(labels []uint8, margin []float64, dst []pair) float64 {
 	var sum float64
-	product := 1.0
+	for low := 0; low < len(labels); low += lossGroup {
+		high := min(low+lossGroup, len(labels))
+		var group []pair
+		if dst != nil {
+			group = dst[low:high]
+		}
+		sum += deriveGroup(labels[low:high], margin[low:high], group)
+	}
+	return sum
+}
+
+// deriveGroup is deriveEqual for up to lossGroup rows. What it does for each is what slope, decay and toPair do, written out because it is done for
+// every row and tree.
+func deriveGroup(labels []uint8, margin []float64, dst []pair) float64 {
+	against, product := 0.0, 1.0
 	margin = margin[:len(labels)]
+	if dst != nil {
+		dst = dst[:len(labels)]
+	}
 	for i, y := range labels {
-		z, label := margin[i], float64(y)
+		z, label := margin[i], labelValue[y&1]
 		size := math.Abs(z)
 		x := size
 		if x > farMargin {
@@ -111,10 +127,8 @@ func deriveEqual(labels []uint8, margin []float64, dst []pair) float64 {
 		}
 		shifted := float64(x*(log2e*decaySteps)) + roundShift
 		k := math.Float64bits(shifted)
-		n := shifted - roundShift
-		r := float64(n*(ln2High/decaySteps)) - x + float64(n*(ln2Low/decaySteps))
-		r2 := float64(r * r)
-		series := (1 + r) + float64(r2*((1.0/2+float64(r*(1.0/6)))+float64(r2*(1.0/24+float64(r*(1.0/120))))))
+		r := float64((shifted-roundShift)*(math.Ln2/decaySteps)) - x
+		series := (1 + r) + float64(float64(r*r)*(1.0/2+float64(r*(1.0/6))))
 		e := float64(series * math.Float64frombits(math.Float64bits(decayTable[k%decaySteps])-k/decaySteps<<52))
 		q := 1 / (1 + e)
 		far := float64(e * q)
@@ -124,19 +138,21 @@ func deriveEqual(labels []uint8, margin []float64, dst []pair) float64 {
 			high := math.Float64bits(float64(float64(far*q)*(1<<secondBits)) + roundShift)
 			dst[i] = high<<32 | low&(1<<32-1)
 		}
-		sum += 0.5 * (size - float64(float64(2*label-1)*z))
+		against += size - float64(labelSign[y&1]*z)
 		product *= 1 + e
-		if i%lossGroup == lossGroup-1 {
-			sum += log(product)
-			product = 1
-		}
 	}
-	return sum + log(product)
+	return float64(0.5*against) + log(product)
 }
+
+// labelValue and labelSign are the label as a number, and the sign of the margins that favour it.
+var (
+	labelValue = [2]float64{0, 1}
+	labelSign  = [2]float64{-1, 1}
+)
 
 // against returns the magnitude of a margin that is against the label, else 0.
 func against(label uint8, margin float64) float64 {
-	return 0.5 * (math.Abs(margin) - float64(float64(2*float64(label)-1)*margin))
+	return 0.5 * (math.Abs(margin) - float64(labelSign[label&1]*margin))
 }
 
 // deriveWeighted is deriveEqual for rows low to high-1 with their weights.

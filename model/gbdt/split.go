@@ -96,11 +96,11 @@ func (s *search) gain(left cell, l2 float64, direction int8) float64 {
 // numeric returns the split of a column of numbers with the greatest gain; of equal ones the first by bin, missing values going right
 // before left. Where the leaf has missing values in the column, one more split sets them apart from all others.
 func (s *search) numeric(cells []cell, direction int8) split {
+	if s.plain && direction == 0 {
+		return s.numericPlain(cells)
+	}
 	last := len(cells) - 1
 	missing := cells[last]
-	if missing.rows == 0 && s.plain && direction == 0 {
-		return s.numericPlain(cells[:last])
-	}
 	best := split{l2: s.params.L2}
 	try := func(left cell, bin int, missingLeft bool) {
 		if gain := s.gain(left, s.params.L2, direction); gain > best.gain {
@@ -130,16 +130,19 @@ func (s *search) numeric(cells []cell, direction int8) split {
 	return best
 }
 
-// numericPlain is numeric without missing values, L1 and constraints: the same splits, found faster.
+// numericPlain is numeric without L1 and constraints: the same splits, found faster.
 func (s *search) numericPlain(cells []cell) split {
+	last := len(cells) - 1
+	missing := cells[last]
 	best := split{l2: s.params.L2}
-	minRows, minSecond := int64(s.params.MinChildRows), max(s.minSecond, 1)
-	if s.params.L2 > 0 {
-		minSecond = s.minSecond
+	minRows, minSecond := int64(s.params.MinChildRows), s.minSecond
+	if s.params.L2 == 0 {
+		minSecond = max(minSecond, 1)
 	}
-	total, unit, l2, minGain := s.total, s.unit, s.params.L2, s.params.MinGain
+	total, unit, l2, parent := s.total, s.unit, s.params.L2, s.parent
+	least := s.params.MinGain
 	var left cell
-	for bin := range cells {
+	for bin := range cells[:last] {
 		c := &cells[bin]
 		if c.rows == 0 {
 			continue
@@ -147,20 +150,26 @@ func (s *search) numericPlain(cells []cell) split {
 		left.g += c.g
 		left.h += c.h
 		left.rows += c.rows
-		if left.rows < minRows || left.h < minSecond {
-			continue
-		}
-		if total.rows-left.rows < minRows || total.h-left.h < minSecond {
-			break
-		}
-		leftG, leftH := float64(float64(left.g)*unit.g), float64(float64(left.h)*unit.h)+l2
-		rightG, rightH := float64(float64(total.g-left.g)*unit.g), float64(float64(total.h-left.h)*unit.h)+l2
-		terms := float64(leftG*leftG)/leftH + float64(rightG*rightG)/rightH
-		gain := terms - s.parent
-		if gain > best.gain && gain > minGain && gain > float64(negligible*terms) {
-			best.gain, best.bin, best.left = gain, bin, left
+		tried := left
+		for side := 0; ; side++ {
+			right := cell{g: total.g - tried.g, h: total.h - tried.h, rows: total.rows - tried.rows}
+			if tried.rows >= minRows && right.rows >= minRows && tried.h >= minSecond && right.h >= minSecond {
+				leftG, leftH := float64(float64(tried.g)*unit.g), float64(float64(tried.h)*unit.h)+l2
+				rightG, rightH := float64(float64(right.g)*unit.g), float64(float64(right.h)*unit.h)+l2
+				terms := float64(leftG*leftG)/leftH + float64(rightG*rightG)/rightH
+				gain := terms - parent
+				if gain > best.gain && gain > least && gain > float64(negligible*terms) {
+					best.gain, best.bin, best.left, best.missingLeft = gain, bin, tried, side == 1
+				}
+			}
+			if side == 1 || missing.rows == 0 {
+				break
+			}
+			tried.add(missing)
 		}
 	}
-	best.missingLeft = 2*best.left.rows >= total.rows
+	if missing.rows == 0 {
+		best.missingLeft = 2*best.left.rows >= total.rows
+	}
 	return best
 }
