@@ -97,26 +97,6 @@ func TestTrainingLossNeverRises(t *testing.T) {
 	require.InDelta(t, loss/float64(m.Rows), seen[len(seen)-1], 1e-12)
 }
 
-func TestBytesDoNotDependOnThreads(t *testing.T) {
-	m, names := generate(2, 30_000, 10)
-	for _, bins := range []int{63, 255, 1000} {
-		p := gbdt.DefaultParams()
-		p.Trees, p.MaxDepth, p.MaxLeaves, p.MaxBins, p.Seed = 8, 0, 31, bins, 7
-		p.Subsample, p.ColumnSample = 0.8, 0.7
-		var first []byte
-		for _, threads := range []int{1, 2, 8} {
-			p.Threads = threads
-			got := text(t, train(t, p, names, m))
-			if first == nil {
-				first = got
-			}
-			require.Equal(t, string(first), string(got), "%d bins, %d threads", bins, threads)
-		}
-		p.Seed = 8
-		require.NotEqual(t, string(first), string(text(t, train(t, p, names, m))), "another seed samples other rows")
-	}
-}
-
 func TestTextRoundTrip(t *testing.T) {
 	m, names := generate(3, 3000, 16)
 	p := gbdt.DefaultParams()

@@ -28,8 +28,8 @@ type Report struct {
 }
 
 // Train fits an ensemble to the training matrix: it is [Quantize] and then [TrainData], and the errors are theirs. It blocks until done,
-// or until ctx ends or onTree, which may be nil, returns an error; that error is then in the chain of the one returned. onTree is called after each
-// tree from Train's goroutine.
+// or until ctx ends or onTree, which may be nil, returns an error; that error is then in the chain of the one returned, unless it is
+// [ErrEnough]. onTree is called after each tree from Train's goroutine.
 //
 // Names must be distinct and not empty; any character is allowed (see [Ensemble.WriteText]). Rows of weight 0 count in
 // MinChildRows and in the choice of bins but not in the loss. It is an error, naming the matrix, row and field, if a matrix has
@@ -251,7 +251,10 @@ func (b *boosting) add(t *tree, g *grower, leaves []leaf) (stop bool, err error)
 		b.report.ValidLoss = losses
 	}
 	if b.onTree != nil {
-		if err := b.onTree(p); err != nil {
+		switch err := b.onTree(p); {
+		case errors.Is(err, ErrEnough):
+			return true, nil
+		case err != nil:
 			return false, err
 		}
 	}

@@ -15,59 +15,6 @@ import (
 	"telco-churn-mlops/model/gbdt"
 )
 
-func TestRowOrderDoesNotMatter(t *testing.T) {
-	m, names := generate(4, 3000, 7)
-	order := rand.New(rand.NewPCG(1, 1)).Perm(m.Rows)
-	permuted := gbdt.Matrix{Rows: m.Rows, Width: m.Width}
-	for _, i := range order {
-		permuted.X = append(permuted.X, m.Row(i)...)
-		permuted.Label = append(permuted.Label, m.Label[i])
-	}
-	p := gbdt.DefaultParams()
-	p.Trees = 20
-	a, b := train(t, p, names, m), train(t, p, names, permuted)
-	requireNear(t, a, b, m, 1e-9)
-	for f, gain := range a.Importance() {
-		require.InDelta(t, gain, b.Importance()[f], 1e-6, names[f])
-	}
-}
-
-// requireNear fails unless both ensembles put every row into the same leaves with the same margin but for a tolerance.
-func requireNear(t *testing.T, a, b *gbdt.Ensemble, m gbdt.Matrix, tolerance float64) {
-	t.Helper()
-	require.Equal(t, a.Trees(), b.Trees())
-	for i := range m.Rows {
-		require.Equal(t, a.Leaves(m.Row(i), nil), b.Leaves(m.Row(i), nil), "row %d", i)
-		require.InDelta(t, a.Margin(m.Row(i)), b.Margin(m.Row(i)), tolerance, "row %d", i)
-	}
-}
-
-func TestWeightsEqualRepeatedRows(t *testing.T) {
-	m, names := generate(5, 200, 6)
-	random := rand.New(rand.NewPCG(2, 2))
-	m.Weight = make([]float64, m.Rows)
-	repeated := gbdt.Matrix{Width: m.Width}
-	for i := range m.Rows {
-		m.Weight[i] = float64(1 + random.IntN(4))
-		for range int(m.Weight[i]) {
-			repeated.Rows++
-			repeated.X = append(repeated.X, m.Row(i)...)
-			repeated.Label = append(repeated.Label, m.Label[i])
-		}
-	}
-	p := gbdt.DefaultParams()
-	p.Trees, p.MinChildRows, p.MinChildWeight = 15, 1, 3
-	requireNear(t, train(t, p, names, m), train(t, p, names, repeated), m, 1e-9)
-
-	m.Weight = nil
-	plain := train(t, p, names, m)
-	m.Weight = make([]float64, m.Rows)
-	for i := range m.Weight {
-		m.Weight[i] = 1
-	}
-	require.Equal(t, string(text(t, plain)), string(text(t, train(t, p, names, m))), "weights of 1 are no weights")
-}
-
 func TestEarlyStoppingKeepsBestTrees(t *testing.T) {
 	m, names := generate(6, 1500, 6)
 	valid, _ := generate(7, 1500, 6)
