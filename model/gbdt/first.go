@@ -15,5 +15,7 @@ func (e *Ensemble) First(n int) *Ensemble {
 	if n < 1 || n > len(e.trees) {
 		panic(fmt.Sprintf("gbdt: the first %d of %d trees", n, len(e.trees)))
 	}
-	return newEnsemble(e.names, e.infos, e.parameters, e.trees[:n:n])
+	first := newEnsemble(e.names, e.infos, e.parameters, e.trees[:n:n])
+	first.objective = e.objective
+	return first
 }

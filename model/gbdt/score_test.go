@@ -244,3 +244,12 @@ func TestInSet(t *testing.T) {
 	require.False(t, inSet(words, math.NaN()))
 	require.False(t, inSet(nil, 0))
 }
+
+func TestFirstKeepsTheObjective(t *testing.T) {
+	e := randomEnsemble(rand.New(rand.NewPCG(5, 5)), shape{trees: 3, leaves: 4, width: 2})
+	e.objective = objective{name: "binary", sigmoid: 2, average: true}
+	first := e.First(2)
+	require.Equal(t, e.objective, first.objective)
+	x := []float64{1, 2}
+	require.Equal(t, plainMargin(e.trees[:2], x)/2, first.Margin(x))
+}
