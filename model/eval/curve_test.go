@@ -281,6 +281,9 @@ func TestCurvesAreThinned(t *testing.T) {
 			require.True(t, onPR[p])
 		}
 	}
+	flat := []float64{0, 2, 2, 2, 2}
+	require.Equal(t, []int{0, 4}, thin(5, 3, func(i int) float64 { return flat[i] }), "the last point is not taken twice")
+	require.Equal(t, []int{0, 1, 2, 3, 4}, thin(5, 5, func(i int) float64 { return flat[i] }))
 	raw, err := json.Marshal(full[:2])
 	require.NoError(t, err)
 	require.NotContains(t, string(raw), "null")

@@ -213,8 +213,8 @@ func (p *placements) fill(score []float64) {
 				here[k].total = p.class[k].total
 			}
 		}
-		above := min((passed[1].total+here[1].total)/2/p.class[1].total, 1)
-		below := max(1-(passed[0].total+here[0].total)/2/p.class[0].total, 0)
+		above := min((passed[1].total/p.class[1].total+here[1].total/p.class[1].total)/2, 1)
+		below := max(1-(passed[0].total/p.class[0].total+here[0].total/p.class[0].total)/2, 0)
 		for _, r := range rows[from:to] {
 			p.share[r] = above
 			if p.label[r] == 1 {
@@ -249,7 +249,11 @@ func covariance(a, b *placements) float64 {
 	if a.class[0].rows < 2 || a.class[1].rows < 2 {
 		return math.NaN()
 	}
-	meanA, meanB := [2]float64{a.mean(0), a.mean(1)}, [2]float64{b.mean(0), b.mean(1)}
+	meanA := [2]float64{a.mean(0), a.mean(1)}
+	meanB := meanA
+	if b != a {
+		meanB = [2]float64{b.mean(0), b.mean(1)}
+	}
 	var sum [2]float64
 	for i, y := range a.label {
 		w := weightAt(a.weight, i)

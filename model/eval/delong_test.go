@@ -170,6 +170,22 @@ func TestDeLongAtTheEdges(t *testing.T) {
 			}
 		}
 	})
+	t.Run("complete separation is exact in any order of rows", func(t *testing.T) {
+		r := rand.New(rand.NewPCG(51, 52))
+		for range 50 {
+			score, label, weight := make([]float64, 40), make([]float64, 40), make([]float64, 40)
+			for i := range score {
+				label[i], weight[i] = float64(r.IntN(2)), r.Float64()
+				score[i] = label[i] + r.Float64()
+			}
+			label[0], score[0], label[1], score[1] = 0, 0.5, 1, 1.5
+			e, err := DeLong(score, label, weight)
+			require.NoError(t, err)
+			require.Equal(t, 1.0, e.AUC)
+			require.Equal(t, 1.0, e.High.Float())
+			require.Less(t, e.Low.Float(), 0.99)
+		}
+	})
 	t.Run("one row of a class", func(t *testing.T) {
 		c, err := CompareAUC([]float64{1, 2, 3}, []float64{1, 3, 2}, []float64{0, 1, 0}, nil)
 		require.NoError(t, err)
@@ -228,11 +244,11 @@ func TestDeLongCovers(t *testing.T) {
 	r := rand.New(rand.NewPCG(11, 12))
 	const rounds, d = 600, 1.2
 	truth := 1 - normalTail(d/math.Sqrt2)
-	covered, rejected := 0, 0
+	covered, rejected, weighted := 0, 0, 0
 	for range rounds {
-		a, b, label := make([]float64, 120), make([]float64, 120), make([]float64, 120)
+		a, b, label, weight := make([]float64, 120), make([]float64, 120), make([]float64, 120), make([]float64, 120)
 		for i := range a {
-			label[i] = float64(i % 3 / 2)
+			label[i], weight[i] = float64(i%3/2), r.ExpFloat64()
 			shared := r.NormFloat64() * 0.8
 			a[i] = d*label[i] + shared + 0.6*r.NormFloat64()
 			b[i] = d*label[i] + shared + 0.6*r.NormFloat64()
@@ -245,7 +261,13 @@ func TestDeLongCovers(t *testing.T) {
 		if c.P.Float() < 0.05 {
 			rejected++
 		}
+		e, err := DeLong(a, label, weight)
+		require.NoError(t, err)
+		if e.Contains(truth) {
+			weighted++
+		}
 	}
+	require.InDelta(t, 0.95, float64(weighted)/rounds, 0.03, "weights that differ widen the interval as much as they should")
 	require.InDelta(t, 0.95, float64(covered)/rounds, 0.025)
 	require.InDelta(t, 0.05, float64(rejected)/rounds, 0.025, "two equally good models differ in one sample of 20")
 }

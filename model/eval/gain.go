@@ -73,12 +73,8 @@ func (g *gains) at(share float64) (captured, threshold float64) {
 		b := blocks[g.next]
 		own := b.pos + b.neg
 		if g.total+own >= want {
-			part := max((want-g.total)/own, 0)
-			at := g.next
-			if part == 0 && at > 0 { // the cut is between two blocks
-				at--
-			}
-			return min((g.pos+float64(part*b.pos))/g.r.pos, 1), blocks[at].score
+			part := (want - g.total) / own
+			return min((g.pos+float64(part*b.pos))/g.r.pos, 1), b.score
 		}
 		g.pos += b.pos
 		g.total += own

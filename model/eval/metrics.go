@@ -140,7 +140,10 @@ func confusionAt(blocks []block, threshold float64) confusion {
 }
 
 func f1Of(tp, fp, fn float64) float64 {
-	return ratio(tp, tp+fp/2+fn/2) // halved, which is exact, so that it cannot overflow
+	if all := float64(2*tp) + fp + fn; !math.IsInf(all, 0) {
+		return ratio(2*tp, all)
+	}
+	return ratio(tp, tp+fp/2+fn/2)
 }
 
 // ratio is a/b, and 0 where b is 0.

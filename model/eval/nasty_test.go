@@ -85,3 +85,22 @@ func everything(probability, margin, other, label, weight []float64, column Colu
 		"Folds": func() (any, error) { return Folds(label, 2, 1) },
 	}
 }
+
+func TestTheScaleOfWeightsIsNothing(t *testing.T) {
+	score, label := []float64{0.1, 0.7, 0.4, 0.9}, []float64{0, 1, 1, 0}
+	want, err := Evaluate(score, label, nil, 0.5)
+	require.NoError(t, err)
+	for _, w := range []float64{5e-324, 1e-300, 3, 1e300, math.MaxFloat64 / 8} {
+		got, err := Evaluate(score, label, []float64{w, w, w, w}, 0.5)
+		require.NoError(t, err)
+		requireSameFigures(t, want, got)
+		area, err := DeLong([]float64{1, 2, 2, 3, 4}, []float64{0, 1, 0, 1, 0}, []float64{w, w, w, w, w / 2})
+		require.NoError(t, err)
+		if w > 5e-324 { // half of which is 0
+			require.InDelta(t, 0.7, area.AUC, 1e-12)
+		}
+		cost, err := BestCostThreshold(score, label, []float64{w, w, w, w}, CostMatrix{FP: 1, FN: 3})
+		require.NoError(t, err)
+		require.Equal(t, Decision{Threshold: 0.25, Value: 0.25, Share: 0.75}, cost)
+	}
+}

@@ -115,11 +115,9 @@ func (c Campaign) ExpectedMaxProfit(score, label, weight []float64) (Decision, e
 	return out, nil
 }
 
-// turn is the gamma from which corner q is better than corner p, cut to [0, 1].
+// turn is the gamma from which corner q is better than corner p, cut to [0, 1]. A corner that adds no true positives is better from
+// infinity on.
 func (c Campaign) turn(p, q corner) float64 {
-	if q.tp <= p.tp {
-		return 1
-	}
 	gamma := (float64((c.Incentive+c.Contact)*((q.fp-p.fp)/(q.tp-p.tp))) + c.Contact) / (c.Lifetime - c.Incentive)
 	return min(gamma, 1)
 }

@@ -123,6 +123,14 @@ func TestPolicyProperties(t *testing.T) {
 	}
 }
 
+func TestOfTwoEquallyNearSharesTheHigherThresholdIsTaken(t *testing.T) {
+	r, err := rankForPolicy([]float64{0.9, 0.6, 0.3, 0.1}, []float64{1, 0, 1, 0}, nil)
+	require.NoError(t, err)
+	for quarters, block := range map[float64]int{0: -1, 0.5: -1, 0.51: 0, 1: 0, 1.5: 0, 1.75: 1, 2.5: 1, 3.5: 2, 4: 3} {
+		require.Equal(t, block, r.nearest(quarters/4*r.total), quarters)
+	}
+}
+
 func TestPolicyEdges(t *testing.T) {
 	score, label := []float64{0.2, 0.4, 0.6, 0.8}, []float64{0, 1, 0, 1}
 	dear := CostMatrix{FP: 100, FN: 1, TP: 0}
