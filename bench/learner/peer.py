@@ -181,7 +181,7 @@ def folds(q, result):
     from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
     import xgboost
     frame, y = read_telco(q["file"])
-    fold = pandas.read_csv(q["folds"]).drop(columns="row").to_numpy()
+    fold = pandas.read_csv(q["folds"]).drop(columns="row").to_numpy()[:, :q.get("seeds") or None]
     learners = {
         "xgboost": lambda: xgboost.XGBClassifier(n_estimators=300, max_depth=3, learning_rate=0.03, subsample=0.7, colsample_bytree=0.5,
                                                  min_child_weight=5, reg_lambda=5, tree_method="hist", n_jobs=1, random_state=42),

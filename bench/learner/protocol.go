@@ -9,6 +9,7 @@ type request struct {
 	Holdout string `json:"holdout,omitempty"`
 	File    string `json:"file,omitempty"`   // a CSV file
 	Folds   string `json:"folds,omitempty"`  // the folds of its rows
+	Seeds   int    `json:"seeds,omitempty"`  // how many columns of Folds to use; 0: all
 	Scores  string `json:"scores,omitempty"` // a matrix of our scores, a row per seed
 	Model   string `json:"model,omitempty"`  // a model in XGBoost's JSON
 

@@ -7,11 +7,7 @@ import (
 	"os"
 	"strconv"
 
-	"github.com/cespare/xxhash/v2"
-
-	"telco-churn-mlops/model/feature"
-	"telco-churn-mlops/model/gbdt"
-	"telco-churn-mlops/model/spec"
+	"telco-churn-mlops/trainer"
 )
 
 // workFolds scores the rows of each fold by a model fitted on the other folds by the recipe of the trainer with the Telco spec, and
@@ -24,6 +20,9 @@ func workFolds(ctx context.Context, q request, r *result) error {
 	folds, err := readFolds(q.Folds)
 	if err != nil {
 		return err
+	}
+	if q.Seeds > 0 {
+		folds = folds[:min(q.Seeds, len(folds))]
 	}
 	scores := make([][]float64, len(folds))
 	for s, fold := range folds {
@@ -40,42 +39,24 @@ func workFolds(ctx context.Context, q request, r *result) error {
 	return writeFloats(q.Scores, scores)
 }
 
-// scoreFold fits on the rows of the other folds and scores those of fold k.
+// scoreFold learns from the rows of the other folds and scores those of fold k.
 func (c customersFile) scoreFold(ctx context.Context, threads int, fold []int, k int, scores []float64) error {
-	var train, valid, test []int
+	var learn, others []int
 	for i, f := range fold {
-		switch {
-		case f == k:
-			test = append(test, i)
-		case float64(xxhash.Sum64String(c.spec.Split.Salt+"/validation/"+c.table.ID(i))>>11)/(1<<53) < c.spec.Split.Validation:
-			valid = append(valid, i)
-		default:
-			train = append(train, i)
+		if f == k {
+			others = append(others, i)
+		} else {
+			learn = append(learn, i)
 		}
 	}
-	pipeline, err := feature.Fit(c.spec, c.schema, c.table, train, nil)
+	got, err := trainer.ScoreOthers(ctx, trainer.Input{Spec: c.spec, Schema: c.schema, Dataset: c.table, Threads: threads}, learn, others)
 	if err != nil {
 		return err
 	}
-	v := c.rows(pipeline, valid)
-	trees, _, err := gbdt.Train(ctx, learnerParams(c.spec.Learner, threads), pipeline.Names(), c.rows(pipeline, train), &v, nil)
-	if err != nil {
-		return err
-	}
-	held := c.rows(pipeline, test)
-	for i, r := range test {
-		scores[r] = trees.Probability(held.Row(i))
+	for i, r := range others {
+		scores[r] = got[i]
 	}
 	return nil
-}
-
-func learnerParams(l spec.Learner, threads int) gbdt.Params {
-	return gbdt.Params{
-		Trees: l.Trees, LearningRate: l.LearningRate, MaxDepth: l.MaxDepth, MaxLeaves: l.MaxLeaves, L2: l.L2,
-		MinChildWeight: l.MinChildWeight, MinChildRows: l.MinChildRows, MinGain: l.MinGain,
-		Subsample: l.Subsample, ColumnSample: l.ColumnSample, MaxBins: l.MaxBins,
-		EarlyStoppingRounds: l.EarlyStoppingRounds, Seed: l.Seed, Threads: threads,
-	}
 }
 
 // readFolds returns, per seed, the fold of every row: a CSV with a header, the row's number first, then a column for each seed.
