@@ -83,7 +83,7 @@ func foldsSection(ctx context.Context, b *bench) ([]row, error) {
 		}
 		r := row{what: fmt.Sprintf("%s, mean of %d folds", m.title, len(got.Folds["ours"][m.name])), higher: m.higher, main: true, ours: mean("ours", "ours"),
 			peers: []measurement{mean("XGBoost, preset", "xgboost"), mean("scikit-learn GradientBoosting, default", "sklearn")}}
-		for i, learner := range []string{"xgboost", "sklearn"} {
+		for _, learner := range []string{"xgboost", "sklearn"} {
 			r.pairs = append(r.pairs, compare(got.Folds["ours"][m.name], got.Folds[learner][m.name], m.higher))
 		}
 		r.goal = goal{text: "level with XGBoost: within 0.0005", difference: 0.0005}
