@@ -341,7 +341,7 @@ func (e *encoder) pack(at, n int) error {
 		clear(value)
 		for _, f := range lane.columns {
 			c, x := &e.bins.columns[f], e.x[f*encodeRows:f*encodeRows+n]
-			stride := uint16(l.places[f].stride)
+			stride := uint16(l.digits[f].stride)
 			if c.categorical {
 				bad = min(bad, addCategories(c, x, value, stride, &e.stats[f]))
 			} else {

@@ -147,7 +147,7 @@ func (g *grower) begin(round int, rows []int32, features []int) {
 	for _, f := range features {
 		g.starts[f] = g.size
 		g.size += g.data.columns[f].bins() + 1
-		g.lanes[g.data.layout.places[f].lane] = true
+		g.lanes[g.data.layout.digits[f].lane] = true
 	}
 }
 
@@ -230,7 +230,7 @@ func (g *grower) record(t *tree, l *leaf, at, next int) int {
 func (g *grower) divide(parent *leaf, node int) (left, right leaf) {
 	s := &parent.best
 	g.side(s)
-	n := &g.data.layout.lanes[g.data.layout.places[s.feature].lane]
+	n := &g.data.layout.lanes[g.data.layout.digits[s.feature].lane]
 	g.data.layout.sides(s.feature, g.byBin, g.byValue[:0])
 	g.partition(parent, n, int(s.left.rows))
 	middle := parent.low + int(s.left.rows)

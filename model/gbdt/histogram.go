@@ -118,7 +118,7 @@ func (w *hotWord) sumRecords(lanes int, records []record) {
 // cells, nil for those that are not wanted.
 func (l *layout) collapse(n *lane, sums []cell, dst func(f int) []cell) {
 	for _, f := range n.columns {
-		levels := l.places[f].levels
+		levels := l.digits[f].levels
 		out := dst(f)
 		if len(sums) == levels {
 			if out != nil {

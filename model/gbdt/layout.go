@@ -41,7 +41,7 @@ func (p digit) bin(v int) int {
 // a word.
 type layout struct {
 	lanes     []lane
-	places    []digit
+	digits    []digit
 	byteLanes int
 	byteWords int
 	words     int
@@ -50,11 +50,11 @@ type layout struct {
 // newLayout packs the columns that have more than one level into lanes, those with most levels first, each into the first lane
 // with room.
 func newLayout(columns []column) *layout {
-	l := &layout{places: make([]digit, len(columns))}
+	l := &layout{digits: make([]digit, len(columns))}
 	var order, wide []int
 	for f := range columns {
 		c := &columns[f]
-		p := &l.places[f]
+		p := &l.digits[f]
 		p.lane, p.stride, p.levels = -1, 1, c.levels()
 		switch {
 		case !c.splittable():
@@ -67,7 +67,7 @@ func newLayout(columns []column) *layout {
 			order = append(order, f)
 		}
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return l.places[b].levels - l.places[a].levels })
+	slices.SortStableFunc(order, func(a, b int) int { return l.digits[b].levels - l.digits[a].levels })
 	for _, f := range order {
 		l.bundle(f)
 	}
@@ -77,9 +77,9 @@ func newLayout(columns []column) *layout {
 		l.lanes[i].word, l.lanes[i].shift = i/byteLanes, uint(i%byteLanes)*8
 	}
 	for i, f := range wide {
-		l.places[f].lane = len(l.lanes)
+		l.digits[f].lane = len(l.lanes)
 		l.lanes = append(l.lanes, lane{
-			columns: []int{f}, size: l.places[f].levels, wide: true, word: l.byteWords + i/shortLanes, shift: uint(i%shortLanes) * 16,
+			columns: []int{f}, size: l.digits[f].levels, wide: true, word: l.byteWords + i/shortLanes, shift: uint(i%shortLanes) * 16,
 		})
 	}
 	l.words = l.byteWords + (len(wide)+shortLanes-1)/shortLanes
@@ -88,7 +88,7 @@ func newLayout(columns []column) *layout {
 
 // bundle adds a column to the first lane with room for it, or to a new one.
 func (l *layout) bundle(f int) {
-	p := &l.places[f]
+	p := &l.digits[f]
 	for i := range l.lanes {
 		if have := &l.lanes[i]; have.size*p.levels <= byteSize {
 			p.lane, p.stride = i, have.size
@@ -161,7 +161,7 @@ func (n *lane) sources(l, from *layout) []laneSource {
 		table := make([]uint16, int(old.mask())+1)
 		for v := range old.size {
 			for _, f := range shared {
-				table[v] += uint16(from.places[f].bin(v) * l.places[f].stride)
+				table[v] += uint16(from.digits[f].bin(v) * l.digits[f].stride)
 			}
 		}
 		all = append(all, laneSource{lane: old, table: table})
@@ -171,7 +171,7 @@ func (n *lane) sources(l, from *layout) []laneSource {
 
 // sides fills table with the side that rows go to by their value of the column's lane, where sides by bin are given.
 func (l *layout) sides(f int, byBin []uint8, table []uint8) []uint8 {
-	p := l.places[f]
+	p := l.digits[f]
 	if p.lane < 0 {
 		return append(table[:0], byBin[p.constant])
 	}

@@ -189,7 +189,7 @@ func (d *Data) hops(t *tree, byBin [][]uint8) []hop {
 	for i, sides := range byBin {
 		f := int(t.feature[i])
 		h := hop{left: t.left[i], right: t.right[i], side: d.layout.sides(f, sides, nil)}
-		if at := d.layout.places[f].lane; at >= 0 {
+		if at := d.layout.digits[f].lane; at >= 0 {
 			n := &d.layout.lanes[at]
 			h.words, h.shift, h.mask = d.words[n.word], n.shift, n.mask()
 		} else {

@@ -122,7 +122,7 @@ func checkData(p *Params, train, valid *Data) error {
 		return errors.New("check validation data: it was quantized with other bins than the training data")
 	}
 	if valid == nil && p.EarlyStoppingRounds > 0 {
-		return errors.New("check parameters: EarlyStoppingRounds needs a validation matrix")
+		return errors.New("check parameters: EarlyStoppingRounds needs validation data")
 	}
 	return nil
 }

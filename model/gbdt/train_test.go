@@ -282,7 +282,7 @@ func TestTrainRefuses(t *testing.T) {
 	p := gbdt.DefaultParams()
 	p.EarlyStoppingRounds = 3
 	_, _, err := gbdt.Train(context.Background(), p, names, m, nil, nil)
-	require.ErrorContains(t, err, "EarlyStoppingRounds needs a validation matrix")
+	require.ErrorContains(t, err, "EarlyStoppingRounds needs validation data")
 	_, _, err = gbdt.Train(context.Background(), gbdt.DefaultParams(), nil, gbdt.Matrix{}, nil, nil)
 	require.ErrorContains(t, err, "no features")
 }
