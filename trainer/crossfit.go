@@ -12,6 +12,7 @@ import (
 	"telco-churn-mlops/model/calibrate"
 	"telco-churn-mlops/model/dataset"
 	"telco-churn-mlops/model/eval"
+	"telco-churn-mlops/model/feature"
 	"telco-churn-mlops/model/gbdt"
 )
 
@@ -36,28 +37,26 @@ func fitOnFolds(ctx context.Context, in Input, t *dataset.Table, s sample) (*fit
 	if err != nil {
 		return nil, err
 	}
-	pipeline, x, err := fitFeatures(in, t, s)
+	p, err := prepare(ctx, in, t, s, in.Threads)
 	if err != nil {
 		return nil, err
 	}
-	p := learnerParams(in.Spec, pipeline, in.Threads)
-	p.Trees, p.EarlyStoppingRounds = cv.trees, 0
-	trees, report, err := gbdt.Train(ctx, p, pipeline.Names(), x, nil, progress)
+	p.params.Trees, p.params.EarlyStoppingRounds = cv.trees, 0
+	trees, report, err := p.train(ctx, nil, progress)
 	if err != nil {
-		return nil, trainError(ctx, err)
+		return nil, err
 	}
-	f := &fitted{pipeline: pipeline, trees: trees, trained: s.rows, judged: s, cv: cv,
+	f := &fitted{pipeline: p.pipeline, trees: trees, trained: s.rows, judged: s, cv: cv,
 		trainLoss: report.TrainLoss[len(report.TrainLoss)-1], validLoss: cv.curve[cv.trees-1]}
 	return f, f.decide(in.Spec, cv.score, cv.label)
 }
 
-// foldModel is the trees of one fold and the rows that they did not see.
+// foldModel is the features and trees of one fold, and the rows that they did not see.
 type foldModel struct {
-	trees  *gbdt.Ensemble
-	unseen gbdt.Matrix
-	places []int     // of the unseen rows in the sample
-	loss   []float64 // on the unseen rows after each tree
-	weight float64   // of the unseen rows
+	pipeline *feature.Pipeline
+	trees    *gbdt.Ensemble
+	unseen   sample
+	places   []int // of the unseen rows in the sample
 }
 
 func crossValidate(ctx context.Context, in Input, t *dataset.Table, s sample, progress func(gbdt.Progress) error) (*crossValidation, error) {
@@ -76,84 +75,68 @@ func crossValidate(ctx context.Context, in Input, t *dataset.Table, s sample, pr
 		threads = runtime.GOMAXPROCS(0)
 	}
 	models := make([]*foldModel, k)
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(min(k, threads))
+	pace := newPace(k, min(k, threads), in.Spec.Learner.EarlyStoppingRounds)
+	in.Threads = max(1, threads/k)
+	group, groupCtx := errgroup.WithContext(ctx)
+	defer context.AfterFunc(groupCtx, pace.wake)()
 	for j := range k {
-		group.Go(func() (err error) {
-			models[j], err = fitFold(ctx, in, t, s, cv.fold, j, max(1, threads/k), progress)
-			return err
-		})
+		unseen, seen, places := s.split(cv.fold, j)
+		models[j] = &foldModel{unseen: unseen, places: places}
+		pace.weight[j] = unseen.weighted(t, in.Spec.Learner.PositiveWeight).total()
+		group.Go(func() error { return models[j].fit(groupCtx, in, t, seen, pace.of(groupCtx, j, progress)) })
 	}
 	if err := group.Wait(); err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		return nil, err
 	}
-	cv.choose(models, in.Spec.Learner.EarlyStoppingRounds > 0)
+	cv.curve, cv.trees = chooseTrees(pace.loss, pace.weight, pace.patience)
 	for _, m := range models {
-		scores := probabilities(m.trees.First(min(cv.trees, m.trees.Trees())), m.unseen)
+		score, _, err := probabilities(m.trees.First(min(cv.trees, m.trees.Trees())), m.pipeline, t, m.unseen)
+		if err != nil {
+			return nil, err
+		}
 		for i, at := range m.places {
-			cv.score[at] = scores[i]
+			cv.score[at] = score[i]
 		}
 	}
 	return cv, nil
 }
 
-// fitFold fits features and trees to the rows outside of a fold.
-func fitFold(ctx context.Context, in Input, t *dataset.Table, s sample, fold []int, j, threads int, progress func(gbdt.Progress) error) (*foldModel, error) {
-	var seen, unseen sample
-	var places []int
-	weight := 0.0
+// split returns the rows of a fold, those outside of it, and the places of the former in the sample.
+func (s sample) split(fold []int, j int) (unseen, seen sample, places []int) {
 	for i, r := range s.rows {
 		part := &seen
-		w := 1.0
-		if s.weight != nil {
-			w = s.weight[i]
-		}
 		if fold[i] == j {
 			part, places = &unseen, append(places, i)
-			weight += w
 		}
 		part.rows = append(part.rows, r)
 		if s.weight != nil {
-			part.weight = append(part.weight, w)
+			part.weight = append(part.weight, s.weight[i])
 		}
 	}
-	pipeline, x, err := fitFeatures(in, t, seen)
-	if err != nil {
-		return nil, err
-	}
-	v, err := unseen.matrix(pipeline, t)
-	if err != nil {
-		return nil, err
-	}
-	p := learnerParams(in.Spec, pipeline, threads)
-	p.EarlyStoppingRounds = 0 // all folds together say when to stop
-	trees, report, err := gbdt.Train(ctx, p, pipeline.Names(), x, &v, progress)
-	if err != nil {
-		return nil, trainError(ctx, fmt.Errorf("fold %d: %w", j, err))
-	}
-	return &foldModel{trees: trees, unseen: v, places: places, loss: report.ValidLoss, weight: weight}, nil
+	return unseen, seen, places
 }
 
-// choose joins the folds' losses and takes the first number of trees at which the mean is least. A fold that ran out of splits stays
-// where it was.
-func (cv *crossValidation) choose(models []*foldModel, stopping bool) {
-	total, longest := 0.0, 0
-	for _, m := range models {
-		total += m.weight
-		longest = max(longest, len(m.loss))
+// fit fits features and trees to the rows outside of the fold, at the pace of all folds.
+func (m *foldModel) fit(ctx context.Context, in Input, t *dataset.Table, seen sample, turn foldPace) error {
+	if err := turn.begin(); err != nil {
+		return err
 	}
-	cv.curve = make([]float64, longest)
-	for i := range cv.curve {
-		for _, m := range models {
-			cv.curve[i] += float64(m.loss[min(i, len(m.loss)-1)] * (m.weight / total))
-		}
+	defer turn.finish()
+	p, err := prepare(ctx, in, t, seen, in.Threads)
+	if err != nil {
+		return err
 	}
-	cv.trees = longest
-	for i := longest - 1; stopping && i >= 0; i-- {
-		if cv.curve[i] <= cv.curve[cv.trees-1] {
-			cv.trees = i + 1
-		}
+	judges, err := p.others(ctx, t, m.unseen.weighted(t, in.Spec.Learner.PositiveWeight))
+	if err != nil {
+		return err
 	}
+	p.params.EarlyStoppingRounds = 0 // all folds together say when to stop
+	m.pipeline = p.pipeline
+	m.trees, _, err = p.train(ctx, judges, turn.tree)
+	return err
 }
 
 // metrics returns what the folds say about the published scores, as cv_ metrics: the mean over the folds, its standard error

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"telco-churn-mlops/model/dataset"
 	"telco-churn-mlops/model/eval"
@@ -63,28 +66,101 @@ func TestOutOfFoldScoresComeFromTreesThatNeverSawTheRow(t *testing.T) {
 
 	var own [2]*foldModel
 	for k, table := range []*dataset.Table{in.Dataset, changed} {
-		own[k], err = fitFold(context.Background(), in, table, allRows(table), before.fold, 0, 1, nil)
-		require.NoError(t, err)
+		unseen, seen, places := allRows(table).split(before.fold, 0)
+		own[k] = &foldModel{unseen: unseen, places: places}
+		require.NoError(t, own[k].fit(context.Background(), in, table, seen, newPace(1, 1, 0).of(context.Background(), 0, nil)))
 	}
-	for i := range own[0].places {
-		x := own[0].unseen.Row(i)
-		require.Equal(t, own[0].trees.Margin(x), own[1].trees.Margin(x), "trees of a fold know nothing of its rows")
-	}
+	want, _, err := probabilities(own[0].trees, own[0].pipeline, in.Dataset, own[0].unseen)
+	require.NoError(t, err)
+	got, _, err := probabilities(own[1].trees, own[1].pipeline, in.Dataset, own[0].unseen)
+	require.NoError(t, err)
+	require.Equal(t, want, got, "trees of a fold know nothing of its rows")
 }
 
 func TestNumberOfTreesIsWhereTheFoldsTogetherLoseLeast(t *testing.T) {
-	cv := &crossValidation{}
-	models := []*foldModel{
-		{loss: []float64{0.6, 0.5, 0.4, 0.5, 0.6}, weight: 1},
-		{loss: []float64{0.6, 0.5, 0.45, 0.4}, weight: 3}, // ran out of splits
+	loss := [][]float64{{0.6, 0.5, 0.4, 0.5, 0.6}, {0.6, 0.5, 0.45, 0.4}} // the second ran out of splits
+	weight := []float64{1, 3}
+	curve, trees := chooseTrees(loss, weight, 10)
+	require.Equal(t, 4, trees)
+	require.InDeltaSlice(t, []float64{0.6, 0.5, 0.4375, 0.425, 0.45}, curve, 1e-12)
+	_, trees = chooseTrees(loss, weight, 0)
+	require.Equal(t, 5, trees, "without early stopping all trees are kept")
+	curve, trees = chooseTrees([][]float64{{0.6, 0.5, 0.5, 0.4}}, []float64{1}, 1)
+	require.Equal(t, 2, trees, "what comes after the end does not count")
+	require.Len(t, curve, 3)
+}
+
+// Folds of every speed must end at the same number of trees, and none may run away.
+func TestFoldsKeepPace(t *testing.T) {
+	losses := func(fold, tree int) float64 { // least at tree 20, and a little later in each fold
+		d := float64(tree-20-2*fold) / 20
+		return 0.5 + d*d
 	}
-	cv.choose(models, true)
-	require.Equal(t, 4, cv.trees)
-	require.InDeltaSlice(t, []float64{0.6, 0.5, 0.4375, 0.425, 0.45}, cv.curve, 1e-12)
-	cv.choose(models, false)
-	require.Equal(t, 5, cv.trees)
-	cv.choose([]*foldModel{{loss: []float64{0.6, 0.5, 0.5}, weight: 1}}, true)
-	require.Equal(t, 2, cv.trees, "the first of equal ones")
+	for turns := 1; turns <= 5; turns++ {
+		p := newPace(5, turns, 10)
+		grown := make([]int, 5)
+		group, ctx := errgroup.WithContext(t.Context())
+		var working, most atomic.Int32
+		for j := range p.weight {
+			p.weight[j] = 1
+			group.Go(func() error {
+				f := p.of(ctx, j, nil)
+				if err := f.begin(); err != nil {
+					return err
+				}
+				defer f.finish()
+				for tree := 1; tree <= 200; tree++ {
+					most.Store(max(most.Load(), working.Add(1)))
+					for range j * 100 {
+						runtime.Gosched()
+					}
+					working.Add(-1)
+					grown[j] = tree
+					if err := f.tree(gbdt.Progress{Tree: tree, ValidLoss: losses(j, tree)}); errors.Is(err, gbdt.ErrEnough) {
+						return nil
+					} else if err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+		require.NoError(t, group.Wait())
+		curve, trees := chooseTrees(p.loss, p.weight, 10)
+		require.Equal(t, 24, trees)
+		require.Len(t, curve, 34)
+		require.LessOrEqual(t, int(most.Load()), turns)
+		for j, n := range grown {
+			require.GreaterOrEqual(t, n, 34-1, "fold %d", j)
+			require.LessOrEqual(t, n, 34+aheadMost+1, "fold %d", j)
+		}
+	}
+}
+
+func TestAFoldThatFailsEndsTheOthers(t *testing.T) {
+	broken := errors.New("broken")
+	p := newPace(3, 1, 10)
+	group, ctx := errgroup.WithContext(t.Context())
+	defer context.AfterFunc(ctx, p.wake)()
+	for j := range p.weight {
+		group.Go(func() error {
+			f := p.of(ctx, j, nil)
+			if err := f.begin(); err != nil {
+				return err
+			}
+			defer f.finish()
+			for tree := 1; ; tree++ {
+				if j == 1 {
+					return broken
+				}
+				if err := f.tree(gbdt.Progress{Tree: tree, ValidLoss: 1 / float64(tree)}); err != nil {
+					return err
+				}
+			}
+		})
+	}
+	err := group.Wait()
+	require.True(t, errors.Is(err, broken) || errors.Is(err, gbdt.ErrEnough), "%v", err)
 }
 
 func TestFoldsKeepAnEntityTogether(t *testing.T) {

@@ -19,6 +19,37 @@ type sample struct {
 	weight []float64
 }
 
+// weighted returns the sample with the weight of its positive rows multiplied, as training does. Where to stop is asked of the
+// loss that is trained on.
+func (s sample) weighted(t *dataset.Table, positive float64) sample {
+	if positive == 1 {
+		return s
+	}
+	out := sample{rows: s.rows, weight: make([]float64, len(s.rows))}
+	for i, r := range s.rows {
+		out.weight[i] = 1
+		if s.weight != nil {
+			out.weight[i] = s.weight[i]
+		}
+		if t.Label(r) == 1 {
+			out.weight[i] *= positive
+		}
+	}
+	return out
+}
+
+// total returns the sum of the weights.
+func (s sample) total() float64 {
+	if s.weight == nil {
+		return float64(len(s.rows))
+	}
+	sum := 0.0
+	for _, w := range s.weight {
+		sum += w
+	}
+	return sum
+}
+
 // fitted is what the rows to learn from gave.
 type fitted struct {
 	pipeline   *feature.Pipeline
@@ -38,65 +69,69 @@ type fitted struct {
 // fitOnValidation fits the features and trees on the training rows; the validation rows say when to stop and choose calibration and
 // threshold.
 func fitOnValidation(ctx context.Context, in Input, t *dataset.Table, train, valid sample) (*fitted, error) {
-	progress := in.progress()
-	pipeline, x, err := fitFeatures(in, t, train)
+	p, err := prepare(ctx, in, t, train, in.Threads)
 	if err != nil {
 		return nil, err
 	}
-	v, err := valid.matrix(pipeline, t)
+	judges, err := p.others(ctx, t, valid.weighted(t, in.Spec.Learner.PositiveWeight))
 	if err != nil {
 		return nil, err
 	}
-	p := learnerParams(in.Spec, pipeline, in.Threads)
-	trees, report, err := gbdt.Train(ctx, p, pipeline.Names(), x, &v, progress)
+	trees, report, err := p.train(ctx, judges, in.progress())
+	if err != nil {
+		return nil, err
+	}
+	last := report.Trees - 1
+	f := &fitted{pipeline: p.pipeline, trees: trees, trained: train.rows, judged: valid,
+		trainLoss: report.TrainLoss[last], validLoss: report.ValidLoss[last]}
+	score, label, err := probabilities(trees, p.pipeline, t, valid)
+	if err != nil {
+		return nil, err
+	}
+	return f, f.decide(in.Spec, score, label)
+}
+
+// prepared is quantized rows with the pipeline that was fitted to them and the parameters that go with it.
+type prepared struct {
+	pipeline *feature.Pipeline
+	params   gbdt.Params
+	data     *gbdt.Data
+}
+
+// prepare fits the pipeline to the rows and quantizes their features.
+func prepare(ctx context.Context, in Input, t *dataset.Table, s sample, threads int) (*prepared, error) {
+	pipeline, source, err := feature.FitTransform(in.Spec, in.Schema, t, s.rows, s.weight)
+	if err != nil {
+		return nil, &StepError{"features", err}
+	}
+	p := &prepared{pipeline: pipeline, params: learnerParams(in.Spec, pipeline, threads)}
+	p.data, err = gbdt.Quantize(ctx, p.params, pipeline.Names(), source)
 	if err != nil {
 		return nil, trainError(ctx, err)
 	}
-	best := max(0, report.BestTree-1)
-	if p.EarlyStoppingRounds == 0 {
-		best = len(report.TrainLoss) - 1
-	}
-	f := &fitted{pipeline: pipeline, trees: trees, trained: train.rows, judged: valid, trainLoss: report.TrainLoss[best], validLoss: report.ValidLoss[best]}
-	return f, f.decide(in.Spec, probabilities(trees, v), v.Label)
+	return p, nil
 }
 
-// fitFeatures fits the pipeline to the rows and returns their features as the trees are fitted to them.
-func fitFeatures(in Input, t *dataset.Table, s sample) (*feature.Pipeline, gbdt.Matrix, error) {
-	pipeline, source, err := feature.FitTransform(in.Spec, in.Schema, t, s.rows, s.weight)
+// others quantizes rows that the pipeline was not fitted to.
+func (p *prepared) others(ctx context.Context, t *dataset.Table, s sample) (*gbdt.Data, error) {
+	source, err := p.pipeline.Source(t, s.rows, s.weight)
 	if err != nil {
-		return nil, gbdt.Matrix{}, &StepError{"features", err}
+		return nil, &StepError{"features", err}
 	}
-	return pipeline, matrix(source, pipeline.Width()), nil
-}
-
-// matrix returns the features of rows that the pipeline was not fitted to.
-func (s sample) matrix(p *feature.Pipeline, t *dataset.Table) (gbdt.Matrix, error) {
-	source, err := p.Source(t, s.rows, s.weight)
+	data, err := p.data.Quantize(ctx, p.params, source)
 	if err != nil {
-		return gbdt.Matrix{}, &StepError{"features", err}
+		return nil, trainError(ctx, err)
 	}
-	return matrix(source, p.Width()), nil
+	return data, nil
 }
 
-// matrix holds what a source of features gives.
-func matrix(s *feature.Source, width int) gbdt.Matrix {
-	n := s.Len()
-	m := gbdt.Matrix{Rows: n, Width: width, X: make([]float64, n*width), Label: make([]float64, n), Weight: make([]float64, n)}
-	next := s.Rows()
-	for i := range n {
-		m.Label[i], m.Weight[i] = next(i, m.X[i*width:(i+1)*width])
+// train grows the trees; valid may be nil without early stopping.
+func (p *prepared) train(ctx context.Context, valid *gbdt.Data, onTree func(gbdt.Progress) error) (*gbdt.Ensemble, gbdt.Report, error) {
+	trees, report, err := gbdt.TrainData(ctx, p.params, p.data, valid, onTree)
+	if err != nil {
+		return nil, report, trainError(ctx, err)
 	}
-	return m
-}
-
-// probabilities returns the trees' own probability of each row, before calibration.
-func probabilities(e *gbdt.Ensemble, m gbdt.Matrix) []float64 {
-	out := make([]float64, m.Rows)
-	e.Margins(m.X, out)
-	for i, margin := range out {
-		out[i] = e.FromMargin(margin)
-	}
-	return out
+	return trees, report, nil
 }
 
 // trainError keeps a context's end apart from what the data did.
@@ -121,6 +156,29 @@ func (in Input) progress() func(gbdt.Progress) error {
 		p.Tree = trees
 		return in.OnTree(p)
 	}
+}
+
+// probabilities returns the trees' own probability of each row, before calibration, and the labels.
+func probabilities(e *gbdt.Ensemble, p *feature.Pipeline, t *dataset.Table, s sample) (score, label []float64, err error) {
+	source, err := p.Source(t, s.rows, nil)
+	if err != nil {
+		return nil, nil, &StepError{"features", err}
+	}
+	const block = 512 // rows whose features are held at once
+	n, width := source.Len(), p.Width()
+	score, label = make([]float64, n), make([]float64, n)
+	x, next := make([]float64, min(block, n)*width), source.Rows()
+	for from := 0; from < n; from += block {
+		to := min(from+block, n)
+		for i := from; i < to; i++ {
+			label[i], _ = next(i, x[(i-from)*width:(i-from+1)*width])
+		}
+		e.Margins(x[:(to-from)*width], score[from:to])
+	}
+	for i, margin := range score {
+		score[i] = e.FromMargin(margin)
+	}
+	return score, label, nil
 }
 
 // decide fits the calibration to scores of rows that the trees did not see, and chooses the threshold on the calibrated scores.
@@ -169,13 +227,9 @@ func campaign(p *spec.Profit) eval.Campaign {
 
 // score returns the published probability of rows, and their labels.
 func (f *fitted) score(t *dataset.Table, rows []int) (score, label []float64, err error) {
-	m, err := sample{rows: rows}.matrix(f.pipeline, t)
-	if err != nil {
-		return nil, nil, err
-	}
-	score = probabilities(f.trees, m)
+	score, label, err = probabilities(f.trees, f.pipeline, t, sample{rows: rows})
 	for i, p := range score {
 		score[i] = f.calibrator.Apply(p)
 	}
-	return score, m.Label, nil
+	return score, label, err
 }

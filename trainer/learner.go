@@ -8,15 +8,40 @@ import (
 	"telco-churn-mlops/model/spec"
 )
 
-// learnerParams turns the spec's learner into parameters for the features of a pipeline.
+// learnerParams turns the spec's learner into parameters for the features of a pipeline. A column stands for all features that come from it.
 func learnerParams(sp *spec.Spec, p *feature.Pipeline, threads int) gbdt.Params {
 	l := sp.Learner
-	return gbdt.Params{
-		Trees: l.Trees, LearningRate: l.LearningRate, MaxDepth: l.MaxDepth, MaxLeaves: l.MaxLeaves, L2: l.L2,
-		MinChildWeight: l.MinChildWeight, MinChildRows: l.MinChildRows, MinGain: l.MinGain,
-		Subsample: l.Subsample, ColumnSample: l.ColumnSample, MaxBins: l.MaxBins,
-		EarlyStoppingRounds: l.EarlyStoppingRounds, Seed: l.Seed, Threads: threads,
+	splits := spec.DefaultCategoricalSplits()
+	if l.CategoricalSplits != nil {
+		splits = *l.CategoricalSplits
 	}
+	out := gbdt.Params{
+		Trees: l.Trees, LearningRate: l.LearningRate, MaxDepth: l.MaxDepth, MaxLeaves: l.MaxLeaves, L1: l.L1, L2: l.L2,
+		MinChildWeight: l.MinChildWeight, MinChildRows: l.MinChildRows, MinGain: l.MinGain,
+		PositiveWeight: l.PositiveWeight, BaseScore: l.BaseScore,
+		Subsample: l.Subsample, ColumnSample: l.ColumnSample, ColumnSampleNode: l.ColumnSampleNode,
+		Categorical: p.Categorical(), CatSmooth: splits.Smooth, CatL2: splits.L2, MaxCatToOneHot: splits.MaxOneHot,
+		MaxCatThreshold: splits.MaxSet, MinRowsPerCategory: splits.MinRows,
+		MaxBins: l.MaxBins, EarlyStoppingRounds: l.EarlyStoppingRounds, Seed: l.Seed, Threads: threads,
+	}
+	if m := l.Monotone; m != nil {
+		out.Monotone = make([]int8, p.Width())
+		for direction, names := range map[int8][]string{1: m.Increasing, -1: m.Decreasing} {
+			for _, name := range names {
+				for _, place := range p.Features(name) {
+					out.Monotone[place] = direction
+				}
+			}
+		}
+	}
+	for _, set := range l.Interactions {
+		var places []int
+		for _, name := range set {
+			places = append(places, p.Features(name)...)
+		}
+		out.Interactions = append(out.Interactions, places)
+	}
+	return out
 }
 
 // params are the run's parameters, for people.
@@ -33,11 +58,15 @@ func params(in Input, d data, f *fitted) map[string]string {
 		"learning_rate":         fmt.Sprint(l.LearningRate),
 		"max_depth":             fmt.Sprint(l.MaxDepth),
 		"max_leaves":            fmt.Sprint(l.MaxLeaves),
+		"l1":                    fmt.Sprint(l.L1),
 		"l2":                    fmt.Sprint(l.L2),
 		"min_child_weight":      fmt.Sprint(l.MinChildWeight),
 		"min_child_rows":        fmt.Sprint(l.MinChildRows),
 		"subsample":             fmt.Sprint(l.Subsample),
 		"column_sample":         fmt.Sprint(l.ColumnSample),
+		"column_sample_node":    fmt.Sprint(l.ColumnSampleNode),
+		"positive_weight":       fmt.Sprint(l.PositiveWeight),
+		"encoding":              in.Spec.Features.Encoding,
 		"max_bins":              fmt.Sprint(l.MaxBins),
 		"early_stopping_rounds": fmt.Sprint(l.EarlyStoppingRounds),
 		"folds":                 fmt.Sprint(l.Folds),

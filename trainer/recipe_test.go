@@ -146,7 +146,7 @@ func manyRows(n int) []int {
 
 func TestDriftWithAFewRowsIsAnOrdinaryRun(t *testing.T) {
 	sp, sch, table := telco(t)
-	sp.Retrain.MinNewRows = 0
+	sp.Retrain.MinNewRows, sp.Learner.Trees = 0, 20
 	for _, n := range []int{0, 1, 3, 10} {
 		res, err := Train(context.Background(), Input{Spec: sp, Schema: sch, Dataset: table, Examples: examplesOf(table, manyRows(n), 200), DriftSince: 150})
 		require.NoError(t, err, "%d rows", n)

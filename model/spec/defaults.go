@@ -43,7 +43,7 @@ func Default() *Spec {
 		},
 		Learner: Learner{
 			Trees: 200, LearningRate: 0.05, MaxDepth: 3, L2: 1, MinChildWeight: 1e-3, MinChildRows: 20,
-			Subsample: 0.8, ColumnSample: 1, MaxBins: 255, EarlyStoppingRounds: 30, Seed: 1, PositiveWeight: 1,
+			Subsample: 0.8, ColumnSample: 1, ColumnSampleNode: 1, MaxBins: 255, EarlyStoppingRounds: 30, Seed: 1, PositiveWeight: 1,
 		},
 		Calibration: CalibrationNone,
 		Split:       Split{Holdout: 0.2, Validation: 0.2},

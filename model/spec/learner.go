@@ -15,19 +15,20 @@ const (
 
 // Learner holds the parameters of the trees.
 type Learner struct {
-	Trees               int     `yaml:"trees"`                 // upper bound
-	LearningRate        float64 `yaml:"learning_rate"`         // (0, 1]
-	MaxDepth            int     `yaml:"max_depth"`             // 0 = no bound
-	MaxLeaves           int     `yaml:"max_leaves"`            // 0 = 2^max_depth
-	L1                  float64 `yaml:"l1" omit:"0"`           // >= 0, default 0
-	L2                  float64 `yaml:"l2"`                    // >= 0
-	MinChildWeight      float64 `yaml:"min_child_weight"`      // sum of hessians
-	MinChildRows        int     `yaml:"min_child_rows"`        // >= 1
-	MinGain             float64 `yaml:"min_gain"`              // >= 0
-	Subsample           float64 `yaml:"subsample"`             // share of rows per tree, (0, 1]
-	ColumnSample        float64 `yaml:"column_sample"`         // share of columns per tree, (0, 1]
-	MaxBins             int     `yaml:"max_bins"`              // 2..65535
-	EarlyStoppingRounds int     `yaml:"early_stopping_rounds"` // 0 = off: all trees are kept
+	Trees               int     `yaml:"trees"`                       // upper bound
+	LearningRate        float64 `yaml:"learning_rate"`               // (0, 1]
+	MaxDepth            int     `yaml:"max_depth"`                   // 0 = no bound
+	MaxLeaves           int     `yaml:"max_leaves"`                  // 0 = 2^max_depth
+	L1                  float64 `yaml:"l1" omit:"0"`                 // >= 0, default 0
+	L2                  float64 `yaml:"l2"`                          // >= 0
+	MinChildWeight      float64 `yaml:"min_child_weight"`            // sum of hessians
+	MinChildRows        int     `yaml:"min_child_rows"`              // >= 1
+	MinGain             float64 `yaml:"min_gain"`                    // >= 0
+	Subsample           float64 `yaml:"subsample"`                   // share of rows per tree, (0, 1]
+	ColumnSample        float64 `yaml:"column_sample"`               // share of columns per tree, (0, 1]
+	ColumnSampleNode    float64 `yaml:"column_sample_node" omit:"1"` // share of these per split, (0, 1]; default 1
+	MaxBins             int     `yaml:"max_bins"`                    // 2..65535
+	EarlyStoppingRounds int     `yaml:"early_stopping_rounds"`       // 0 = off: all trees are kept
 	Seed                uint64  `yaml:"seed"`
 	// Folds is the number of folds that the rows of training and validation are dealt to, by a hash of the entity. Scores of rows
 	// by trees that never saw them then choose the number of trees, the calibration and the threshold, and the trees are fitted once
@@ -55,20 +56,21 @@ type Monotone struct {
 
 // CategoricalSplits are the parameters of splits that send sets of categories to a side.
 type CategoricalSplits struct {
-	// Smooth is added to the sum of second derivatives by which categories are ordered, so that rare ones stay near 0; >= 0.
+	// Smooth is added to a category's sum of second derivatives where categories are put in order, so that rare ones stay in the middle; a
+	// category of fewer rows takes no part; >= 0.
 	Smooth float64 `yaml:"smooth"`
-	// L2 is added to learner.l2 in the gain of such a split; >= 0.
+	// L2 is added to learner.l2 in splits that put categories in order; >= 0.
 	L2 float64 `yaml:"l2"`
-	// MaxOneHot is the number of categories up to which each is tried against all others instead of sets; >= 1.
+	// MaxOneHot is the number of categories up to which each is tried against all others instead; >= 1.
 	MaxOneHot int `yaml:"max_onehot"`
-	// MaxSet bounds the categories on the smaller side of a split; >= 1.
+	// MaxSet bounds the categories that go left; >= 1.
 	MaxSet int `yaml:"max_set"`
-	// MinRows is the number of rows below which a category is in no set of its own; >= 1.
+	// MinRows is the least number of rows between one split tried and the next along the order, and on the right side; >= 1.
 	MinRows int `yaml:"min_rows"`
 }
 
 // DefaultCategoricalSplits returns the values of LightGBM: smoothing by 10, l2 of 10, one against the others up to 4
-// categories, sets of up to 32, at least 100 rows to a category.
+// categories, sets of up to 32, at least 100 rows from one split tried to the next.
 func DefaultCategoricalSplits() CategoricalSplits {
 	return CategoricalSplits{Smooth: 10, L2: 10, MaxOneHot: 4, MaxSet: 32, MinRows: 100}
 }

@@ -15,6 +15,7 @@ func TestValidateLearner(t *testing.T) {
 		edit func(*Spec)
 	}{
 		{"learner.l1", func(s *Spec) { s.Learner.L1 = -1 }},
+		{"learner.column_sample_node", func(s *Spec) { s.Learner.ColumnSampleNode = 0 }},
 		{"learner.folds", func(s *Spec) { s.Learner.Folds = 1 }},
 		{"learner.folds", func(s *Spec) { s.Learner.Folds = 21 }},
 		{"learner.positive_weight", func(s *Spec) { s.Learner.PositiveWeight = 0 }},
@@ -68,6 +69,7 @@ features:
     - {name: log age, op: log1p, of: [age]}
 learner:
   l1: 0.5
+  column_sample_node: 0.5
   folds: 5
   positive_weight: 2.5
   base_score: -1.25
@@ -85,6 +87,7 @@ func TestParseReadsTheLearner(t *testing.T) {
 	require.NoError(t, err)
 	l := s.Learner
 	require.Equal(t, 0.5, l.L1)
+	require.Equal(t, 0.5, l.ColumnSampleNode)
 	require.Equal(t, 5, l.Folds)
 	require.Equal(t, 2.5, l.PositiveWeight)
 	require.Equal(t, -1.25, *l.BaseScore)
@@ -109,7 +112,7 @@ func TestParseReadsTheLearner(t *testing.T) {
 	})
 	t.Run("each key counts in the digest", func(t *testing.T) {
 		for i, change := range []func(*Spec){
-			func(s *Spec) { s.Learner.L1 = 0 }, func(s *Spec) { s.Learner.Folds = 0 }, func(s *Spec) { s.Learner.PositiveWeight = 1 },
+			func(s *Spec) { s.Learner.L1 = 0 }, func(s *Spec) { s.Learner.ColumnSampleNode = 1 }, func(s *Spec) { s.Learner.Folds = 0 }, func(s *Spec) { s.Learner.PositiveWeight = 1 },
 			func(s *Spec) { s.Learner.BaseScore = nil }, func(s *Spec) { s.Learner.Monotone = nil }, func(s *Spec) { s.Learner.Interactions = nil },
 			func(s *Spec) { s.Learner.CategoricalSplits = nil }, func(s *Spec) { s.Calibration = CalibrationNone }, func(s *Spec) { s.Threshold = nil },
 			func(s *Spec) { s.Threshold.Profit = nil },

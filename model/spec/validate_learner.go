@@ -23,6 +23,7 @@ func (l *Learner) check(f *faults) {
 	share(f, "learner.min_gain", l.MinGain, 0, math.MaxFloat64)
 	positiveShare(f, "learner.subsample", l.Subsample)
 	positiveShare(f, "learner.column_sample", l.ColumnSample)
+	positiveShare(f, "learner.column_sample_node", l.ColumnSampleNode)
 	between(f, "learner.max_bins", l.MaxBins, 2, 65535)
 	atLeast(f, "learner.early_stopping_rounds", l.EarlyStoppingRounds, 0)
 	if l.Folds != 0 {
