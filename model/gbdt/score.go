@@ -9,7 +9,7 @@ import (
 //
 // A row is first laid out as slots: one for each feature and way in which the trees use it, so that a step down a tree is one
 // comparison without a case for missing values. A missing value becomes -Inf in the slot of those nodes that send it left and +Inf
-// in that of those that send it right, and a category becomes 0 or 1 in the slot of each set it may belong to. A step has no branch
+// in that of those that send it right, and a category becomes 0 in the slot of each set it belongs to and 1 in that of others. A step has no branch
 // that depends on data, leaves step onto themselves, and eight trees are walked at once, so that the processor can overlap
 // their loads. The leaf values are still added in the order of the trees.
 type scorer struct {
@@ -20,9 +20,10 @@ type scorer struct {
 	roots  []int32
 	depths []int32
 	slots  []slot
-	// plain is the number of slots, the first ones, that need no more than a case for NaN.
-	plain int
-	sets  [][]uint32
+	// plain is the number of slots, the first ones, of kind slotNumber. Up to small are those of kind slotSmallSet, each feature's
+	// in a row.
+	plain, small int
+	sets         [][]uint32
 	// wide makes the scorer of eight rows at once, when first asked for, and returns nil if it takes no such trees.
 	wide func() *wideScorer
 }
@@ -40,6 +41,7 @@ type slotKind uint8
 
 const (
 	slotNumber slotKind = iota
+	slotSmallSet
 	slotZeroMissing
 	slotSet
 )
@@ -52,6 +54,31 @@ type slot struct {
 	kind slotKind
 	// missing is laid out for a missing value: -Inf to go left, +Inf to go right.
 	missing float64
+	// mask says of each code of a value, for slotSmallSet, whether it goes left.
+	mask uint64
+}
+
+// codeOther and codeMissing are the codes of values that are in no small set, and of missing ones; that of a category less than
+// codeOther is itself.
+const (
+	codeOther   = 62
+	codeMissing = 63
+)
+
+// code returns the code of a value.
+func code(v float64) uint64 {
+	if v > -1 && v < codeOther {
+		return uint64(int64(v))
+	}
+	if v != v {
+		return codeMissing
+	}
+	return codeOther
+}
+
+// side returns 0 if a code goes left by a small set's slot and 1 if it goes right.
+func (s *slot) side(code uint64) uint64 {
+	return ^s.mask >> (code & 63) & 1
 }
 
 // treesAtOnce is how many trees are walked together.
@@ -161,12 +188,20 @@ func (s *scorer) layOut(x, row []float64) {
 		bits := math.Float64bits(v)
 		row[i] = math.Float64frombits(bits ^ (bits^math.Float64bits(slots[i].missing))&-isNaN)
 	}
-	for i := s.plain; i < len(slots); i++ {
+	of, c := int32(-1), uint64(0)
+	for i := s.plain; i < s.small; i++ {
+		if slots[i].feature != of {
+			of = slots[i].feature
+			c = code(x[of])
+		}
+		row[i] = float64(int64(slots[i].side(c)))
+	}
+	for i := s.small; i < len(slots); i++ {
 		row[i] = s.special(&slots[i], x[slots[i].feature])
 	}
 }
 
-// special returns what stands for a value in a slot that is not plain.
+// special returns what stands for a value in a slot of kind slotZeroMissing or slotSet.
 func (s *scorer) special(at *slot, v float64) float64 {
 	switch {
 	case v != v:
@@ -177,9 +212,9 @@ func (s *scorer) special(at *slot, v float64) float64 {
 		}
 		return v
 	case inSet(s.sets[at.set], v):
-		return math.Inf(-1)
+		return 0
 	}
-	return math.Inf(1)
+	return 1
 }
 
 // sum returns sum plus the values, added one after the other, of the leaves that a laid-out row falls into in the trees from

@@ -3,6 +3,7 @@ package gbdt
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 )
 
 // scorerBuilder makes a scorer of trees: first the slots of all of them, then the nodes.
@@ -29,7 +30,15 @@ func (b *scorerBuilder) collect(t *tree) {
 		}
 		switch {
 		case t.categorical(node):
-			need.kind, need.set = slotSet, b.set(t.words(node))
+			words := t.words(node)
+			if mask, ok := smallSet(words); ok {
+				if t.missingLeft(node) {
+					mask |= 1 << codeMissing
+				}
+				need = slot{feature: need.feature, kind: slotSmallSet, mask: mask}
+			} else {
+				need.kind, need.set = slotSet, b.set(words)
+			}
 		case t.missingType(node) == missingZero:
 			need.kind = slotZeroMissing
 		}
@@ -58,19 +67,43 @@ func (b *scorerBuilder) set(words []uint32) int32 {
 	return number
 }
 
-// order moves the plain slots to the front.
-func (b *scorerBuilder) order() {
-	to := make([]int32, len(b.slots))
-	ordered := make([]slot, 0, len(b.slots))
-	for _, plain := range [2]bool{true, false} {
-		for i, s := range b.slots {
-			if (s.kind == slotNumber) == plain {
-				to[i] = int32(len(ordered))
-				ordered = append(ordered, s)
+// smallSet returns a set as one word, or false if it has categories that are no codes.
+func smallSet(words []uint32) (mask uint64, ok bool) {
+	for i, w := range words {
+		switch i {
+		case 0, 1:
+			mask |= uint64(w) << (32 * i)
+		default:
+			if w != 0 {
+				return 0, false
 			}
 		}
-		if plain {
-			b.plain = len(ordered)
+	}
+	return mask, mask>>codeOther == 0
+}
+
+// order sorts the slots by kind, and those of small sets by feature.
+func (b *scorerBuilder) order() {
+	by := make([]int32, len(b.slots))
+	for i := range by {
+		by[i] = int32(i)
+	}
+	slices.SortStableFunc(by, func(i, j int32) int {
+		p, q := b.slots[i], b.slots[j]
+		if p.kind != q.kind || p.kind != slotSmallSet {
+			return int(p.kind) - int(q.kind)
+		}
+		return int(p.feature) - int(q.feature)
+	})
+	to := make([]int32, len(b.slots))
+	ordered := make([]slot, len(b.slots))
+	for at, i := range by {
+		to[i], ordered[at] = int32(at), b.slots[i]
+		switch ordered[at].kind {
+		case slotNumber:
+			b.plain, b.small = at+1, at+1
+		case slotSmallSet:
+			b.small = at + 1
 		}
 	}
 	b.slots = ordered

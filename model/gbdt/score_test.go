@@ -45,7 +45,9 @@ func randomTree(random *rand.Rand, s shape) tree {
 			}
 			decision = uint8(decisionCategorical | missingNaN<<missingShift | random.IntN(2)<<1)
 			threshold = float64(len(t.catBounds) - 1)
-			t.catWords = append(t.catWords, random.Uint32())
+			for range 1 + random.IntN(3) {
+				t.catWords = append(t.catWords, random.Uint32())
+			}
 			t.catBounds = append(t.catBounds, int32(len(t.catWords)))
 		}
 		t.feature, t.threshold = append(t.feature, int32(random.IntN(s.width))), append(t.threshold, threshold)
@@ -67,7 +69,7 @@ func randomTree(random *rand.Rand, s shape) tree {
 func randomRow(random *rand.Rand, width int) []float64 {
 	x := make([]float64, width)
 	for f := range x {
-		x[f] = []float64{float64(random.IntN(7) - 3), float64(random.IntN(40)), math.NaN(), 0}[random.IntN(4)]
+		x[f] = []float64{float64(random.IntN(7) - 3), float64(random.IntN(100)), math.NaN(), 0}[random.IntN(4)]
 	}
 	return x
 }
@@ -117,7 +119,7 @@ func TestScoresAreThePlainOnes(t *testing.T) {
 					case 0:
 						row[f] = float64(random.IntN(max(test.whole, 5)) - 2)
 					case 1:
-						row[f] = []float64{math.Inf(1), math.Inf(-1), -0.5, 1e-36, -1e-36, math.MaxFloat64, 31.5, 1e300}[random.IntN(8)]
+						row[f] = []float64{math.Inf(1), math.Inf(-1), -0.5, 1e-36, -1e-36, math.MaxFloat64, 31.5, 61, 62, 63, 64.5, 1e300}[random.IntN(12)]
 					}
 				}
 				x = append(x, row...)

@@ -133,11 +133,24 @@ func (f *wideFiller) fill(at int32, n int, add []uint64, lane []uint8, values []
 // margins sets the margins of as many rows as come in full eights, and returns how many it set.
 func (w *wideScorer) margins(s *scorer, x, dst []float64, width int) int {
 	var lanes [wideLanes]uint64
+	var codes [wideRows]uint64
 	rows := len(dst) / wideRows * wideRows
 	for i := 0; i < rows; i += wideRows {
 		block := x[i*width : (i+wideRows)*width]
+		of := int32(-1)
 		for j := range w.lanes {
-			lanes[j] = w.lanes[j].ranks(s, block, width)
+			l := &w.lanes[j]
+			if l.slot.kind != slotSmallSet {
+				lanes[j] = l.ranks(s, block, width)
+				continue
+			}
+			if l.slot.feature != of {
+				of = l.slot.feature
+				for r := range codes {
+					codes[r] = code(block[r*width+int(of)])
+				}
+			}
+			lanes[j] = l.sides(&codes)
 		}
 		out := (*[wideRows]float64)(dst[i:])
 		if w.deep != nil {
@@ -173,6 +186,15 @@ func (l *wideLane) ranks(s *scorer, x []float64, width int) uint64 {
 	var word uint64
 	for _, rank := range ranks {
 		word = word>>8 | uint64(rank)<<56
+	}
+	return word
+}
+
+// sides is ranks for a small set of categories: 0 for the codes that go left and 1 for others.
+func (l *wideLane) sides(codes *[wideRows]uint64) uint64 {
+	var word uint64
+	for _, c := range codes {
+		word = word>>8 | l.slot.side(c)<<56
 	}
 	return word
 }

@@ -48,6 +48,39 @@ func TestIndependentReaderAgrees(t *testing.T) {
 	}
 }
 
+// TestIndependentReaderAgreesOnCategories trains on columns of few and of many categories.
+func TestIndependentReaderAgreesOnCategories(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	m := gbdt.Matrix{Rows: 4000, Width: 3}
+	for range m.Rows {
+		few, many, number := float64(random.IntN(4)), float64(random.IntN(150)), random.NormFloat64()
+		label := 0.0
+		if random.Float64() < gbdt.Sigmoid(2*math.Sin(many)+few-number-1) {
+			label = 1
+		}
+		if random.IntN(10) == 0 {
+			many = math.NaN()
+		}
+		m.X, m.Label = append(m.X, few, many, number), append(m.Label, label)
+	}
+	p := gbdt.DefaultParams()
+	p.Categorical, p.MinRowsPerCategory = []int{0, 1}, 10
+	e := train(t, p, []string{"few", "many", "number"}, m)
+	model := text(t, e)
+	require.Contains(t, string(model), "cat_threshold=")
+	other := independent(t, model).EnsembleWithRawPredictions()
+	back := parseText(t, string(model))
+	batch := make([]float64, m.Rows)
+	e.Margins(m.X, batch)
+	for i := range m.Rows {
+		x := m.Row(i)
+		require.InDelta(t, other.PredictSingle(x, 0), e.Margin(x), 1e-9, "row %d", i)
+		require.Equal(t, e.Margin(x), back.Margin(x))
+		require.Equal(t, e.Margin(x), batch[i])
+		require.Equal(t, e.Leaves(x, nil), back.Leaves(x, nil))
+	}
+}
+
 func TestIndependentReaderAgreesOnSingleLeaf(t *testing.T) {
 	m := gbdt.Matrix{Rows: 3, Width: 1, X: []float64{1, 1, 1}, Label: []float64{0, 0, 1}}
 	e := train(t, gbdt.DefaultParams(), []string{"constant"}, m)
