@@ -177,15 +177,14 @@ func TestScanFloat(t *testing.T) {
 		t.Helper()
 		want, err := strconv.ParseFloat(text, 64)
 		for _, list := range []string{text, text + " 1"} {
-			if v, used := scanFloat(list); used > 0 {
-				require.NoError(t, err, text)
-				require.Equal(t, len(text), used, text)
-				require.Equal(t, math.Float64bits(want), math.Float64bits(v), text)
+			v, used := scanFloat(list)
+			if used > 0 && (err != nil || used != len(text) || math.Float64bits(v) != math.Float64bits(want)) {
+				require.Fail(t, "differs", "%q is %v after %d bytes, want %v %v", text, v, used, want, err)
 			}
 		}
 	}
 	taken := 0
-	for range 200_000 {
+	for range 40_000 {
 		v := math.Ldexp(random.Float64()-0.5, random.IntN(60)-30)
 		text := formatFloat(v)
 		check(text)
@@ -198,7 +197,7 @@ func TestScanFloat(t *testing.T) {
 		check(digits[:point] + "." + digits[point:])
 		check("-0." + digits)
 	}
-	require.Greater(t, taken, 50_000)
+	require.Greater(t, taken, 10_000)
 	for _, text := range []string{
 		"", "-", ".", "-.", "0", "-0", "00", "1.", ".5", "1..2", "1.2.3", "+1", "1e5", "1E-5", "inf", "nan", "0x10", "1_0", " 1", "9007199254740993",
 		"9007199254740993.0", "9007199254740992.5", "18446744073709551615", "9999999999999999999", "99999999999999999999", "0.1", "0.30000000000000004",
@@ -221,8 +220,9 @@ func TestLastBefore(t *testing.T) {
 	check := func(threshold float32) {
 		t.Helper()
 		bound := lastBefore(threshold)
-		require.Less(t, float32(bound), threshold, "%v", threshold)
-		require.False(t, float32(math.Nextafter(bound, math.Inf(1))) < threshold, "%v", threshold)
+		if !(float32(bound) < threshold) || float32(math.Nextafter(bound, math.Inf(1))) < threshold {
+			require.Fail(t, "not the last", "%v is before %v", bound, threshold)
+		}
 	}
 	for _, v := range []float32{0, 1, -1, 0.5, -0.5, 1e-45, -1e-45, 1.1754944e-38, math.MaxFloat32, -math.MaxFloat32, 16777216, -16777216} {
 		check(v)
