@@ -12,7 +12,7 @@ type Method string
 const (
 	None     Method = "none"     // the score itself
 	Sigmoid  Method = "sigmoid"  // 1/(1+exp(-(slope*ln(p/(1-p)) + intercept)))
-	Isotonic Method = "isotonic" // straight lines between points, flat outside them
+	Isotonic Method = "isotonic" // straight lines between points, all but flat outside them
 )
 
 // Validate reports an unknown method.
@@ -66,7 +66,8 @@ func (c Calibrator) Points() int { return len(c.x) }
 func (c Calibrator) Point(i int) (score, probability float64) { return c.x[i], c.y[i] }
 
 // Apply returns the calibrated probability of a score, in [0, 1]. A score outside [0, 1] counts as the nearer end. NaN gives NaN. It
-// never decreases as p grows, for Sigmoid up to the rounding of the last place. It does not allocate.
+// never decreases as p grows, for Sigmoid up to the rounding of the last place. Isotonic adds 2^-20 times p to 1-2^-20 times the
+// fitted function, so that scores that lie 1e-9 apart or more never tie. It does not allocate.
 func (c Calibrator) Apply(p float64) float64 {
 	if p != p {
 		return p
@@ -76,10 +77,14 @@ func (c Calibrator) Apply(p float64) float64 {
 	case Sigmoid:
 		return logistic(float64(c.slope*logOdds(p)) + c.intercept)
 	case Isotonic:
-		return c.interpolate(p)
+		return float64((1-tilt)*c.interpolate(p)) + float64(tilt*p)
 	}
 	return p
 }
+
+// tilt is the share of the score itself in an isotonic probability. It is far below anything that calibration means, and keeps
+// the order of rows on a flat step, which isotonic regression alone gives up.
+const tilt = 0x1p-20
 
 // interpolate is the line through the two points around p, and the outer point's value beyond it.
 func (c Calibrator) interpolate(p float64) float64 {

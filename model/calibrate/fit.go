@@ -29,7 +29,8 @@ const (
 // Isotonic minimises sum w (f(score) - label)^2 over nondecreasing f by pooling adjacent violators; rows of equal score enter as their mean.
 // The fitted steps are held inside [1/(W+2), 1-1/(W+2)], W being the sum of weights, so that no finite sample proves
 // certainty and log loss stays bounded. Only the ends of each step are kept, which changes no value; between two steps f is the line
-// that joins them and outside the fitted scores it is constant, as in scikit-learn's IsotonicRegression with out_of_bounds="clip".
+// that joins them and outside the fitted scores it is constant, as in scikit-learn's IsotonicRegression with out_of_bounds="clip". Apply
+// then tilts it a little.
 //
 // None fits nothing, but checks its input like the others.
 //
