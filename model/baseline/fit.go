@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"runtime"
 	"slices"
+
+	"telco-churn-mlops/model/quantile"
 )
 
 // FitNumeric takes a column's bins and counts from the values of the reference rows. NaN is a missing value and is counted in its bin.
@@ -43,17 +46,12 @@ func fitNumbers(column string, kind Kind, values []float64, bins int) (Reference
 	if bins < 2 {
 		return Reference{}, fmt.Errorf("fit %q: %d bins, at least 2 are needed", column, bins)
 	}
-	present := make([]float64, 0, len(values))
 	for i, v := range values {
 		if math.IsInf(v, 0) {
 			return Reference{}, fmt.Errorf("fit %q: row %d: value %v is infinite", column, i, v)
 		}
-		if !math.IsNaN(v) {
-			present = append(present, v)
-		}
 	}
-	slices.Sort(present)
-	edges := quantileEdges(present, bins)
+	edges := quantileEdges(values, bins)
 	r := Reference{Column: column, Kind: kind, Edges: edges, Counts: make([]int64, len(edges)+2), Total: int64(len(values))}
 	for _, v := range values {
 		r.Counts[r.BinNumeric(v)]++
@@ -61,22 +59,33 @@ func fitNumbers(column string, kind Kind, values []float64, bins int) (Reference
 	return r, nil
 }
 
-// quantileEdges returns the inner edges for sorted values without NaN, see FitNumeric.
-func quantileEdges(sorted []float64, bins int) []float64 {
-	if len(sorted) == 0 {
+// quantileEdges returns the inner edges for values of which NaN are missing, see FitNumeric. Quantiles are exact and found by counting.
+func quantileEdges(values []float64, bins int) []float64 {
+	column := quantile.Column{
+		Len: len(values), Threads: runtime.GOMAXPROCS(0),
+		Values: func(lo, hi int, dst []float64) { copy(dst, values[lo:hi]) },
+	}
+	s := quantile.Summarize(column)
+	switch {
+	case s.Present == 0:
 		return nil
-	}
-	least, most := sorted[0], sorted[len(sorted)-1]
-	if least == most {
-		if below := math.Nextafter(most, math.Inf(-1)); !math.IsInf(below, 0) {
-			return []float64{below, most}
+	case s.Min == s.Max:
+		if below := math.Nextafter(s.Max, math.Inf(-1)); !math.IsInf(below, 0) {
+			return []float64{below, s.Max}
 		}
-		return []float64{most}
+		return []float64{s.Max}
 	}
+	var ranks []int64 // of the two values that each quantile lies between
+	for i := 1; i < bins; i++ {
+		lo, _ := position(s.Present, i, bins)
+		ranks = append(ranks, lo, min(lo+1, int64(s.Present)-1))
+	}
+	found := quantile.Select(column, ranks)
 	var edges []float64
 	for i := 1; i < bins; i++ {
-		e := quantile(sorted, i, bins)
-		if e >= most {
+		_, fraction := position(s.Present, i, bins)
+		e := between(found[2*i-2], found[2*i-1], fraction)
+		if e >= s.Max {
 			break
 		}
 		if len(edges) == 0 || e > edges[len(edges)-1] {
@@ -86,17 +95,15 @@ func quantileEdges(sorted []float64, bins int) []float64 {
 	return edges
 }
 
-// quantile is the type-7 quantile i/k of sorted values, 0 <= i <= k. Position and fraction come from whole numbers, so that no
-// rounding of i/k moves a quantile off the value it falls on.
-func quantile(sorted []float64, i, k int) float64 {
-	position := int64(len(sorted)-1) * int64(i)
-	lo := int(position / int64(k))
-	fraction := float64(position%int64(k)) / float64(k)
-	if fraction == 0 {
-		return sorted[lo]
-	}
-	a, b := sorted[lo], sorted[lo+1]
-	if a == b {
+// position returns where the type-7 quantile i/k of n values lies, 0 <= i <= k: at or behind the value of a rank, by a fraction of the
+// way to the next. Both come from whole numbers, so that no rounding of i/k moves a quantile off the value it falls on.
+func position(n, i, k int) (rank int64, fraction float64) {
+	at := int64(n-1) * int64(i)
+	return at / int64(k), float64(at%int64(k)) / float64(k)
+}
+
+func between(a, b, fraction float64) float64 {
+	if a == b || fraction == 0 {
 		return a
 	}
 	if d := b - a; !math.IsInf(d, 0) {

@@ -128,6 +128,9 @@ func allRows(tab *dataset.Table) []int {
 func allKinds(encoding, impute string) *spec.Spec {
 	s := spec.Telco()
 	s.Features.Encoding, s.Features.Impute = encoding, impute
+	for i := range s.Columns.Categorical {
+		s.Columns.Categorical[i].Encoding = ""
+	}
 	s.Features.Derived = []spec.Derived{
 		{Name: "per_month", Op: spec.OpRatio, Of: []string{"TotalCharges", "tenure"}},
 		{Name: "product", Op: spec.OpProduct, Of: []string{"tenure", "MonthlyCharges"}},

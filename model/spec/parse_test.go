@@ -215,8 +215,8 @@ func TestCloneIsDeep(t *testing.T) {
 	c.Columns.Categorical[0].Values[0] = "x"
 	c.Columns.Missing[0] = "x"
 	c.Columns.Ignored[0] = "z"
-	c.Features.Derived[2].Of[0] = "x"
-	c.Features.Derived[2].Equals[0] = "x"
+	c.Features.Derived[0].Of[0] = "x"
+	c.Features.Derived[0].Equals[0] = "x"
 	c.Gates.Staging[0].Min = 0
 	c.Drift.Monitors[0].Column = "x"
 	c.Drift.Performance.Every = 1

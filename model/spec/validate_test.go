@@ -110,6 +110,11 @@ func TestValidate(t *testing.T) {
 	} {
 		t.Run(c.path, func(t *testing.T) {
 			s := Telco()
+			s.Features.Derived = append([]Derived{
+				{Name: "HighMonthly", Op: OpAboveMedian, Of: []string{"MonthlyCharges"}},
+				{Name: "AverageCharges", Op: OpRatio, Of: []string{"TotalCharges", "tenure"}},
+			}, s.Features.Derived...)
+			require.NoError(t, s.Validate())
 			c.edit(s)
 			got := Faults(s.Validate())
 			require.NotEmpty(t, got)
