@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -262,5 +263,45 @@ func FuzzParseXGBoost(f *testing.F) {
 		if err == nil {
 			requireUsable(t, e)
 		}
+	})
+}
+
+// FuzzXGBoostTrees fills the lists of a tree with whatever numbers, in a file that is well-formed otherwise.
+func FuzzXGBoostTrees(f *testing.F) {
+	f.Add([]byte{2, 0, 0}, []byte{3, 0, 0}, []byte{1, 0, 0}, []byte{0, 0, 0}, []byte{}, []byte{}, []byte{})
+	f.Add([]byte{2, 4, 0, 0, 0}, []byte{3, 5, 0, 0, 0}, []byte{2, 1, 0, 0, 0}, []byte{0, 1, 0, 0, 0}, []byte{2, 70}, []byte{1}, []byte{2})
+	f.Fuzz(func(t *testing.T, left, right, feature, kinds, categories, nodes, sizes []byte) {
+		list := func(data []byte, shift int) string {
+			var items []string
+			for _, c := range data {
+				items = append(items, strconv.Itoa(int(c)+shift))
+			}
+			return "[" + strings.Join(items, ",") + "]"
+		}
+		flags := make([]byte, len(left))
+		for i := range flags {
+			flags[i] = (left[i] ^ byte(i)) & 1
+		}
+		model := strings.NewReplacer(
+			`[1,3,-1,-1,-1,-1]`, list(left, -1), `[2,4,-1,-1,-1,-1]`, list(right, -1), `[1,0,0,0,0,2147483647]`, list(feature, -1),
+			`[0.5,1E-45,4,1,2,9]`, list(right, -3), `[0,1,0,0,0,0]`, list(kinds, 0), `[1,0,0,0,0,0]`, list(flags, 0), `[8,4,4,2,2,0]`, list(left, 0),
+			`"categories":[1,33]`, `"categories":`+list(categories, 0), `"categories_nodes":[1]`, `"categories_nodes":`+list(nodes, 0),
+			`"categories_segments":[0]`, `"categories_segments":`+list(sizes, -1), `"categories_sizes":[2]`, `"categories_sizes":`+list(sizes, 0),
+		).Replace(tiny)
+		e, err := gbdt.ParseXGBoost(strings.NewReader(model))
+		if err != nil {
+			return
+		}
+		requireUsable(t, e)
+		explainer, err := gbdt.NewExplainer(e)
+		if err != nil {
+			return
+		}
+		x := make([]float64, e.Width())
+		sum := explainer.Bias()
+		for _, c := range explainer.Explain(x, nil) {
+			sum += c
+		}
+		require.InDelta(t, e.Margin(x), sum, 1e-9)
 	})
 }
