@@ -47,6 +47,12 @@
 // # The file
 //
 // [Ensemble.WriteText] and [ParseText] speak LightGBM's text format, version 4, so trees fitted here are read by LightGBM, SHAP,
-// treelite and Triton, and trees fitted there are served here. The base score (the log-odds of the positive share) is added to
+// treelite and Triton, and trees fitted there are served here; a text that was read is written as it was. [ParseXGBoost] reads
+// the JSON of XGBoost. The base score (the log-odds of the positive share) is added to
 // every leaf of the first tree, as LightGBM's boost_from_average does.
+//
+// # Scores
+//
+// [Ensemble.Margin] scores a row and [Ensemble.Margins] many, both without a branch that depends on data (see scorer and
+// wideScorer) and with the same bits as the plain walk down each tree. [Explainer] splits a margin into contributions of the features.
 package gbdt
