@@ -242,7 +242,7 @@ func TestDeLongAtTheEdges(t *testing.T) {
 // TestDeLongCovers draws samples of a known area: binormal, separation d, area Phi(d/sqrt 2).
 func TestDeLongCovers(t *testing.T) {
 	r := rand.New(rand.NewPCG(11, 12))
-	const rounds, d = 600, 1.2
+	const rounds, d = 500, 1.2
 	truth := 1 - normalTail(d/math.Sqrt2)
 	covered, rejected, weighted := 0, 0, 0
 	for range rounds {

@@ -19,7 +19,7 @@ func TestNastyInputGivesFiniteFiguresOrErrors(t *testing.T) {
 	weights := [][]float64{nil, {1}, {0, 1}, {0, 5e-324, 1}, {5e-324}, {1e-308, 1e-300}, {1e300, 1e-300, 1}, {1e306}, {0, 3, 1e16}}
 	r := rand.New(rand.NewPCG(91, 92))
 	defined := map[string]int{}
-	for range 3000 {
+	for range 1000 {
 		n := 1 + r.IntN(30)
 		if r.IntN(50) == 0 {
 			n = 600
@@ -53,7 +53,7 @@ func TestNastyInputGivesFiniteFiguresOrErrors(t *testing.T) {
 		}
 	}
 	for name := range everything(nil, nil, nil, nil, nil, Column{}) {
-		require.Greater(t, defined[name], 1000, "%s was hardly ever defined", name)
+		require.Greater(t, defined[name], 300, "%s was hardly ever defined", name)
 	}
 }
 
