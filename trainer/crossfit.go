@@ -174,16 +174,6 @@ func (cv *crossValidation) metrics(method calibrate.Method, k int, weight []floa
 // calibrated returns the scores of a fold, calibrated by those of the other folds, with their labels and weights.
 func (cv *crossValidation) calibrated(method calibrate.Method, j int, weight []float64) (score, label, w []float64, err error) {
 	others, own := eval.Split(cv.fold, j)
-	pick := func(from []float64, rows []int) []float64 {
-		if from == nil {
-			return nil
-		}
-		out := make([]float64, len(rows))
-		for i, r := range rows {
-			out[i] = from[r]
-		}
-		return out
-	}
 	c, err := calibrate.Fit(method, pick(cv.score, others), pick(cv.label, others), pick(weight, others))
 	if err != nil {
 		return nil, nil, nil, err
@@ -193,4 +183,16 @@ func (cv *crossValidation) calibrated(method calibrate.Method, j int, weight []f
 		score[i] = c.Apply(p)
 	}
 	return score, pick(cv.label, own), pick(weight, own), nil
+}
+
+// pick returns some places of a list, nil of nil.
+func pick[T any](from []T, places []int) []T {
+	if from == nil {
+		return nil
+	}
+	out := make([]T, len(places))
+	for i, at := range places {
+		out[i] = from[at]
+	}
+	return out
 }

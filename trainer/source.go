@@ -16,6 +16,7 @@ import (
 	"telco-churn-mlops/events"
 	"telco-churn-mlops/internal/bus"
 	"telco-churn-mlops/model/dataset"
+	"telco-churn-mlops/model/spec"
 )
 
 type logger struct{ *slog.Logger }
@@ -107,26 +108,31 @@ func (s *Service) gather(ctx context.Context, open *OpenRun) (Input, *dataset.Re
 	return in, report, nil
 }
 
-// load reads the dataset. Faults that make it unusable are a *StepError with the report.
+// load reads the service's dataset, an empty one if it has none.
 func (s *Service) load(ctx context.Context) (*dataset.Table, *dataset.Report, string, error) {
 	if s.cfg.Dataset == "" {
 		return dataset.NewTable(s.schema), &dataset.Report{Success: true}, "none", nil
 	}
-	f, err := os.Open(s.cfg.Dataset)
+	return LoadDataset(ctx, s.cfg.Spec, s.schema, s.cfg.Dataset)
+}
+
+// LoadDataset reads a dataset by a spec and the schema made of it, checks it against the spec's expectations, and returns it with its report
+// and the fingerprint of its bytes. Faults that make it unusable are a *StepError, with the report.
+func LoadDataset(ctx context.Context, sp *spec.Spec, sch *dataset.Schema, path string) (*dataset.Table, *dataset.Report, string, error) {
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, nil, "", &StepError{"dataset", err}
 	}
 	defer f.Close()
 	h := xxhash.New()
-	e := s.cfg.Spec.Expectations
-	o := dataset.LoadOptions{MaxQuarantined: e.MaxQuarantined, Keep: 20}
-	o.Format, o.Delimiter, o.RequireLabel = string(s.cfg.Spec.Dataset.Format), s.cfg.Spec.Dataset.Comma(), true
-	table, report, err := dataset.Load(ctx, io.TeeReader(f, h), s.schema, o)
+	o := dataset.LoadOptions{MaxQuarantined: sp.Expectations.MaxQuarantined, Keep: 20}
+	o.Format, o.Delimiter, o.RequireLabel = sp.Dataset.Format, sp.Dataset.Comma(), true
+	table, report, err := dataset.Load(ctx, io.TeeReader(f, h), sch, o)
 	if ctx.Err() != nil {
 		return nil, nil, "", context.Cause(ctx)
 	}
 	if err == nil {
-		err = dataset.Check(table, report, e)
+		err = dataset.Check(table, report, sp.Expectations)
 	}
 	if err != nil {
 		return nil, report, "", &StepError{"validate", &reportError{report, err}}

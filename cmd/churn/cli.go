@@ -25,6 +25,7 @@ type cli struct {
 	Example  exampleCmd  `cmd:"" help:"Print a record to ask a prediction for."`
 	Predict  predictCmd  `cmd:"" help:"Ask for predictions over NATS: a record per line, or a JSON list."`
 	Train    trainCmd    `cmd:"" help:"Ask for a run and wait for its verdict."`
+	Tune     tuneCmd     `cmd:"" help:"Search the learner's parameters by nested cross-validation."`
 	Replay   replayCmd   `cmd:"" help:"Stream a CSV as requests, shifted if asked, with its labels after a delay."`
 	Generate generateCmd `cmd:"" help:"Write Telco-like customers as CSV to standard output."`
 

@@ -107,6 +107,7 @@ func TestOperator(t *testing.T) {
 	t.Run("promote, roll back, withdraw", o.testPromotions)
 	t.Run("runs and status", o.testViews)
 	t.Run("dead letters", o.testDead)
+	t.Run("a search's outcome is a run without a version", o.testTunePublished)
 }
 
 func (o *operator) testPredict(t *testing.T) {

@@ -24,8 +24,14 @@ type Key struct {
 	Space   Space  `json:"space"`
 }
 
-// format is what this version of the package writes.
+// format is of what this version of the package writes and how it searches.
 const format = 1
+
+// NewKey returns a key with the present format.
+func NewKey(k Key) Key {
+	k.Format = format
+	return k
+}
 
 // Entry is one finished piece of work: a trial, or a judgement on an outer fold.
 type Entry struct {
@@ -139,10 +145,9 @@ func readJournal(path string, data []byte, key Key) (entries []Entry, whole int,
 			}
 		}
 		switch {
+		case fault != nil && number == 1 && ended:
+			return nil, 0, fmt.Errorf("%s is no journal of a search: %w", path, fault)
 		case (fault != nil || !ended) && last:
-			if number == 1 && ended {
-				return nil, 0, fmt.Errorf("%s is no journal of a search: %w", path, fault)
-			}
 			return entries, whole, nil // cut off
 		case fault != nil:
 			return nil, 0, fmt.Errorf("%s: line %d is damaged, and it is not the last one: %w", path, number, fault)

@@ -1,0 +1,216 @@
+package trainer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+
+	"github.com/cespare/xxhash/v2"
+
+	"telco-churn-mlops/model/dataset"
+	"telco-churn-mlops/model/eval"
+	"telco-churn-mlops/model/spec"
+	"telco-churn-mlops/trainer/tune"
+)
+
+// The figures that a tuning can go by.
+const (
+	TuneLogLoss = "log_loss"
+	TuneROCAUC  = "roc_auc"
+	TunePRAUC   = "pr_auc"
+)
+
+// TuneOptions say how parameters are searched. All fields but Threads are required.
+type TuneOptions struct {
+	// Metric chooses among trials: TuneLogLoss, TuneROCAUC or TunePRAUC.
+	Metric string
+	// Outer folds say what the search brings on rows that it did not see; Inner folds, within the others, choose.
+	Outer, Inner int
+	// Seed deals the outer folds and draws the trials.
+	Seed uint64
+	// Threads bounds the goroutines; 0 means all processors.
+	Threads int
+}
+
+// Tuning is the spec's learner as something to search: an objective for package tune. The holdout of the spec's split takes no part, so
+// that it can still judge what comes of the search. It is safe for concurrent use.
+type Tuning struct {
+	spec    *spec.Spec // with Inner as its folds
+	schema  *dataset.Schema
+	table   *dataset.Table
+	options TuneOptions
+	rows    []int // all that are not held out
+	label   []float64
+	fold    []int // outer fold of each row
+	space   tune.Space
+	first   tune.Point
+}
+
+var _ tune.Objective = (*Tuning)(nil)
+
+// NewTuning deals the rows of a labelled table to outer folds and lays out the space around the spec's learner. It is an error if options are
+// out of range or a class has fewer entities than there are folds.
+func NewTuning(sp *spec.Spec, sch *dataset.Schema, table *dataset.Table, o TuneOptions) (*Tuning, error) {
+	switch {
+	case o.Metric != TuneLogLoss && o.Metric != TuneROCAUC && o.Metric != TunePRAUC:
+		return nil, fmt.Errorf("tune: metric %q, want %s, %s or %s", o.Metric, TuneLogLoss, TuneROCAUC, TunePRAUC)
+	case o.Outer < 2 || o.Outer > 20 || o.Inner < 2 || o.Inner > 20:
+		return nil, fmt.Errorf("tune: %d outer and %d inner folds, want 2 to 20", o.Outer, o.Inner)
+	}
+	if o.Threads == 0 {
+		o.Threads = runtime.GOMAXPROCS(0)
+	}
+	t := &Tuning{spec: sp.Clone(), schema: sch, table: table, options: o}
+	t.spec.Learner.Folds = o.Inner
+	if t.spec.Learner.EarlyStoppingRounds == 0 {
+		t.spec.Learner.EarlyStoppingRounds = spec.Default().Learner.EarlyStoppingRounds // the folds must say how many trees a rate needs
+	}
+	var ids []string
+	for i := range table.Len() {
+		if id := table.ID(i); partOf(id, sp.Split) != holdout {
+			t.rows, t.label, ids = append(t.rows, i), append(t.label, table.Label(i)), append(ids, id)
+		}
+	}
+	var err error
+	t.fold, err = eval.GroupFolds(ids, t.label, o.Outer, xxhash.Sum64String(fmt.Sprintf("%s/outer/%d", sp.Split.Salt, o.Seed)))
+	if err != nil {
+		return nil, fmt.Errorf("tune: deal the outer folds: %w", err)
+	}
+	t.layOut(len(t.rows))
+	return t, nil
+}
+
+// layOut makes the space: each range holds what has been found good on tables of any kind, by orders of magnitude where that is how
+// a parameter acts.
+func (t *Tuning) layOut(rows int) {
+	l := t.spec.Learner
+	add := func(d tune.Dim, present float64) {
+		t.space, t.first = append(t.space, d), append(t.first, present)
+	}
+	add(tune.Dim{Name: "learning_rate", Low: 0.02, High: 0.2, Log: true}, l.LearningRate)
+	if l.MaxLeaves > 0 {
+		add(tune.Dim{Name: "max_leaves", Low: 3, High: 128, Log: true, Whole: true}, float64(l.MaxLeaves))
+	} else {
+		add(tune.Dim{Name: "max_depth", Low: 2, High: 8, Whole: true}, float64(l.MaxDepth))
+	}
+	add(tune.Dim{Name: "l2", Low: 0.1, High: 100, Log: true}, l.L2)
+	add(tune.Dim{Name: "min_child_weight", Low: 0.01, High: 50, Log: true}, l.MinChildWeight)
+	most := float64(min(max(rows/20, 20), 500))
+	add(tune.Dim{Name: "min_child_rows", Low: 2, High: most, Log: true, Whole: true}, float64(l.MinChildRows))
+	add(tune.Dim{Name: "subsample", Low: 0.4, High: 1}, l.Subsample)
+	add(tune.Dim{Name: "column_sample", Low: 0.2, High: 1}, l.ColumnSample)
+}
+
+// Space returns the parameters and the present value of each.
+func (t *Tuning) Space() (tune.Space, tune.Point) { return t.space, t.first }
+
+// Rows returns the number of rows that take part.
+func (t *Tuning) Rows() int { return len(t.rows) }
+
+// Key returns what the trials depend on, for a journal.
+func (t *Tuning) Key(fingerprint string) tune.Key {
+	return tune.NewKey(tune.Key{
+		Spec: t.spec.Digest(), Dataset: fingerprint, Metric: t.options.Metric, Outer: t.options.Outer, Inner: t.options.Inner,
+		Seed: t.options.Seed, Space: t.space,
+	})
+}
+
+// Apply returns a copy of a spec with the values of a point. Where the learning rate is lower than before, the bound on the trees is raised
+// as much.
+func Apply(sp *spec.Spec, point map[string]float64) *spec.Spec {
+	out := sp.Clone()
+	l := &out.Learner
+	for name, v := range point {
+		switch name {
+		case "learning_rate":
+			if v < l.LearningRate {
+				l.Trees = min(int(math.Ceil(float64(l.Trees)*l.LearningRate/v)), 100_000)
+			}
+			l.LearningRate = v
+		case "max_leaves":
+			l.MaxLeaves = int(v)
+		case "max_depth":
+			l.MaxDepth = int(v)
+		case "l2":
+			l.L2 = v
+		case "min_child_weight":
+			l.MinChildWeight = v
+		case "min_child_rows":
+			l.MinChildRows = int(v)
+		case "subsample":
+			l.Subsample = v
+		case "column_sample":
+			l.ColumnSample = v
+		default:
+			panic("trainer: a parameter that nobody searches: " + name)
+		}
+	}
+	return out
+}
+
+// input returns what one fit is made of.
+func (t *Tuning) input(point map[string]float64) Input {
+	return Input{Spec: Apply(t.spec, point), Schema: t.schema, Threads: t.options.Threads}
+}
+
+// sample returns the rows outside of an outer fold, or all where arm is the number of folds.
+func (t *Tuning) sample(arm int) sample {
+	var s sample
+	for i, r := range t.rows {
+		if t.fold[i] != arm {
+			s.rows = append(s.rows, r)
+		}
+	}
+	return s
+}
+
+// Score cross-validates on the rows outside of an outer fold. The number of trees is chosen there too, as in training.
+func (t *Tuning) Score(ctx context.Context, arm int, point map[string]float64) (float64, map[string]float64, error) {
+	cv, err := crossValidate(ctx, t.input(point), t.table, t.sample(arm), nil)
+	var step *StepError
+	switch {
+	case errors.As(err, &step):
+		return 0, nil, &tune.FailedTrial{Err: err}
+	case err != nil:
+		return 0, nil, err
+	}
+	figures := map[string]float64{"trees": float64(cv.trees)}
+	for name, metric := range tuneFigures {
+		for j := range t.options.Inner {
+			_, own := eval.Split(cv.fold, j)
+			v, err := metric(pick(cv.score, own), pick(cv.label, own), nil)
+			if err != nil {
+				return 0, nil, fmt.Errorf("%s of inner fold %d: %w", name, j, err)
+			}
+			figures[name] += v / float64(t.options.Inner)
+		}
+	}
+	loss := figures[t.options.Metric]
+	if t.options.Metric != TuneLogLoss {
+		loss = -loss
+	}
+	return loss, figures, nil
+}
+
+// tuneFigures are what trials and judgements report.
+var tuneFigures = map[string]eval.Metric{TuneLogLoss: eval.LogLoss, TuneROCAUC: eval.ROCAUC, TunePRAUC: eval.PRAUC}
+
+// Judge trains by the whole recipe on the rows outside of an outer fold and returns the figures of the published scores on the fold.
+func (t *Tuning) Judge(ctx context.Context, arm int, point map[string]float64) (map[string]float64, error) {
+	f, err := fitOnFolds(ctx, t.input(point), t.table, t.sample(arm))
+	if err != nil {
+		return nil, err
+	}
+	_, own := eval.Split(t.fold, arm)
+	score, label, err := f.score(t.table, pick(t.rows, own))
+	if err != nil {
+		return nil, err
+	}
+	m, err := eval.Evaluate(score, label, nil, f.threshold)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]float64{TuneLogLoss: m.LogLoss, TuneROCAUC: m.ROCAUC, TunePRAUC: m.PRAUC, "f1_churn": m.F1, "trees": float64(f.trees.Trees())}, nil
+}
