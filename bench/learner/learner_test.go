@@ -55,7 +55,7 @@ func TestSectionsWithoutPeers(t *testing.T) {
 	b := tiny(t, func(c *Config) { c.Profiles = profiles })
 	require.Nil(t, b.installed)
 	require.Contains(t, strings.Join(b.remarks, " "), "apt-get install")
-	lines := map[string]int{"fit": 2, "slow": 2, "telco": 2, "row": 2, "batch": 0, "csv": 1, "scale": 4, "folds": 0}
+	lines := map[string]int{"fit": 2, "slow": 2, "telco": 2, "row": 2, "batch": 0, "csv": 2, "scale": 4, "folds": 0}
 	for _, s := range sections {
 		rows, err := s.run(t.Context(), b)
 		require.NoError(t, err, s.name)

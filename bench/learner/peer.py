@@ -17,6 +17,7 @@ SCALED = ["tenure", "MonthlyCharges", "TotalCharges"]
 FLAGS = {"gender": "Male", "SeniorCitizen": "1", "Partner": "Yes", "Dependents": "Yes", "PhoneService": "Yes", "PaperlessBilling": "Yes"}
 LEVELS = ["MultipleLines", "InternetService", "OnlineSecurity", "OnlineBackup", "DeviceProtection", "TechSupport", "StreamingTV",
           "StreamingMovies", "Contract", "PaymentMethod"]
+ADDONS = ["OnlineSecurity", "OnlineBackup", "DeviceProtection", "TechSupport", "StreamingTV", "StreamingMovies"]
 
 
 def status(field):
@@ -174,6 +175,23 @@ def csv(q, result):
     timed(result, q["repeat"], lambda: pandas.read_csv(q["file"]))
 
 
+def ingest(q, result):
+    """From a file to quantized rows, categories as ordinal codes, with the same three derived features as ours."""
+    import pandas
+    import xgboost
+
+    def job():
+        frame, y = read_telco(q["file"])
+        words = [c for c in frame.columns if frame[c].dtype == object and c not in ("customerID", "Churn")]
+        parts = [frame[SCALED].to_numpy(np.float32)]
+        parts += [pandas.factorize(frame[c], sort=True)[0].astype(np.float32)[:, None] for c in words]
+        tenure = np.where(parts[0][:, :1] == 0, np.nan, parts[0][:, :1])
+        parts += [(parts[0][:, 1:2] > np.median(parts[0][:, 1])).astype(np.float32), parts[0][:, 2:3] / tenure]
+        parts.append((frame[ADDONS].to_numpy(object) == "Yes").sum(1).astype(np.float32)[:, None])
+        xgboost.QuantileDMatrix(np.hstack(parts), y, max_bin=q["bins"], nthread=q["threads"])
+    timed(result, q["repeat"], job)
+
+
 def folds(q, result):
     """Scores of the rows of each fold by models that never saw them, and scikit-learn's figures of these and of the given ones."""
     import pandas
@@ -220,5 +238,5 @@ def versions(q, result):
 
 if __name__ == "__main__":
     request, answer = json.loads(sys.argv[1]), {}
-    {"fit": fit, "telco": telco, "batch": batch, "csv": csv, "folds": folds, "versions": versions}[request["task"]](request, answer)
+    {"fit": fit, "telco": telco, "batch": batch, "csv": csv, "ingest": ingest, "folds": folds, "versions": versions}[request["task"]](request, answer)
     print(json.dumps(answer))

@@ -22,7 +22,7 @@ func work(ctx context.Context, text string, out io.Writer) error {
 		return fmt.Errorf("decode task: %w", err)
 	}
 	tasks := map[string]func(context.Context, request, *result) error{
-		"fit": workFit, "telco": workTelco, "row": workRow, "batch": workBatch, "csv": workCSV, "folds": workFolds,
+		"fit": workFit, "telco": workTelco, "row": workRow, "batch": workBatch, "csv": workCSV, "ingest": workIngest, "folds": workFolds,
 	}
 	task, ok := tasks[q.Task]
 	if !ok {

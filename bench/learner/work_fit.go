@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"math"
 	"os"
 
 	"telco-churn-mlops/model/dataset"
 	"telco-churn-mlops/model/feature"
 	"telco-churn-mlops/model/gbdt"
+	"telco-churn-mlops/model/ingest"
 	"telco-churn-mlops/model/spec"
 )
 
@@ -211,5 +213,33 @@ func workCSV(ctx context.Context, q request, r *result) error {
 	return timed(q, r, func() error {
 		_, err := readCustomers(ctx, q.File)
 		return err
+	})
+}
+
+// workIngest quantizes a file of customers, from its text to the bins of its features.
+func workIngest(ctx context.Context, q request, r *result) error {
+	sp := spec.Telco()
+	sch, err := dataset.NewSchema(sp)
+	if err != nil {
+		return err
+	}
+	p := gbdt.DefaultParams()
+	p.MaxBins, p.Threads = q.Bins, q.Threads
+	return timed(q, r, func() error {
+		f, err := os.Open(q.File)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		size, err := fileSize(q.File)
+		if err != nil {
+			return err
+		}
+		got, err := ingest.Quantize(ctx, io.NewSectionReader(f, 0, size), sp, sch, ingest.Options{Params: p})
+		if err != nil {
+			return err
+		}
+		r.QuantizedBytes = got.Data.Bytes()
+		return nil
 	})
 }
