@@ -19,13 +19,15 @@ func LogLoss(score, label, weight []float64) (float64, error) {
 }
 
 func logLoss(score, label, weight []float64) float64 {
-	return weightedMean(weight, len(score), func(i int) float64 {
-		s := min(max(score[i], logLossClip), 1-logLossClip)
-		if label[i] == 1 {
-			return -math.Log(s)
-		}
-		return -math.Log1p(-s)
-	})
+	return weightedMean(weight, len(score), func(i int) float64 { return rowLoss(score[i], label[i]) })
+}
+
+func rowLoss(score, label float64) float64 {
+	s := min(max(score, logLossClip), 1-logLossClip)
+	if label == 1 {
+		return -math.Log(s)
+	}
+	return -math.Log1p(-s)
 }
 
 // Brier returns the weighted mean of (s - y)^2, scikit-learn's brier_score_loss: 0 is perfect, and 0.25 is what s = 0.5 for every

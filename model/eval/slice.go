@@ -88,7 +88,8 @@ type Slices struct {
 // of many small slices few shout by chance.
 //
 // A column whose rows all have one level gives no slice. Scores lie in [0, 1]; with one class in all rows: ErrSingleClass. A column with
-// another number of values than there are scores is an error. Each slice costs a pass over all rows, no new sort.
+// another number of values than there are scores is an error. The rows are sorted once; each column then costs a walk over
+// them, with a few sums per level at each distinct score.
 func (c SliceConfig) Slices(columns []Column, score, label, weight []float64) (Slices, error) {
 	if err := c.Validate(); err != nil {
 		return Slices{}, err
@@ -102,20 +103,16 @@ func (c SliceConfig) Slices(columns []Column, score, label, weight []float64) (S
 		}
 	}
 	s := newSlicer(c, score, label, weight)
-	whole, area, err := s.measure(nil, 0)
-	if err != nil {
-		return Slices{}, err
-	}
-	if area == nil {
+	whole, defined := s.whole()
+	if !defined {
 		return Slices{}, ErrSingleClass
 	}
 	out := Slices{Whole: whole}
 	for _, column := range columns {
-		cut, err := s.column(column, area.AUC)
-		if err != nil {
-			return Slices{}, err
+		if level, cut := s.levels(column); len(cut) > 0 {
+			s.column(level, cut, whole.AUC.Float())
+			out.Slices = append(out.Slices, cut...)
 		}
-		out.Slices = append(out.Slices, cut...)
 	}
 	judge(out.Slices, c.FDR)
 	slices.SortStableFunc(out.Slices, compareSlices)

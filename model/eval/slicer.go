@@ -2,100 +2,112 @@ package eval
 
 import (
 	"cmp"
-	"errors"
 	"math"
 	"slices"
 )
 
-// slicer holds the rows in order of score, highest first, so that every subset of them is in order too.
+// slicer holds the rows in order of score, highest first. Weights are divided by a power of two that is not below their sum, which is
+// exact and keeps their squares finite; rows that then weigh nothing are left out.
 type slicer struct {
-	config               SliceConfig
-	row                  []int32 // the row behind each place
-	score, label, weight []float64
-	total                float64
-	// scratch for the rows inside and outside a slice
-	in, out subset
-}
-
-type subset struct{ score, label, weight []float64 }
-
-func (u *subset) clear() { u.score, u.label, u.weight = u.score[:0], u.label[:0], u.weight[:0] }
-
-// take appends the row at place k. Without weights u.weight stays nil.
-func (u *subset) take(s *slicer, k int) {
-	u.score, u.label = append(u.score, s.score[k]), append(u.label, s.label[k])
-	if s.weight != nil {
-		u.weight = append(u.weight, s.weight[k])
-	}
+	config                     SliceConfig
+	row                        []int32 // the row behind each place
+	score, label, weight, loss []float64
+	total                      float64
 }
 
 func newSlicer(c SliceConfig, score, label, weight []float64) *slicer {
-	s := &slicer{config: c, row: order(score, weight)}
-	for _, r := range s.row {
-		s.score, s.label = append(s.score, score[r]), append(s.label, label[r])
-		if weight != nil {
-			s.weight = append(s.weight, weight[r])
+	exponent := 0
+	if weight != nil {
+		_, exponent = math.Frexp(sum(weight))
+	}
+	s := &slicer{config: c}
+	for _, r := range order(score, weight) {
+		w := math.Ldexp(weightAt(weight, int(r)), -exponent)
+		if w == 0 {
+			continue
 		}
-		s.total += weightAt(weight, int(r))
+		s.row = append(s.row, r)
+		s.score, s.label, s.weight = append(s.score, score[r]), append(s.label, label[r]), append(s.weight, w)
+		s.loss = append(s.loss, rowLoss(score[r], label[r]))
+		s.total += w
 	}
 	return s
 }
 
-// levels returns for each place of the order the number of its level, and the levels as slices without figures. It is nil for a column of one
+// levels returns for each place of the order the number of its level, and the levels as slices without figures; nothing for a column of one
 // level.
 func (s *slicer) levels(column Column) (level []int32, cut []Slice) {
-	count := make(map[string]int)
-	for _, r := range s.row {
-		count[column.Values[r]]++
+	number, names := make(map[string]int32), []string{}
+	level = make([]int32, len(s.row))
+	var count []int
+	for k, r := range s.row {
+		name := column.Values[r]
+		n, seen := number[name]
+		if !seen {
+			n = int32(len(names))
+			number[name] = n
+			names, count = append(names, name), append(count, 0)
+		}
+		level[k] = n
+		count[n]++
 	}
-	if len(count) < 2 {
+	if len(names) < 2 {
 		return nil, nil
 	}
-	names := make([]string, 0, len(count))
-	for name := range count {
-		names = append(names, name)
+	byCount := make([]int32, len(names))
+	for i := range byCount {
+		byCount[i] = int32(i)
 	}
-	slices.SortFunc(names, func(a, b string) int { return cmp.Or(cmp.Compare(count[b], count[a]), cmp.Compare(a, b)) })
-	number := make(map[string]int32, len(names))
+	slices.SortFunc(byCount, func(a, b int32) int { return cmp.Or(cmp.Compare(count[b], count[a]), cmp.Compare(names[a], names[b])) })
 	kept := min(len(names), s.config.MaxLevels)
-	for i, name := range names {
-		number[name] = int32(min(i, kept))
-	}
-	for _, name := range names[:kept] {
-		cut = append(cut, Slice{Column: column.Name, Level: name})
+	to := make([]int32, len(names))
+	for place, n := range byCount {
+		to[n] = int32(min(place, kept))
+		if place < kept {
+			cut = append(cut, Slice{Column: column.Name, Level: names[n]})
+		}
 	}
 	if kept < len(names) {
 		cut = append(cut, Slice{Column: column.Name, Joined: len(names) - kept})
 	}
-	level = make([]int32, len(s.row))
-	for k, r := range s.row {
-		level[k] = number[column.Values[r]]
+	for k, n := range level {
+		level[k] = to[n]
 	}
 	return level, cut
 }
 
-// column measures each level of a column against the rows outside it.
-func (s *slicer) column(column Column, whole float64) ([]Slice, error) {
-	level, cut := s.levels(column)
-	for i := range cut {
-		in, area, err := s.measure(level, int32(i))
-		if err != nil {
-			return nil, err
+// column fills the slices of a column's levels.
+func (s *slicer) column(level []int32, cut []Slice, whole float64) {
+	in, out := s.areas(level, len(cut))
+	for i, t := range s.tallies(level, len(cut)) {
+		t.fill(&cut[i], s.total)
+		area, defined := in[i].estimate()
+		if !defined {
+			continue
 		}
-		in.Column, in.Level, in.Joined = cut[i].Column, cut[i].Level, cut[i].Joined
-		if area != nil {
-			in.Drop = NewFigure(whole - area.AUC)
-			rest, err := DeLong(s.out.score, s.out.label, s.out.weight)
-			if err != nil && !errors.Is(err, ErrSingleClass) {
-				return nil, err
-			}
-			if err == nil && s.enough(*area) && s.enough(rest) {
-				in.P = NewFigure(lower(*area, rest))
-			}
+		cut[i].setArea(area)
+		cut[i].Drop = NewFigure(whole - area.AUC)
+		if rest, defined := out[i].estimate(); defined && s.enough(area) && s.enough(rest) {
+			cut[i].P = NewFigure(lower(area, rest))
 		}
-		cut[i] = in
 	}
-	return cut, nil
+}
+
+// whole returns the slice of all rows, and false if they are of one class.
+func (s *slicer) whole() (Slice, bool) {
+	var out Slice
+	level := make([]int32, len(s.row))
+	s.tallies(level, 1)[0].fill(&out, s.total)
+	in, _ := s.areas(level, 1)
+	area, defined := in[0].estimate()
+	if defined {
+		out.setArea(area)
+	}
+	return out, defined
+}
+
+func (s *Slice) setArea(a AUCEstimate) {
+	s.AUC, s.AUCSE, s.Interval = NewFigure(a.AUC), a.SE, a.Interval
 }
 
 func (s *slicer) enough(e AUCEstimate) bool {
@@ -120,54 +132,51 @@ func spread(e AUCEstimate) float64 {
 	return se
 }
 
-// measure returns the figures of the rows at one level, of all rows if level is nil, and leaves them in s.in and the others in s.out. The area is
-// nil if there is one class.
-func (s *slicer) measure(level []int32, which int32) (Slice, *AUCEstimate, error) {
-	s.in.clear()
-	s.out.clear()
-	for k := range s.row {
-		if level == nil || level[k] == which {
-			s.in.take(s, k)
-		} else {
-			s.out.take(s, k)
+// tally adds up the rows of a level, but for their order.
+type tally struct {
+	rows, positives               int
+	weight, score, observed, loss float64
+	expected, square              float64 // w s(1-s) and w^2 s(1-s)
+	tp, fp, fn                    float64
+}
+
+func (s *slicer) tallies(level []int32, n int) []tally {
+	out := make([]tally, n)
+	for k, p := range s.score {
+		t := &out[level[k]]
+		w, y := s.weight[k], s.label[k]
+		t.rows++
+		t.positives += int(y)
+		t.weight += w
+		t.score += float64(w * p)
+		t.observed += float64(w * y)
+		t.loss += float64(w * s.loss[k])
+		v := float64(w * float64(p*(1-p)))
+		t.expected += v
+		t.square += float64(w * v)
+		switch predicted := p >= s.config.Threshold; {
+		case predicted && y == 1:
+			t.tp += w
+		case predicted:
+			t.fp += w
+		case y == 1:
+			t.fn += w
 		}
 	}
-	in := s.in
-	out := Slice{Rows: len(in.score), LogLoss: logLoss(in.score, in.label, in.weight)}
-	var total, score, observed, expected, square float64
-	for k, p := range in.score {
-		w := weightAt(in.weight, k)
-		total += w
-		score += float64(w * p)
-		observed += float64(w * in.label[k])
-		out.Positives += int(in.label[k])
-		v := float64(p * (1 - p))
-		expected += float64(w * v)
-		square += float64(float64(w/s.total*v) * w)
-	}
-	out.Share = total / s.total
-	out.Score, out.Observed = score/total, observed/total
-	out.Gap = out.Score - out.Observed
-	if effective := expected / s.total * (expected / square); effective >= minExpected {
-		out.GapP = NewFigure(twoSided((score - observed) / math.Sqrt(square) / math.Sqrt(s.total)))
-	}
-	if out.Positives > 0 {
-		f1, err := F1(in.score, in.label, in.weight, s.config.Threshold)
-		if err != nil {
-			return Slice{}, nil, err
-		}
-		out.F1 = NewFigure(f1)
-	}
-	area, err := DeLong(in.score, in.label, in.weight)
-	if errors.Is(err, ErrSingleClass) {
-		return out, nil, nil
-	}
-	if err != nil {
-		return Slice{}, nil, err
-	}
-	out.AUC, out.AUCSE, out.Interval = NewFigure(area.AUC), area.SE, area.Interval
-	return out, &area, nil
+	return out
 }
 
 // minExpected is the least sum of s(1-s) from which the normal distribution will do for the mean of label less score.
 const minExpected = 5
+
+func (t tally) fill(s *Slice, total float64) {
+	s.Rows, s.Positives, s.Share = t.rows, t.positives, t.weight/total
+	s.LogLoss, s.Score, s.Observed = t.loss/t.weight, t.score/t.weight, t.observed/t.weight
+	s.Gap = s.Score - s.Observed
+	if effective := t.expected * (t.expected / t.square); effective >= minExpected {
+		s.GapP = NewFigure(twoSided((t.score - t.observed) / math.Sqrt(t.square)))
+	}
+	if t.positives > 0 {
+		s.F1 = NewFigure(f1Of(t.tp, t.fp, t.fn))
+	}
+}
