@@ -244,7 +244,7 @@ func (out *part) appendRow(row *Row, dict []words) {
 		w.names = dict[i].names // only appended to, so this view does not change
 	}
 	t.labels = append(t.labels, labelOf(row.Label))
-	t.ids.append([]byte(row.ID))
+	t.ids.append(bytesOf(row.ID))
 }
 
 // fields decodes the values of a CSV record.

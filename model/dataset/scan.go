@@ -150,3 +150,6 @@ func (s *scanner) nested() error {
 // view returns b as a string without a copy. It lives no longer than the decoding of one record, during which the input
 // does not change: the decoder copies what it keeps.
 func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// bytesOf returns the bytes of a string, which must not be written.
+func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }

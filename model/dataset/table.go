@@ -42,7 +42,7 @@ func (t *Table) Len() int { return len(t.labels) }
 
 // Append adds a copy of row. A label other than 0 and 1 counts as none.
 func (t *Table) Append(row *Row) {
-	t.ids.append([]byte(row.ID))
+	t.ids.append(bytesOf(row.ID))
 	t.labels = append(t.labels, labelOf(row.Label))
 	for i, v := range row.Num {
 		t.num[i] = append(t.num[i], v)

@@ -80,19 +80,23 @@ func convert[To, From uint8 | uint16 | uint32](from []From) []To {
 // words is a dictionary-coded column. Code 0 is the empty word, a missing value.
 type words struct {
 	names []string
-	index map[string]uint32
+	index interner // of the names behind the first
 	codes Codes
 }
 
-func newWords() words { return words{names: []string{""}, index: map[string]uint32{"": 0}} }
+func newWords() words { return words{names: []string{""}} }
 
 // code returns the code of a word, a new one where it is not known yet. The word is kept.
 func (w *words) code(s string) uint32 {
-	code, ok := w.index[s]
+	if s == "" {
+		return 0
+	}
+	text := bytesOf(s)
+	code, ok := w.index.find(text)
 	if !ok {
 		code = uint32(len(w.names))
 		w.names = append(w.names, s)
-		w.index[s] = code
+		w.index.add(text, code)
 	}
 	return code
 }

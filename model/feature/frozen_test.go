@@ -272,18 +272,6 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-func BenchmarkTransform(b *testing.B) {
-	s := spec.Telco()
-	tab := modeltest.Table(b, modeltest.Options{Spec: s})
-	p, err := feature.Fit(s, tab.Schema(), tab, nil, nil)
-	require.NoError(b, err)
-	row, dst := tab.Row(0, tab.Schema().NewRow()), make([]float64, p.Width())
-	b.ReportAllocs()
-	for b.Loop() {
-		p.Transform(row, dst)
-	}
-}
-
 func BenchmarkFit(b *testing.B) {
 	s := spec.Telco()
 	tab := modeltest.Table(b, modeltest.Options{Spec: s, Rows: 7043})
@@ -291,20 +279,5 @@ func BenchmarkFit(b *testing.B) {
 	for b.Loop() {
 		_, err := feature.Fit(s, tab.Schema(), tab, nil, nil)
 		require.NoError(b, err)
-	}
-}
-
-func BenchmarkSource(b *testing.B) {
-	s := spec.Telco()
-	tab := modeltest.Table(b, modeltest.Options{Spec: s, Rows: 7043})
-	p, err := feature.Fit(s, tab.Schema(), tab, nil, nil)
-	require.NoError(b, err)
-	src, err := p.Source(tab, nil, nil)
-	require.NoError(b, err)
-	dst, i, rows := make([]float64, p.Width()), 0, src.Rows()
-	b.ReportAllocs()
-	for b.Loop() {
-		rows(i%src.Len(), dst)
-		i++
 	}
 }

@@ -158,7 +158,11 @@ func (p *Pipeline) Transform(row *dataset.Row, dst []float64) {
 		if v := row.Cat[c.slot]; v != "" {
 			entry = c.table.find(v)
 		}
-		c.write(entry, c.value, dst)
+		width := 0
+		if c.onehot {
+			width = c.width
+		}
+		write(entry, c.place, width, c.value, c.counts, dst)
 	}
 	pl.finish(row.Num, dst)
 }
@@ -175,16 +179,17 @@ func (pl *plan) begin(num, dst []float64) {
 	clear(dst[pl.derivedPlace:])
 }
 
-// write writes the features of a word and adds its part to the counts. value is the step's own, or another by entry for training rows.
-func (c *wordStep) write(entry uint32, value, dst []float64) {
-	if c.onehot {
-		clear(dst[c.place : c.place+c.width])
-		dst[c.place+int(value[entry])] = 1
+// write writes the features of a word, or of a code of one, and adds its part to the counts. width is the number of features with
+// one-hot encoding, else 0.
+func write(entry uint32, place, width int, value []float64, counts []countStep, dst []float64) {
+	if width > 0 {
+		clear(dst[place : place+width])
+		dst[place+int(value[entry])] = 1
 	} else {
-		dst[c.place] = value[entry]
+		dst[place] = value[entry]
 	}
-	for i := range c.counts {
-		dst[c.counts[i].place] += c.counts[i].add[entry]
+	for i := range counts {
+		dst[counts[i].place] += counts[i].add[entry]
 	}
 }
 

@@ -15,11 +15,27 @@ type Source struct {
 	rows    []int
 	weight  []float64
 	numeric [][]float64
-	codes   []dataset.Codes
-	entry   [][]uint32 // per categorical column: code in the table -> entry of its word table
-	// With target encoding of the rows that the pipeline was fitted on: each row's fold, and per column, fold and entry the value.
-	fold   []uint8
-	folded [][][]float64
+	words   []codeStep
+	fold    []uint8 // of each row, with target encoding of the rows that the pipeline was fitted on
+}
+
+// codeStep is a wordStep for the codes of a table's column.
+type codeStep struct {
+	codes  dataset.Codes
+	place  int
+	width  int // with one-hot the number of features; else 0
+	value  []float64
+	counts []countStep
+	folded [][]float64 // by fold and code, for target encoding of fitting rows
+}
+
+// byCode turns what a wordStep has by entry into what a table's column has by code.
+func byCode(entry []uint32, of []float64) []float64 {
+	out := make([]float64, len(entry))
+	for code, e := range entry {
+		out[code] = of[e]
+	}
+	return out
 }
 
 // Source returns the features of rows of a table, nil standing for all rows, with the weights, nil standing for 1 each. They are bit
@@ -35,14 +51,26 @@ func (p *Pipeline) Source(t *dataset.Table, rows []int, weight []float64) (*Sour
 	}
 	for i := range p.plan.words {
 		c := &p.plan.words[i]
-		words := t.Words(c.slot)
-		entry := make([]uint32, len(words)) // code 0 is missing, and so is entry 0
-		for code := 1; code < len(words); code++ {
-			entry[code] = c.table.find(words[code])
+		entry := c.entries(t.Words(c.slot))
+		step := codeStep{codes: t.Codes(c.slot), place: c.place, value: byCode(entry, c.value)}
+		if c.onehot {
+			step.width = c.width
 		}
-		s.codes, s.entry = append(s.codes, t.Codes(c.slot)), append(s.entry, entry)
+		for _, count := range c.counts {
+			step.counts = append(step.counts, countStep{count.place, byCode(entry, count.add)})
+		}
+		s.words = append(s.words, step)
 	}
 	return s, nil
+}
+
+// entries looks the words of a table's column up; the first is the missing one.
+func (c *wordStep) entries(words []string) []uint32 {
+	entry := make([]uint32, len(words))
+	for code := 1; code < len(words); code++ {
+		entry[code] = c.table.find(words[code])
+	}
+	return entry
 }
 
 // Len returns the number of rows.
@@ -63,13 +91,13 @@ func (s *Source) Rows() func(i int, dst []float64) (label, weight float64) {
 			num[k] = column[r]
 		}
 		s.plan.begin(num, dst)
-		for k := range s.plan.words {
-			c := &s.plan.words[k]
+		for k := range s.words {
+			c := &s.words[k]
 			value := c.value
-			if s.folded != nil && s.folded[k] != nil {
-				value = s.folded[k][s.fold[i]]
+			if c.folded != nil {
+				value = c.folded[s.fold[i]]
 			}
-			c.write(s.entry[k][s.codes[k].At(r)], value, dst)
+			write(c.codes.At(r), c.place, c.width, value, c.counts, dst)
 		}
 		s.plan.finish(num, dst)
 		weight = 1

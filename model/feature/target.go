@@ -163,10 +163,14 @@ func (s *Source) foldOut(p *Pipeline, in *fitting) {
 			fitted[i] = fold(in.row(i))
 		}
 	}
-	s.folded = make([][][]float64, len(p.categorical))
 	for i := range p.categorical {
-		if p.categorical[i].encoding == spec.EncodingTarget {
-			s.folded[i] = p.categorical[i].outOfFold(in, p, fitted, p.plan.words[i].level)
+		if p.categorical[i].encoding != spec.EncodingTarget {
+			continue
+		}
+		step := &p.plan.words[i]
+		entry := step.entries(in.table.Words(step.slot))
+		for _, value := range p.categorical[i].outOfFold(in, p, fitted, step.level) {
+			s.words[i].folded = append(s.words[i].folded, byCode(entry, value))
 		}
 	}
 }
