@@ -34,8 +34,10 @@
 //
 // A row is a few words of 64 bits, each with eight lanes of a byte (or four of 16 bits for columns that need them), and columns with
 // few levels share a lane as the digits of a number up to 255: five yes-no columns with missing values take one byte. A histogram update is then one
-// for each lane, not for each column; the columns' own histograms are the sums over the other digits, which cost little and lose nothing. Rows of a single word are moved
-// together with their derivatives when a leaf is divided, so that each leaf's rows are read in one sweep.
+// for each lane, not for each column; the columns' own histograms are the sums over the other digits, which cost little and lose nothing. Rows of up to four words are
+// moved together with their derivatives when a leaf is divided, so that each leaf's rows are read in one sweep; longer ones stay where
+// they are and are read by number. Beside the data, training holds for each row a margin (8 bytes), a pair of derivatives (8), two row numbers (8)
+// and, where rows are moved, their words and derivatives once more (8 for each word and 8).
 //
 // # Determinism
 //

@@ -5,8 +5,11 @@ func (g *grower) fill(cells []cell, leaf *leaf) {
 	l := g.data.layout
 	rows := g.index[leaf.low:leaf.high]
 	all := len(rows) == g.data.Len()
-	moved := g.records != nil && leaf.parent >= 0
-	threads := g.workers(len(rows) * len(l.lanes))
+	moved := g.records.values != nil && leaf.parent >= 0
+	threads := g.threads
+	if len(rows)*len(l.lanes) < parallelCells {
+		threads = 1
+	}
 	if l.byteLanes > 0 {
 		for len(g.accumulators) < threads {
 			g.accumulators = append(g.accumulators, newAccumulator(l))
@@ -17,12 +20,13 @@ func (g *grower) fill(cells []cell, leaf *leaf) {
 			a := g.accumulators[worker]
 			a.reserve(l, high-low)
 			for w := range l.byteWords {
-				lanes := min(byteLanes, l.byteLanes-w*byteLanes)
+				lanes := g.lanesOf[w]
 				switch {
+				case lanes == 0:
 				case all:
 					a.hot[w].sumAll(lanes, g.data.words[w][low:high], g.pairs[low:high])
 				case moved:
-					a.hot[w].sumRecords(lanes, g.records[leaf.low+low:leaf.low+high])
+					a.hot[w].sumRecords(lanes, g.records.of(leaf.low+low, leaf.low+high), w)
 				default:
 					a.hot[w].sumRows(lanes, g.data.words[w], g.pairs, rows[low:high])
 				}
@@ -30,14 +34,20 @@ func (g *grower) fill(cells []cell, leaf *leaf) {
 		})
 		g.merge(cells, threads)
 	}
-	if all {
-		rows = nil
-	}
 	parallel(threads, len(l.lanes)-l.byteLanes, func(i int) {
 		n := &l.lanes[l.byteLanes+i]
-		if dst := g.cellsOf(cells, n.columns[0]); dst != nil {
-			sumWide(dst[:n.size], g.data.words[n.word], n.shift, g.pairs, rows)
-			clear(dst[n.size:])
+		dst := g.cellsOf(cells, n.columns[0])
+		if dst == nil {
+			return
+		}
+		clear(dst)
+		switch {
+		case all:
+			sumWideAll(dst, g.data.words[n.word], n.shift, g.pairs)
+		case moved:
+			sumWideRecords(dst, g.records.of(leaf.low, leaf.high), n.word, n.shift)
+		default:
+			sumWideRows(dst, g.data.words[n.word], n.shift, g.pairs, rows)
 		}
 	})
 }

@@ -3,15 +3,16 @@ package gbdt
 import (
 	"context"
 	"math"
-	"math/rand/v2"
 	"slices"
 )
 
 const (
 	// parallelCells is the number of histogram updates from which a leaf is worth more than one goroutine, and parallelBins the number of
 	// bins from which its search is.
-	parallelCells = 1 << 15
+	parallelCells = 1 << 17
 	parallelBins  = 1 << 12
+	// parallelRows is the number of rows from which dividing them is worth more than one goroutine.
+	parallelRows = 1 << 15
 	// histogramBytes bounds the histograms kept for leaves that wait; without its parent's, both children are summed from rows.
 	histogramBytes = 256 << 20
 	cellBytes      = 24
@@ -31,15 +32,17 @@ type grower struct {
 	index   []int32
 	scratch []int32
 	leftOf  []int
-	// records are the words and derivatives of the rows in index, nil where rows have several words.
-	records []record
+	// records are the words and derivatives of the rows in index, without values where rows have too many words.
+	records records
 
 	// active are the features that the tree may split on, starts the first cell in a histogram of each feature, -1 for others.
 	active []int
 	starts []int
 	size   int
 	lanes  []bool // those with an active feature
-	round  int
+	// lanesOf is, for each word of byte lanes, the number of lanes up to the last with an active feature.
+	lanesOf []int
+	round   int
 
 	accumulators []*accumulator
 	free         [][]cell
@@ -58,11 +61,11 @@ func newGrower(p Params, d *Data, unit scale) *grower {
 	g := &grower{
 		params: p, threads: p.threads(), data: d, meet: newInteractions(&p, len(d.columns)), unit: unit,
 		pairs: make([]pair, d.Len()), index: make([]int32, d.Len()), scratch: make([]int32, d.Len()),
-		leftOf: make([]int, blocks(d.Len())), starts: make([]int, len(d.columns)), lanes: make([]bool, len(d.layout.lanes)),
+		leftOf: make([]int, blocks(d.Len())), starts: make([]int, len(d.columns)), lanes: make([]bool, len(d.layout.lanes)), lanesOf: make([]int, d.layout.byteWords),
 		orders: make([][]int32, len(d.columns)), splits: make([]split, len(d.columns)), byValue: new([1 << 16]uint8),
 	}
-	if d.layout.words == 1 && d.layout.byteWords == 1 {
-		g.records = make([]record, d.Len())
+	if words := d.layout.words; words > 0 && words <= maxMoved {
+		g.records = records{stride: words + 1, values: make([]uint64, (words+1)*d.Len())}
 	}
 	return g
 }
@@ -87,12 +90,12 @@ type leaf struct {
 
 func (l *leaf) rows() int { return l.high - l.low }
 
-// grow returns a tree on the given rows and features, both ascending, and its leaves' bounds in g.index. The values hold the
-// learning rate but no base score. Neither slice may be empty.
+// grow returns a tree on the given rows, nil for all, and features, both ascending, and its leaves' bounds in g.index. The values hold the
+// learning rate but no base score. There must be a feature.
 func (g *grower) grow(ctx context.Context, round int, rows []int32, features []int) (*tree, []leaf, error) {
 	g.begin(round, rows, features)
 	t := &tree{shrinkage: g.params.LearningRate}
-	root := leaf{high: len(rows), total: g.sum(), within: unbounded(), l2: g.params.L2, parent: -1}
+	root := leaf{high: len(g.index), total: g.sum(), within: unbounded(), l2: g.params.L2, parent: -1}
 	limit := g.params.leaves()
 	leaves := append(make([]leaf, 0, min(limit, 64)), root)
 	if g.worth(&leaves[0]) {
@@ -113,7 +116,7 @@ func (g *grower) grow(ctx context.Context, round int, rows []int32, features []i
 		}
 		parent := leaves[at]
 		node := g.record(t, &parent, at, len(leaves))
-		left, right := g.divide(&parent, node)
+		left, right := g.divide(&parent, node, len(leaves)+1 == limit)
 		if len(leaves)+1 < limit {
 			g.evaluatePair(parent.cells, &left, &right)
 		} else {
@@ -135,11 +138,21 @@ func (g *grower) grow(ctx context.Context, round int, rows []int32, features []i
 
 // begin sets the rows and features of the next tree and lays out its histograms.
 func (g *grower) begin(round int, rows []int32, features []int) {
-	g.index = g.index[:len(rows)]
-	copy(g.index, rows)
+	if rows == nil {
+		g.index = g.index[:g.data.Len()]
+		parallel(g.workers(len(g.index)), blocks(len(g.index)), func(b int) {
+			low, high := block(b, len(g.index))
+			for i := low; i < high; i++ {
+				g.index[i] = int32(i)
+			}
+		})
+	} else {
+		g.index = append(g.index[:0], rows...)
+	}
 	g.round, g.active = round, features
 	g.hops = g.hops[:0]
 	clear(g.lanes)
+	clear(g.lanesOf)
 	for f := range g.starts {
 		g.starts[f] = -1
 	}
@@ -147,7 +160,11 @@ func (g *grower) begin(round int, rows []int32, features []int) {
 	for _, f := range features {
 		g.starts[f] = g.size
 		g.size += g.data.columns[f].bins() + 1
-		g.lanes[g.data.layout.digits[f].lane] = true
+		at := g.data.layout.digits[f].lane
+		g.lanes[at] = true
+		if n := &g.data.layout.lanes[at]; !n.wide {
+			g.lanesOf[n.word] = max(g.lanesOf[n.word], int(n.shift)/8+1)
+		}
 	}
 }
 
@@ -226,13 +243,15 @@ func (g *grower) record(t *tree, l *leaf, at, next int) int {
 	return node
 }
 
-// divide moves the rows of a leaf that go left before those that go right, both in the order they had, and returns the children.
-func (g *grower) divide(parent *leaf, node int) (left, right leaf) {
+// divide moves the rows of a leaf that go left before those that go right, and returns the children, which are not divided again if last
+// is set.
+func (g *grower) divide(parent *leaf, node int, last bool) (left, right leaf) {
 	s := &parent.best
 	g.side(s)
 	n := &g.data.layout.lanes[g.data.layout.digits[s.feature].lane]
 	g.data.layout.sides(s.feature, g.byBin, g.byValue[:0])
-	g.partition(parent, n, int(s.left.rows))
+	last = last || parent.depth+1 == g.params.MaxDepth
+	g.partition(parent, &sorter{word: n.word, shift: n.shift, mask: n.mask(), side: g.byValue}, int(s.left.rows), last)
 	middle := parent.low + int(s.left.rows)
 
 	left = leaf{low: parent.low, high: middle, total: s.left, id: 2*node + 1}
@@ -271,90 +290,12 @@ func (g *grower) side(s *split) {
 	}
 }
 
-// workers returns how many goroutines so many updates are worth.
-func (g *grower) workers(updates int) int {
-	if updates < parallelCells {
+// workers returns how many goroutines so many rows are worth.
+func (g *grower) workers(rows int) int {
+	if rows < parallelRows {
 		return 1
 	}
 	return g.threads
-}
-
-// evaluate fills the histogram of a leaf and finds its best split.
-func (g *grower) evaluate(l *leaf) {
-	l.cells = g.take()
-	g.fill(l.cells, l)
-	g.search(l)
-}
-
-// evaluatePair finds the best splits of two siblings. It takes over their parent's histogram, which may be nil.
-func (g *grower) evaluatePair(parent []cell, left, right *leaf) {
-	small, large := left, right
-	if left.rows() > right.rows() {
-		small, large = right, left
-	}
-	if parent == nil || !g.worth(large) {
-		g.release(parent)
-		for _, l := range []*leaf{left, right} {
-			if g.worth(l) {
-				g.evaluate(l)
-			}
-		}
-		return
-	}
-	small.cells, large.cells = g.take(), parent
-	g.fill(small.cells, small)
-	subtract(large.cells, small.cells)
-	if g.worth(small) {
-		g.search(small)
-	} else {
-		g.release(small.cells)
-		small.cells = nil
-	}
-	g.search(large)
-}
-
-// search sets the leaf's best split to that of greatest gain, the first feature's on a tie, and gives back a histogram that is not needed.
-func (g *grower) search(l *leaf) {
-	s := newSearch(&g.params, g.unit, l.total, l.within)
-	features := g.drawn(l)
-	threads := 1
-	if g.size >= parallelBins {
-		threads = g.threads
-	}
-	parallel(threads, len(features), func(i int) {
-		f := features[i]
-		c := &g.data.columns[f]
-		cells := l.cells[g.starts[f] : g.starts[f]+c.bins()+1]
-		if c.categorical {
-			g.splits[i] = s.categorical(cells, &g.orders[f])
-		} else {
-			g.splits[i] = s.numeric(cells, g.params.monotone(f))
-		}
-	})
-	l.best = split{}
-	for i, f := range features {
-		if g.splits[i].gain > l.best.gain {
-			l.best = g.splits[i]
-			l.best.feature = f
-		}
-	}
-	if l.best.gain == 0 || g.inUse*g.size*cellBytes > histogramBytes {
-		g.release(l.cells)
-		l.cells = nil
-	}
-}
-
-// drawn returns the features that a leaf's split may be on.
-func (g *grower) drawn(l *leaf) []int {
-	features := g.active
-	if l.reach != nil {
-		features = slices.DeleteFunc(slices.Clone(features), func(f int) bool { return !l.reach.holds(f) })
-	}
-	if share := g.params.ColumnSampleNode; g.params.samplesNodes() && len(features) > 0 {
-		random := rand.NewPCG(g.params.Seed^nodeStream, uint64(g.round)<<32|uint64(l.id))
-		features = choose(random, nil, features, shareOf(share, len(features)))
-	}
-	return features
 }
 
 // take returns a histogram with unspecified content.

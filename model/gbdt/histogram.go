@@ -99,17 +99,17 @@ func (w *hotWord) sumAll(lanes int, words []uint64, pairs []pair) {
 	}
 }
 
-// sumRecords is sumRows for records.
-func (w *hotWord) sumRecords(lanes int, records []record) {
+// sumRecords is sumRows for records, of which word is added.
+func (w *hotWord) sumRecords(lanes int, r records, word int) {
 	switch {
 	case lanes > 6:
-		sumRecords8(w, records)
+		sumRecords8(w, r.values, r.stride, word)
 	case lanes > 4:
-		sumRecords6(w, records)
+		sumRecords6(w, r.values, r.stride, word)
 	case lanes > 2:
-		sumRecords4(w, records)
+		sumRecords4(w, r.values, r.stride, word)
 	default:
-		sumRecords2(w, records)
+		sumRecords2(w, r.values, r.stride, word)
 	}
 }
 
@@ -143,18 +143,26 @@ func (l *layout) collapse(n *lane, sums []cell, dst func(f int) []cell) {
 	}
 }
 
-// sumWide sets the cells of a lane of 16 bits to the sums over rows, which are all in order where rows is nil.
-func sumWide(cells []cell, words []uint64, shift uint, pairs []pair, rows []int32) {
-	clear(cells)
-	if rows == nil {
-		words = words[:len(pairs)]
-		for r, d := range pairs {
-			addTo(cells, words[r]>>(shift&63), d)
-		}
-		return
+// sumWideAll adds all rows in order to the cells of a lane of 16 bits.
+func sumWideAll(cells []cell, words []uint64, shift uint, pairs []pair) {
+	words = words[:len(pairs)]
+	for r, d := range pairs {
+		addTo(cells, words[r]>>(shift&63), d)
 	}
+}
+
+// sumWideRows is sumWideAll for rows given by number.
+func sumWideRows(cells []cell, words []uint64, shift uint, pairs []pair, rows []int32) {
 	for _, r := range rows {
 		addTo(cells, words[r]>>(shift&63), pairs[r])
+	}
+}
+
+// sumWideRecords is sumWideAll for records.
+func sumWideRecords(cells []cell, r records, word int, shift uint) {
+	for at := 0; at < len(r.values); at += r.stride {
+		record := r.values[at : at+r.stride]
+		addTo(cells, record[word]>>(shift&63), record[len(record)-1])
 	}
 }
 

@@ -30,9 +30,9 @@ func sumAll2(cells *hotWord, words []uint64, pairs []pair) {
 	}
 }
 
-func sumRecords2(cells *hotWord, records []record) {
-	for i := range records {
-		w, d := records[i].word, records[i].pair
+func sumRecords2(cells *hotWord, values []uint64, stride, word int) {
+	for last := stride - 1; last < len(values); last += stride {
+		w, d := values[last-stride+1+word], values[last]
 		g, hc := int64(int32(d)), d>>32|1<<countShift
 		c0 := &cells[0][uint8(w)]
 		c0.g += g
@@ -82,9 +82,9 @@ func sumAll4(cells *hotWord, words []uint64, pairs []pair) {
 	}
 }
 
-func sumRecords4(cells *hotWord, records []record) {
-	for i := range records {
-		w, d := records[i].word, records[i].pair
+func sumRecords4(cells *hotWord, values []uint64, stride, word int) {
+	for last := stride - 1; last < len(values); last += stride {
+		w, d := values[last-stride+1+word], values[last]
 		g, hc := int64(int32(d)), d>>32|1<<countShift
 		c0 := &cells[0][uint8(w)]
 		c0.g += g
@@ -152,9 +152,9 @@ func sumAll6(cells *hotWord, words []uint64, pairs []pair) {
 	}
 }
 
-func sumRecords6(cells *hotWord, records []record) {
-	for i := range records {
-		w, d := records[i].word, records[i].pair
+func sumRecords6(cells *hotWord, values []uint64, stride, word int) {
+	for last := stride - 1; last < len(values); last += stride {
+		w, d := values[last-stride+1+word], values[last]
 		g, hc := int64(int32(d)), d>>32|1<<countShift
 		c0 := &cells[0][uint8(w)]
 		c0.g += g
@@ -240,9 +240,9 @@ func sumAll8(cells *hotWord, words []uint64, pairs []pair) {
 	}
 }
 
-func sumRecords8(cells *hotWord, records []record) {
-	for i := range records {
-		w, d := records[i].word, records[i].pair
+func sumRecords8(cells *hotWord, values []uint64, stride, word int) {
+	for last := stride - 1; last < len(values); last += stride {
+		w, d := values[last-stride+1+word], values[last]
 		g, hc := int64(int32(d)), d>>32|1<<countShift
 		c0 := &cells[0][uint8(w)]
 		c0.g += g

@@ -173,7 +173,7 @@ func TestHistogramsAreSums(t *testing.T) {
 				// A split on the first column, and one of its right side.
 				left := split{feature: 0, bin: 0, left: g.cellsOf(cells, 0)[0]}
 				root.best, root.total = left, g.sum()
-				a, b := g.divide(root, 0)
+				a, b := g.divide(root, 0, false)
 				requireSums(t, g, m, cells, &a)
 				requireSums(t, g, m, cells, &b)
 				for _, r := range g.index[a.low:a.high] {
@@ -181,7 +181,7 @@ func TestHistogramsAreSums(t *testing.T) {
 				}
 				if rest := g.cellsOf(cells, 0); rest[len(rest)-1].rows > 0 {
 					b.best = split{feature: 0, bin: len(rest) - 2, left: b.total.minus(rest[len(rest)-1])}
-					c, e := g.divide(&b, 1)
+					c, e := g.divide(&b, 1, false)
 					requireSums(t, g, m, cells, &c)
 					requireSums(t, g, m, cells, &e)
 				}

@@ -190,7 +190,10 @@ func (b *boosting) boost(ctx context.Context) error {
 			splittable = append(splittable, f)
 		}
 	}
-	all := sequence(b.data.Len())
+	var all []int32
+	if b.params.Subsample < 1 {
+		all = sequence(b.data.Len())
+	}
 	rows, features := all, splittable
 	sampled := b.params.Subsample < 1 || b.params.ColumnSample < 1 || b.params.samplesNodes()
 	for round := range b.params.Trees {
@@ -281,7 +284,7 @@ func (g *grower) settle(leaves []leaf) []int32 {
 // finish cuts the ensemble to its best tree if early stopping is on, and makes one of a single leaf if nothing could be split.
 func (b *boosting) finish(g *grower) error {
 	if len(b.trees) == 0 {
-		g.begin(0, sequence(b.data.Len()), nil)
+		g.begin(0, nil, nil)
 		total := g.sum()
 		t := &tree{leafValue: []float64{0}, leafWeight: []float64{float64(float64(total.h) * g.unit.h)}, leafCount: []int64{total.rows}, shrinkage: 1}
 		if _, err := b.add(t, g, []leaf{{high: b.data.Len()}}); err != nil {
