@@ -109,38 +109,44 @@ func find(artifacts []events.Artifact, name string) (events.Artifact, bool) {
 	return events.Artifact{}, false
 }
 
+// scored is what a bundle makes of a holdout.
+type scored struct {
+	eval.Metrics
+	score, label []float64 // in the file's order
+}
+
 // score evaluates a bundle at its own threshold on a holdout. A permanent error says that it can't be scored on these rows.
-func (s *Service) score(ctx context.Context, b *model.Bundle, holdout events.Artifact, since time.Time) (eval.Metrics, error) {
+func (s *Service) score(ctx context.Context, b *model.Bundle, holdout events.Artifact, since time.Time) (scored, error) {
 	d, err := artifact.ParseDigest(holdout.Digest)
 	if err != nil {
-		return eval.Metrics{}, bus.Permanent(err)
+		return scored{}, bus.Permanent(err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, attemptTime)
 	defer cancel()
 	rc, err := s.cfg.Store.Open(ctx, d)
 	if err != nil {
-		return eval.Metrics{}, s.believe(fmt.Errorf("fetch holdout: %w", err), holdout.Digest, since)
+		return scored{}, s.believe(fmt.Errorf("fetch holdout: %w", err), holdout.Digest, since)
 	}
 	defer rc.Close() // the reader has told everything by then
 	source := &source{r: rc, left: s.cfg.MaxArtifact}
 	scores, labels, err := b.ScoreHoldout(source)
 	if source.err != nil {
-		return eval.Metrics{}, s.believe(fmt.Errorf("read holdout: %w", source.err), holdout.Digest, since)
+		return scored{}, s.believe(fmt.Errorf("read holdout: %w", source.err), holdout.Digest, since)
 	}
 	if err == nil && !source.ended {
 		// The verdict on the bytes comes with the end; what the CSV reader left is at most a few empty lines.
 		if _, err := io.Copy(io.Discard, source); err != nil {
-			return eval.Metrics{}, s.believe(fmt.Errorf("read holdout: %w", err), holdout.Digest, since)
+			return scored{}, s.believe(fmt.Errorf("read holdout: %w", err), holdout.Digest, since)
 		}
 	}
 	if err != nil {
-		return eval.Metrics{}, bus.Permanent(err)
+		return scored{}, bus.Permanent(err)
 	}
 	m, err := eval.Evaluate(scores, labels, nil, b.Manifest.Threshold)
 	if err != nil {
-		return eval.Metrics{}, bus.Permanent(fmt.Errorf("evaluate holdout: %w", err))
+		return scored{}, bus.Permanent(fmt.Errorf("evaluate holdout: %w", err))
 	}
-	return m, nil
+	return scored{m, scores, labels}, nil
 }
 
 // source remembers what reading gave, to tell a fault of the store from a fault of the content.

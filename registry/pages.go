@@ -236,6 +236,8 @@ func contentType(name string) string {
 		return "text/csv; charset=utf-8"
 	case ".txt", ".yaml", ".md":
 		return "text/plain; charset=utf-8"
+	case ".svg":
+		return "image/svg+xml"
 	case ".tar":
 		return "application/x-tar"
 	}

@@ -30,12 +30,19 @@ func TestRegisterGatePromote(t *testing.T) {
 	require.Equal(t, ReasonNotBetter, v.Gate.Reason)
 	require.Equal(t, events.StageStaging, v.Stage)
 	require.Equal(t, v.Gate.Metrics["f1_churn"], v.Gate.ChampionMetrics["f1_churn"])
+	require.Zero(t, v.Gate.Metrics["roc_auc_gain"], "the same trees rank alike")
+	require.Equal(t, 1.0, v.Gate.Metrics["roc_auc_gain_p"])
 
 	r.complete(modeltest.Options{Seed: 2, Relation: 7})
 	c = r.production(3)
 	v, _ = c.Version(churn, 3)
 	require.Equal(t, ReasonBetter, v.Gate.Reason)
 	require.Equal(t, 1, v.Gate.Champion)
+	gain := v.Gate.Metrics["roc_auc_gain"]
+	require.InDelta(t, v.Gate.Metrics["roc_auc"]-v.Gate.ChampionMetrics["roc_auc"], gain, 1e-12)
+	require.Positive(t, v.Gate.Metrics["roc_auc_gain_low"])
+	require.Greater(t, v.Gate.Metrics["roc_auc_gain_high"], gain)
+	require.Less(t, v.Gate.Metrics["roc_auc_gain_p"], 0.01)
 	for n, want := range map[int]events.Stage{1: events.StageArchived, 2: events.StageArchived, 3: events.StageProduction} {
 		v, _ := c.Version(churn, n)
 		require.Equal(t, want, v.Stage, "version %d", n)

@@ -3,7 +3,6 @@ package trainer
 import (
 	"context"
 	"fmt"
-	"math"
 	"runtime"
 
 	"github.com/cespare/xxhash/v2"
@@ -48,7 +47,13 @@ func fitOnFolds(ctx context.Context, in Input, t *dataset.Table, s sample) (*fit
 	}
 	f := &fitted{pipeline: p.pipeline, trees: trees, trained: s.rows, judged: s, cv: cv,
 		trainLoss: report.TrainLoss[len(report.TrainLoss)-1], validLoss: cv.curve[cv.trees-1]}
-	return f, f.decide(in.Spec, cv.score, cv.label)
+	if err := f.decide(in.Spec, cv.score, cv.label); err != nil {
+		return nil, err
+	}
+	if f.figures, err = cv.summary(f.calibrator.Method(), in.Spec.Learner.Folds, s.weight); err != nil {
+		return nil, &StepError{"cross-validate", err}
+	}
+	return f, nil
 }
 
 // foldModel is the features and trees of one fold, and the rows that they did not see.
@@ -139,10 +144,25 @@ func (m *foldModel) fit(ctx context.Context, in Input, t *dataset.Table, seen sa
 	return err
 }
 
-// metrics returns what the folds say about the published scores, as cv_ metrics: the mean over the folds, its standard error
-// (Nadeau and Bengio's, as the folds share training rows) and the ends of the 95 % interval. A fold's scores are calibrated by the scores of the others.
-func (cv *crossValidation) metrics(method calibrate.Method, k int, weight []float64) (map[string]float64, error) {
-	out := map[string]float64{}
+// crossFigures is what the folds say about the published scores, as cross_validation.json has it.
+type crossFigures struct {
+	Folds   int                    `json:"folds"`
+	Rows    int                    `json:"rows"`
+	Trees   int                    `json:"trees"`
+	Figures map[string]crossFigure `json:"figures"`
+	// Loss is the mean log loss of the folds after each tree, before calibration.
+	Loss []float64 `json:"loss_by_trees"`
+}
+
+// crossFigure is one figure over the folds.
+type crossFigure struct {
+	eval.CVSummary
+	Values []float64 `json:"values"` // by fold
+}
+
+// summary returns the figures of the folds; a fold's scores are calibrated by the scores of the others.
+func (cv *crossValidation) summary(method calibrate.Method, k int, weight []float64) (*crossFigures, error) {
+	out := &crossFigures{Folds: k, Rows: len(cv.fold), Trees: cv.trees, Figures: map[string]crossFigure{}, Loss: cv.curve}
 	values := map[string][]float64{}
 	for j := range k {
 		score, label, w, err := cv.calibrated(method, j, weight)
@@ -162,13 +182,23 @@ func (cv *crossValidation) metrics(method calibrate.Method, k int, weight []floa
 		if err != nil {
 			return nil, fmt.Errorf("%s over folds: %w", name, err)
 		}
-		for suffix, v := range map[string]float64{"mean": s.Mean, "se": s.SE.Float(), "low": s.Low.Float(), "high": s.High.Float()} {
-			if !math.IsNaN(v) && !math.IsInf(v, 0) {
+		out.Figures[name] = crossFigure{s, v}
+	}
+	return out, nil
+}
+
+// metrics returns the figures as cv_ metrics: the mean over the folds, its standard error (Nadeau and Bengio's, as the folds share training
+// rows) and the ends of the 95 % interval.
+func (c *crossFigures) metrics() map[string]float64 {
+	out := map[string]float64{}
+	for name, s := range c.Figures {
+		for suffix, f := range map[string]eval.Figure{"mean": eval.NewFigure(s.Mean), "se": s.SE, "low": s.Low, "high": s.High} {
+			if v, ok := f.Value(); ok {
 				out["cv_"+name+"_"+suffix] = v
 			}
 		}
 	}
-	return out, nil
+	return out
 }
 
 // calibrated returns the scores of a fold, calibrated by those of the other folds, with their labels and weights.

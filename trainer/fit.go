@@ -64,6 +64,7 @@ type fitted struct {
 	// trainLoss and validLoss are the log loss of the trees before calibration, on the rows they saw and on the judged ones.
 	trainLoss, validLoss float64
 	cv                   *crossValidation // nil without folds
+	figures              *crossFigures    // of cv
 }
 
 // fitOnValidation fits the features and trees on the training rows; the validation rows say when to stop and choose calibration and

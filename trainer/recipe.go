@@ -45,8 +45,10 @@ type Result struct {
 	Bundle *model.Bundle
 	// Holdout is holdout.csv: the raw records and labels that decide, by column name.
 	Holdout []byte
-	Metrics map[string]float64
-	Params  map[string]string
+	// Evidence is the tables and pictures of package report.
+	Evidence []model.File
+	Metrics  map[string]float64
+	Params   map[string]string
 }
 
 // StepError says in which step of the recipe the data made a model impossible. It is final for the same input.
@@ -79,36 +81,51 @@ func Train(ctx context.Context, in Input) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	testScores, testLabels, err := f.score(d.table, testRows)
-	if err != nil {
+	test := scored{rows: testRows}
+	if test.score, test.label, err = f.score(d.table, testRows); err != nil {
 		return nil, err
 	}
-	figures, err := eval.Evaluate(testScores, testLabels, nil, f.threshold)
+	metrics, err := f.metrics(in.Spec, test)
 	if err != nil {
 		return nil, &StepError{"evaluate", err}
-	}
-	metrics := figures.Map()
-	metrics["trees"] = float64(f.trees.Trees())
-	metrics["train_log_loss"], metrics["validation_log_loss"] = f.trainLoss, f.validLoss
-	if f.cv != nil {
-		cv, err := f.cv.metrics(f.calibrator.Method(), in.Spec.Learner.Folds, f.judged.weight)
-		if err != nil {
-			return nil, &StepError{"cross-validate", err}
-		}
-		maps.Copy(metrics, cv)
 	}
 	if d.drift {
 		addOlder(metrics, f, d)
 	}
-	bundle, err := makeBundle(in, d, f, metrics, testRows, testScores)
+	bundle, err := makeBundle(in, d, f, metrics, test)
 	if err != nil {
 		return nil, &StepError{"bundle", err}
+	}
+	evidence, err := f.evidence(ctx, in, d.table, test)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, &StepError{"evidence", err}
 	}
 	var csv bytes.Buffer
 	if err := d.table.WriteCSV(&csv, testRows); err != nil {
 		return nil, &StepError{"holdout", err}
 	}
-	return &Result{Bundle: bundle, Holdout: csv.Bytes(), Metrics: metrics, Params: params(in, d, f)}, nil
+	return &Result{Bundle: bundle, Holdout: csv.Bytes(), Evidence: evidence, Metrics: metrics, Params: params(in, d, f)}, nil
+}
+
+// metrics returns the figures of the holdout, and of the folds where there are any.
+func (f *fitted) metrics(sp *spec.Spec, test scored) (map[string]float64, error) {
+	figures, err := eval.Evaluate(test.score, test.label, nil, f.threshold)
+	if err != nil {
+		return nil, err
+	}
+	out := figures.Map()
+	out["trees"] = float64(f.trees.Trees())
+	out["train_log_loss"], out["validation_log_loss"] = f.trainLoss, f.validLoss
+	if err := addDetail(out, sp, figures, test); err != nil {
+		return nil, err
+	}
+	if f.figures != nil {
+		maps.Copy(out, f.figures.metrics())
+	}
+	return out, nil
 }
 
 // fit learns from all rows that are not held out.

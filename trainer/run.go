@@ -178,7 +178,7 @@ func (s *Service) attempt(ctx context.Context, open *OpenRun) error {
 	})
 }
 
-// upload stores every file of the bundle under its own name, the bundle as a whole and the holdout.
+// upload stores every file of the bundle under its own name, the bundle as a whole, the holdout and the evidence.
 func (s *Service) upload(ctx context.Context, res *Result) ([]events.Artifact, error) {
 	whole, err := res.Bundle.Encode()
 	if err != nil {
@@ -203,7 +203,7 @@ func (s *Service) upload(ctx context.Context, res *Result) ([]events.Artifact, e
 	if err := put(events.ArtifactHoldout, res.Holdout); err != nil {
 		return nil, err
 	}
-	for _, f := range files {
+	for _, f := range append(files, res.Evidence...) {
 		if err := put(f.Name, f.Data); err != nil {
 			return nil, err
 		}

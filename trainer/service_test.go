@@ -26,6 +26,7 @@ import (
 	"telco-churn-mlops/model"
 	"telco-churn-mlops/model/dataset"
 	"telco-churn-mlops/model/spec"
+	"telco-churn-mlops/trainer/report"
 )
 
 // world is a server, a spec with a small learner, and a generated dataset.
@@ -171,9 +172,12 @@ func TestAnEmptyStoreTrainsAtOnce(t *testing.T) {
 	for _, a := range run.Artifacts {
 		names[a.Name] = a
 	}
-	for _, want := range []string{events.ArtifactBundle, events.ArtifactHoldout, events.ArtifactFeatures, events.ArtifactModel, events.ArtifactBaseline, events.ArtifactGolden, events.ArtifactSpec} {
+	for _, want := range []string{events.ArtifactBundle, events.ArtifactHoldout, events.ArtifactFeatures, events.ArtifactModel, events.ArtifactBaseline, events.ArtifactGolden, events.ArtifactSpec,
+		report.SlicesFile, report.CalibrationFile, report.CalibrationPlot, report.LiftPlot, report.ROCPlot, report.ImportanceFile, report.ImportancePlot,
+		report.CrossValidatedFile} {
 		require.Contains(t, names, want)
 	}
+	require.Len(t, names, len(run.Artifacts), "no name is there twice")
 	raw, err := artifact.ReadAll(t.Context(), w.store, artifact.Digest(names[events.ArtifactBundle].Digest), 1<<30)
 	require.NoError(t, err)
 	b, err := model.Decode(raw)

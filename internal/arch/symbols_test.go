@@ -16,9 +16,9 @@ import (
 
 // unlinked is what the serving binary must not hold: functions, with their closures and instances, and whole packages.
 var unlinked = struct{ functions, packages []string }{
-	functions: []string{module + "/model/gbdt.Train", module + "/model/feature.Fit", module + "/model/feature.FitTransform", module + "/model/calibrate.Fit"},
+	functions: []string{module + "/model/gbdt.Train", module + "/model/gbdt.TrainData", module + "/model/feature.Fit", module + "/model/feature.FitTransform", module + "/model/calibrate.Fit"},
 	packages: []string{module + "/trainer", module + "/registry", module + "/drift", module + "/internal/bus/embedded",
-		"github.com/nats-io/nats-server"},
+		"github.com/nats-io/nats-server", "gonum.org/v1/plot"},
 }
 
 // unwelcome reports whether a linker symbol belongs to what is unlinked.
