@@ -12,7 +12,7 @@ type Ensemble struct {
 	parameters []string
 	trees      []tree
 	objective  objective
-	scorer     *scorer
+	scorers    []*scorer
 	// source is the text that the ensemble was read from, which WriteText gives back as it was; it is empty for others.
 	source string
 }
@@ -20,7 +20,7 @@ type Ensemble struct {
 // newEnsemble joins parts that have been checked, or were made by Train. The objective is the logistic loss that Train fits.
 func newEnsemble(names, infos, parameters []string, trees []tree) *Ensemble {
 	return &Ensemble{
-		names: names, infos: infos, parameters: parameters, trees: trees, objective: logistic, scorer: newScorer(trees),
+		names: names, infos: infos, parameters: parameters, trees: trees, objective: logistic, scorers: newScorers(trees),
 	}
 }
 
@@ -42,17 +42,24 @@ func (e *Ensemble) Margin(x []float64) float64 {
 	if len(x) != len(e.names) {
 		e.refuse(x)
 	}
-	return e.objective.mean(e.scorer.margin(e.trees, x), len(e.trees))
+	var sum float64
+	for _, s := range e.scorers {
+		sum = s.add(sum, x)
+	}
+	return e.objective.mean(sum, len(e.trees))
 }
 
 // Margins sets dst[i] to the margin, bit for bit that of Margin, of row i of len(dst) rows of Width values each, one after the
-// other in x. It is the fast way to score many rows, runs on the caller's goroutine alone and allocates scratch space for a few
-// rows, whatever their number. It panics where len(x) is not len(dst) times Width.
+// other in x. It is the fast way to score many rows, runs on the caller's goroutine alone and allocates nothing, but for some
+// tables the first time. It panics where len(x) is not len(dst) times Width.
 func (e *Ensemble) Margins(x, dst []float64) {
 	if len(x) != len(dst)*len(e.names) {
 		panic(fmt.Sprintf("gbdt: %d values for %d rows of %d features", len(x), len(dst), len(e.names)))
 	}
-	e.scorer.margins(e.trees, x, dst)
+	clear(dst)
+	for _, s := range e.scorers {
+		s.addAll(x, dst, len(e.names))
+	}
 	if e.objective.average {
 		for i, margin := range dst {
 			dst[i] = e.objective.mean(margin, len(e.trees))

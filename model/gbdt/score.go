@@ -2,22 +2,26 @@ package gbdt
 
 import (
 	"math"
-	"sync"
+	"slices"
 )
 
-// scorer holds the trees as it is fastest to walk them.
+// scorer holds some trees as it is fastest to walk them.
 //
 // A row is first laid out as slots: one for each feature and way in which the trees use it, so that a step down a tree is one
 // comparison without a case for missing values. A missing value becomes -Inf in the slot of those nodes that send it left and +Inf
 // in that of those that send it right, and a category becomes 0 in the slot of each set it belongs to and 1 in that of others. A step has no branch
 // that depends on data, leaves step onto themselves, and eight trees are walked at once, so that the processor can overlap
 // their loads. The leaf values are still added in the order of the trees.
+//
+// There are at most 256 slots, so that a slot's number is a byte and needs no check; an ensemble with more has several scorers.
 type scorer struct {
+	trees []tree
+	// nodes is empty where a single tree has too many slots: it is walked as it is.
 	nodes []scoreNode
 	// values has one entry for each node, the value of a leaf and 0 for others.
 	values []float64
-	// roots and depths hold the first node of each tree and the length of its longest path.
-	roots  []int32
+	// roots holds the first node of each tree, depths the length of its longest path.
+	roots  []uint32
 	depths []int32
 	slots  []slot
 	// plain is the number of slots, the first ones, of kind slotNumber. Up to small are those of kind slotSmallSet, each feature's
@@ -28,12 +32,22 @@ type scorer struct {
 	wide func() *wideScorer
 }
 
+const (
+	// treesAtOnce is how many trees are walked together.
+	treesAtOnce = 8
+	// maxSlots is the number of slots of a scorer.
+	maxSlots = 256
+)
+
+// laidOut is a row in slots.
+type laidOut [maxSlots]float64
+
 // scoreNode is a node of 16 bytes whose children are neighbours: the left one is left, taken if the slot is ≤ threshold, and the
 // right one left+1. A leaf is its own left child at threshold +Inf.
 type scoreNode struct {
 	threshold float64
-	left      int32
-	slot      int32
+	left      uint32
+	slot      uint8
 }
 
 // slotKind is a way to lay a feature's value out.
@@ -81,103 +95,67 @@ func (s *slot) side(code uint64) uint64 {
 	return ^s.mask >> (code & 63) & 1
 }
 
-// treesAtOnce is how many trees are walked together.
-const treesAtOnce = 8
-
-func newScorer(trees []tree) *scorer {
-	b := scorerBuilder{slotOf: map[slot]int32{}, setOf: map[string]int32{}}
-	splits := 0
-	for i := range trees {
-		splits += len(trees[i].feature)
-	}
-	b.slotAt = make([]int32, 0, splits)
-	for i := range trees {
-		b.collect(&trees[i])
-	}
-	b.order()
-	nodes := 2*splits + len(trees)
-	b.nodes, b.values = make([]scoreNode, 0, nodes), make([]float64, 0, nodes)
-	for i := range trees {
-		b.add(&trees[i])
-	}
-	s := &b.scorer
-	s.wide = sync.OnceValue(func() *wideScorer { return newWideScorer(s) })
-	return s
-}
-
 // isLeaf reports whether a node is a leaf.
-func (s *scorer) isLeaf(at int32) bool { return s.nodes[at].left == at }
+func (s *scorer) isLeaf(at uint32) bool { return s.nodes[at].left == at }
 
-// margin returns the sum over the trees. Where a row has so many slots that laying it out would cost more than walking the
-// plain trees, it does that.
-func (s *scorer) margin(trees []tree, x []float64) float64 {
-	const few, most = 64, 256
-	switch {
-	case len(s.slots) <= few:
-		var room [few]float64
-		row := room[:len(s.slots)]
-		s.layOut(x, row)
-		return s.sum(0, 0, len(s.roots), row)
-	case len(s.slots) <= most && len(s.slots) <= 8*len(trees):
-		var room [most]float64
-		row := room[:len(s.slots)]
-		s.layOut(x, row)
-		return s.sum(0, 0, len(s.roots), row)
+// add returns sum plus the trees' values for a row, added one after the other. Where laying the row out would cost more than
+// walking the plain trees, it does that.
+func (s *scorer) add(sum float64, x []float64) float64 {
+	const most = 8 // slots for each tree
+	if len(s.nodes) == 0 || len(s.slots) > most*len(s.trees) {
+		return addPlain(sum, s.trees, x)
 	}
-	return plainMargin(trees, x)
+	var row laidOut
+	s.layOut(x, &row)
+	return s.sum(sum, 0, len(s.roots), &row)
 }
 
-// plainMargin sums the values of the leaves that the row falls into.
-func plainMargin(trees []tree, x []float64) float64 {
-	var sum float64
+// addPlain adds the values of the leaves that the row falls into.
+func addPlain(sum float64, trees []tree, x []float64) float64 {
 	for i := range trees {
 		sum += trees[i].leafValue[trees[i].leaf(x)]
 	}
 	return sum
 }
 
-// margins is margin for many rows. A block of rows is laid out at once and walked by blocks of trees whose nodes stay in the cache.
-func (s *scorer) margins(trees []tree, x, dst []float64) {
+// addAll is add for many rows. A block of rows is laid out at once and walked by blocks of trees whose nodes stay in the cache.
+func (s *scorer) addAll(x, dst []float64, width int) {
 	const (
-		blockRows  = 64
+		blockRows  = 16
 		blockTrees = 8 * treesAtOnce
+		most       = 64 // slots for each tree
 	)
-	if len(dst) == 0 {
+	if len(s.nodes) == 0 || len(s.slots) > most*len(s.trees) {
+		for i := range dst {
+			dst[i] = addPlain(dst[i], s.trees, x[i*width:(i+1)*width])
+		}
 		return
 	}
-	width := len(x) / len(dst)
 	if len(dst) >= wideRows {
 		if wide := s.wide(); wide != nil {
-			done := wide.margins(s, x, dst, width)
+			done := wide.addAll(s, x, dst, width)
 			x, dst = x[done*width:], dst[done:]
 		}
 	}
-	if len(s.slots) > 64*len(trees) {
-		for i := range dst {
-			dst[i] = plainMargin(trees, x[i*width:(i+1)*width])
+	var rows [blockRows]laidOut
+	for len(dst) > 0 {
+		n := min(blockRows, len(dst))
+		for i := range n {
+			s.layOut(x[i*width:(i+1)*width], &rows[i])
 		}
-		return
-	}
-	slots := len(s.slots)
-	room := make([]float64, min(blockRows, len(dst))*slots)
-	for low := 0; low < len(dst); low += blockRows {
-		out := dst[low:min(low+blockRows, len(dst))]
-		for i := range out {
-			s.layOut(x[(low+i)*width:(low+i+1)*width], room[i*slots:(i+1)*slots])
-		}
-		clear(out)
 		for first := 0; first < len(s.roots); first += blockTrees {
 			end := min(first+blockTrees, len(s.roots))
-			for i := range out {
-				out[i] = s.sum(out[i], first, end, room[i*slots:(i+1)*slots])
+			for i := range n {
+				dst[i] = s.sum(dst[i], first, end, &rows[i])
 			}
 		}
+		x, dst = x[n*width:], dst[n:]
 	}
 }
 
 // layOut fills a row's slots.
-func (s *scorer) layOut(x, row []float64) {
-	slots := s.slots[:len(row)]
+func (s *scorer) layOut(x []float64, row *laidOut) {
+	slots := s.slots[:min(len(s.slots), maxSlots)]
 	for i := range slots[:s.plain] {
 		// This is v = missing if v is NaN, without a branch, as missing values are hard to foretell.
 		v := x[slots[i].feature]
@@ -219,13 +197,13 @@ func (s *scorer) special(at *slot, v float64) float64 {
 
 // sum returns sum plus the values, added one after the other, of the leaves that a laid-out row falls into in the trees from
 // first to end.
-func (s *scorer) sum(sum float64, first, end int, row []float64) float64 {
+func (s *scorer) sum(sum float64, first, end int, row *laidOut) float64 {
 	nodes, values := s.nodes, s.values
 	k := first
 	for ; k+treesAtOnce <= end; k += treesAtOnce {
 		at := s.roots[k : k+treesAtOnce : k+treesAtOnce]
 		a, b, c, d, e, f, g, h := at[0], at[1], at[2], at[3], at[4], at[5], at[6], at[7]
-		for range s.groupDepth(k) {
+		for range slices.Max(s.depths[k : k+treesAtOnce]) {
 			a = step(nodes, row, a)
 			b = step(nodes, row, b)
 			c = step(nodes, row, c)
@@ -254,19 +232,10 @@ func (s *scorer) sum(sum float64, first, end int, row []float64) float64 {
 	return sum
 }
 
-// groupDepth returns the greatest depth of the trees that are walked with tree k.
-func (s *scorer) groupDepth(k int) int32 {
-	var depth int32
-	for _, d := range s.depths[k : k+treesAtOnce] {
-		depth = max(depth, d)
-	}
-	return depth
-}
-
 // step returns the child of a node that a laid-out row goes to. The compiler makes no branch of it.
-func step(nodes []scoreNode, row []float64, at int32) int32 {
+func step(nodes []scoreNode, row *laidOut, at uint32) uint32 {
 	node := &nodes[at]
-	var right int32
+	var right uint32
 	if row[node.slot] > node.threshold {
 		right = 1
 	}

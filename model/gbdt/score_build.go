@@ -4,7 +4,33 @@ import (
 	"encoding/binary"
 	"math"
 	"slices"
+	"sync"
 )
+
+// newScorers returns scorers of the trees, each of some that follow one another.
+func newScorers(trees []tree) []*scorer {
+	var all []*scorer
+	b := newScorerBuilder()
+	first := 0
+	for i := range trees {
+		if b.collect(&trees[i]) {
+			continue
+		}
+		if i > first {
+			all = append(all, b.finish(trees[first:i]))
+			b, first = newScorerBuilder(), i
+			if b.collect(&trees[i]) {
+				continue
+			}
+		}
+		all = append(all, &scorer{trees: trees[i : i+1]})
+		b, first = newScorerBuilder(), i+1
+	}
+	if first < len(trees) {
+		all = append(all, b.finish(trees[first:]))
+	}
+	return all
+}
 
 // scorerBuilder makes a scorer of trees: first the slots of all of them, then the nodes.
 type scorerBuilder struct {
@@ -19,29 +45,34 @@ type scorerBuilder struct {
 }
 
 // place is a node that is still to be made: its number, what it is made from, a node or ^leaf of the tree, and its depth.
-type place struct{ at, from, depth int32 }
+type place struct {
+	at          uint32
+	from, depth int32
+}
 
-// collect gives each node of a tree its slot.
-func (b *scorerBuilder) collect(t *tree) {
+func newScorerBuilder() *scorerBuilder {
+	return &scorerBuilder{slotOf: map[slot]int32{}, setOf: map[string]int32{}}
+}
+
+// finish returns the scorer of the trees that were collected.
+func (b *scorerBuilder) finish(trees []tree) *scorer {
+	b.order()
+	nodes := 2*len(b.slotAt) + len(trees)
+	b.nodes, b.values = make([]scoreNode, 0, nodes), make([]float64, 0, nodes)
+	for i := range trees {
+		b.add(&trees[i])
+	}
+	s := b.scorer
+	s.trees = trees
+	s.wide = sync.OnceValue(func() *wideScorer { return newWideScorer(&s) })
+	return &s
+}
+
+// collect gives each node of a tree its slot. If there are too many it gives none and returns false.
+func (b *scorerBuilder) collect(t *tree) bool {
+	slots, nodes := len(b.slots), len(b.slotAt)
 	for node := range t.feature {
-		need := slot{feature: t.feature[node], missing: math.Inf(1)}
-		if t.missingLeft(node) {
-			need.missing = math.Inf(-1)
-		}
-		switch {
-		case t.categorical(node):
-			words := t.words(node)
-			if mask, ok := smallSet(words); ok {
-				if t.missingLeft(node) {
-					mask |= 1 << codeMissing
-				}
-				need = slot{feature: need.feature, kind: slotSmallSet, mask: mask}
-			} else {
-				need.kind, need.set = slotSet, b.set(words)
-			}
-		case t.missingType(node) == missingZero:
-			need.kind = slotZeroMissing
-		}
+		need := b.need(t, node)
 		at, ok := b.slotOf[need]
 		if !ok {
 			at = int32(len(b.slots))
@@ -50,6 +81,36 @@ func (b *scorerBuilder) collect(t *tree) {
 		}
 		b.slotAt = append(b.slotAt, at)
 	}
+	if len(b.slots) <= maxSlots {
+		return true
+	}
+	for _, s := range b.slots[slots:] {
+		delete(b.slotOf, s)
+	}
+	b.slots, b.slotAt = b.slots[:slots], b.slotAt[:nodes]
+	return false
+}
+
+// need returns the slot that a node looks at.
+func (b *scorerBuilder) need(t *tree, node int) slot {
+	need := slot{feature: t.feature[node], missing: math.Inf(1)}
+	if t.missingLeft(node) {
+		need.missing = math.Inf(-1)
+	}
+	switch {
+	case t.categorical(node):
+		words := t.words(node)
+		if mask, ok := smallSet(words); ok {
+			if t.missingLeft(node) {
+				mask |= 1 << codeMissing
+			}
+			return slot{feature: need.feature, kind: slotSmallSet, mask: mask}
+		}
+		need.kind, need.set = slotSet, b.set(words)
+	case t.missingType(node) == missingZero:
+		need.kind = slotZeroMissing
+	}
+	return need
 }
 
 // set returns the number of a set of categories, equal ones having the same.
@@ -114,7 +175,7 @@ func (b *scorerBuilder) order() {
 
 // add appends a tree whose nodes collect has seen, each level after the one above it.
 func (b *scorerBuilder) add(t *tree) {
-	root := int32(len(b.nodes))
+	root := uint32(len(b.nodes))
 	b.roots = append(b.roots, root)
 	b.nodes, b.values = append(b.nodes, scoreNode{}), append(b.values, 0)
 	b.waiting = append(b.waiting[:0], place{at: root})
@@ -130,13 +191,13 @@ func (b *scorerBuilder) add(t *tree) {
 			b.values[p.at] = t.leafValue[^p.from]
 			continue
 		}
-		left := int32(len(b.nodes))
+		left := uint32(len(b.nodes))
 		b.nodes, b.values = append(b.nodes, scoreNode{}, scoreNode{}), append(b.values, 0, 0)
 		threshold := t.threshold[p.from]
 		if t.categorical(int(p.from)) {
 			threshold = 0
 		}
-		b.nodes[p.at] = scoreNode{threshold: threshold, left: left, slot: b.slotAt[b.made+int(p.from)]}
+		b.nodes[p.at] = scoreNode{threshold: threshold, left: left, slot: uint8(b.slotAt[b.made+int(p.from)])}
 		b.waiting = append(b.waiting, place{left, t.left[p.from], p.depth + 1}, place{left + 1, t.right[p.from], p.depth + 1})
 	}
 	b.depths = append(b.depths, depth)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -101,14 +102,18 @@ func TestScoresAreThePlainOnes(t *testing.T) {
 		{"depth 3", shape{trees: 50, leaves: 8, depth: 3, width: 12}, true},
 		{"many thresholds", shape{trees: 400, leaves: 8, depth: 3, width: 2, whole: 700, numeric: true}, true},
 		{"depth 4", shape{trees: 37, leaves: 14, depth: 4, width: 5}, true},
-		{"too many lanes", shape{trees: 400, leaves: 8, depth: 3, width: 200}, false},
+		{"many slots", shape{trees: 400, leaves: 8, depth: 3, width: 200}, true},
+		{"too many lanes", shape{trees: 4000, leaves: 8, depth: 3, width: 33, whole: 100_000, numeric: true}, false},
 		{"deep", shape{trees: 70, leaves: 40, width: 10}, false},
 		{"deep and broad", shape{trees: 4, leaves: 60, width: 90}, false},
 		{"more slots than walking is worth", shape{trees: 1, leaves: 400, width: 400}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			e := randomEnsemble(random, test.shape)
-			require.Equal(t, test.wide, e.scorer.wide() != nil)
+			require.Equal(t, test.wide, !slices.ContainsFunc(e.scorers, func(s *scorer) bool { return s.wide == nil || s.wide() == nil }))
+			if test.name == "many slots" {
+				require.Greater(t, len(e.scorers), 1)
+			}
 			e.objective.average = test.leaves == 14
 			const rows = 203
 			var x, want []float64
@@ -123,7 +128,7 @@ func TestScoresAreThePlainOnes(t *testing.T) {
 					}
 				}
 				x = append(x, row...)
-				sum := plainMargin(e.trees, row)
+				sum := addPlain(0, e.trees, row)
 				if e.objective.average {
 					sum /= float64(test.trees)
 				}
@@ -253,5 +258,5 @@ func TestFirstKeepsTheObjective(t *testing.T) {
 	first := e.First(2)
 	require.Equal(t, e.objective, first.objective)
 	x := []float64{1, 2}
-	require.Equal(t, plainMargin(e.trees[:2], x)/2, first.Margin(x))
+	require.Equal(t, addPlain(0, e.trees[:2], x)/2, first.Margin(x))
 }

@@ -62,7 +62,7 @@ func newWideScorer(s *scorer) *wideScorer {
 	}
 	thresholds := make([][]float64, len(s.slots))
 	for at := range s.nodes {
-		if n := &s.nodes[at]; !s.isLeaf(int32(at)) {
+		if n := &s.nodes[at]; !s.isLeaf(uint32(at)) {
 			thresholds[n.slot] = append(thresholds[n.slot], n.threshold)
 		}
 	}
@@ -113,7 +113,7 @@ type wideFiller struct {
 
 // fill sets node n of a tree, or beyond the last level a value, and all under it. A leaf that lies above the last level is the
 // value of all under it: a node with nothing to add sends no rank right.
-func (f *wideFiller) fill(at int32, n int, add []uint64, lane []uint8, values []float64) {
+func (f *wideFiller) fill(at uint32, n int, add []uint64, lane []uint8, values []float64) {
 	if n >= len(add) {
 		values[n-len(add)] = f.values[at]
 		return
@@ -130,8 +130,8 @@ func (f *wideFiller) fill(at int32, n int, add []uint64, lane []uint8, values []
 	f.fill(right, 2*n+2, add, lane, values)
 }
 
-// margins sets the margins of as many rows as come in full eights, and returns how many it set.
-func (w *wideScorer) margins(s *scorer, x, dst []float64, width int) int {
+// addAll adds the trees' values for as many rows as come in full eights, and returns for how many it did.
+func (w *wideScorer) addAll(s *scorer, x, dst []float64, width int) int {
 	var lanes [wideLanes]uint64
 	var codes [wideRows]uint64
 	rows := len(dst) / wideRows * wideRows
@@ -252,9 +252,9 @@ func rankRight(thresholds []float64, values *[wideRows]float64, ranks *[wideRows
 	}
 }
 
-// sumShallow sets the sums of eight rows over the trees of depth 3.
+// sumShallow adds to the sums of eight rows the values of trees of depth 3.
 func (w *wideScorer) sumShallow(lanes *[wideLanes]uint64, out *[wideRows]float64) {
-	var a, b, c, d, e, f, g, h float64
+	a, b, c, d, e, f, g, h := out[0], out[1], out[2], out[3], out[4], out[5], out[6], out[7]
 	for i := range w.shallow {
 		t := &w.shallow[i]
 		top := lanes[t.lane[0]] + t.add[0]
@@ -276,9 +276,9 @@ func (w *wideScorer) sumShallow(lanes *[wideLanes]uint64, out *[wideRows]float64
 	*out = [wideRows]float64{a, b, c, d, e, f, g, h}
 }
 
-// sumDeep sets the sums of eight rows over the trees of depth 4.
+// sumDeep adds to the sums of eight rows the values of trees of depth 4.
 func (w *wideScorer) sumDeep(lanes *[wideLanes]uint64, out *[wideRows]float64) {
-	var a, b, c, d, e, f, g, h float64
+	a, b, c, d, e, f, g, h := out[0], out[1], out[2], out[3], out[4], out[5], out[6], out[7]
 	for i := range w.deep {
 		t := &w.deep[i]
 		top := lanes[t.lane[0]] + t.add[0]
