@@ -133,6 +133,56 @@ func TestBinsOfASampleTakeWhateverComes(t *testing.T) {
 	require.Equal(t, e.Margin([]float64{2, 10, 65_000}), e.Margin([]float64{2, 10, nan}), "unseen codes go with missing ones")
 }
 
+func TestPartsWithAndWithoutWeights(t *testing.T) {
+	m, names := generate(36, 3000, 5)
+	m.Weight = make([]float64, m.Rows)
+	for i := range m.Weight {
+		m.Weight[i] = 1
+		if i < 1000 {
+			m.Weight[i] = 2.5
+		}
+	}
+	p := gbdt.DefaultParams()
+	p.Trees = 5
+	bins, err := gbdt.CutBins(p, names, m)
+	require.NoError(t, err)
+	first := part(t, bins, m, 0, 1000)
+	rest := m
+	rest.Weight = nil
+	d, err := gbdt.Join(first, part(t, bins, rest, 1000, 3000))
+	require.NoError(t, err)
+	e, _, err := gbdt.TrainData(context.Background(), p, d, nil, nil)
+	require.NoError(t, err)
+	require.Equal(t, string(text(t, train(t, p, names, m))), string(text(t, e)))
+}
+
+// Validation rows may lack levels that training rows have, and have those that training rows lack.
+func TestValidationRowsOfOtherLevels(t *testing.T) {
+	nan := math.NaN()
+	m, names := generate(35, 2000, 6)
+	p := gbdt.DefaultParams()
+	p.Trees, p.MaxDepth = 10, 4
+	for name, change := range map[string]func(x []float64){
+		"all missing":      func(x []float64) { x[2] = nan },
+		"constant":         func(x []float64) { x[2], x[0] = 3, 1 },
+		"missing for once": func(x []float64) { x[0], x[1] = nan, nan },
+		"beyond":           func(x []float64) { x[0] *= 100 },
+	} {
+		valid, _ := generate(37, 500, 6)
+		for i := range valid.Rows {
+			change(valid.Row(i))
+		}
+		e, report, err := gbdt.Train(context.Background(), p, names, m, &valid, nil)
+		require.NoError(t, err)
+		loss := 0.0
+		for i, y := range valid.Label {
+			q := e.Probability(valid.Row(i))
+			loss -= y*math.Log(q) + (1-y)*math.Log(1-q)
+		}
+		require.InDelta(t, loss/float64(valid.Rows), report.ValidLoss[9], 1e-12, name)
+	}
+}
+
 func TestQuantizeRefuses(t *testing.T) {
 	ctx := context.Background()
 	p, names := gbdt.DefaultParams(), []string{"a", "b"}

@@ -111,3 +111,64 @@ func TestBinIsFirstBoundNotBelow(t *testing.T) {
 		}
 	}
 }
+
+func TestDecay(t *testing.T) {
+	random := rand.New(rand.NewPCG(2, 2))
+	require.Equal(t, 1.0, decay(0))
+	for range 100_000 {
+		x := farMargin * math.Pow(random.Float64(), 4)
+		require.InEpsilon(t, math.Exp(-x), decay(x), 1e-12, "decay(%v)", x)
+	}
+	require.InEpsilon(t, math.Exp(-farMargin), decay(farMargin), 1e-12)
+}
+
+// The derivatives and losses of many rows at once are those of each row by the formulas.
+func TestDerivatives(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 3))
+	const rows = 3 * lossGroup / 2
+	d := &Data{label: make([]uint8, rows), weight: make([]float64, rows)}
+	margin := make([]float64, rows)
+	for i := range margin {
+		d.label[i], margin[i], d.weight[i] = uint8(random.IntN(2)), 4*random.NormFloat64(), random.Float64()
+	}
+	copy(margin, []float64{0, math.Copysign(0, -1), 1000, -1000, 40, -40, 1e300, -1e300})
+	want := func(i int) (g, h, loss float64) {
+		p := 1 / (1 + math.Exp(-margin[i]))
+		z := margin[i]
+		if d.label[i] == 0 {
+			z = -z
+		}
+		return p - float64(d.label[i]), p * (1 - p), math.Max(-z, 0) + math.Log1p(math.Exp(-math.Abs(z)))
+	}
+	pairs := make([]pair, rows)
+	got := deriveEqual(d.label, margin, pairs)
+	var sum float64
+	for i := range margin {
+		g, h, loss := want(i)
+		require.InDelta(t, g, float64(int32(pairs[i]))/(1<<firstBits), 1.01/(1<<(firstBits+1)), "margin %v", margin[i])
+		require.InDelta(t, h, float64(pairs[i]>>32)/(1<<secondBits), 1.01/(1<<(secondBits+1)), "margin %v", margin[i])
+		sum += loss
+	}
+	require.InEpsilon(t, sum, got, 1e-12)
+	require.Equal(t, got, deriveEqual(d.label, margin, nil))
+
+	c := d.weigh(2)
+	require.Equal(t, 2.0, c.unit)
+	m := newMargins(d, c, 2)
+	m.margin = margin
+	got = m.derive(1, pairs)
+	var total, positive float64
+	sum = 0
+	for i := range margin {
+		w := d.weight[i] * float64(1+d.label[i])
+		g, h, loss := want(i)
+		require.InDelta(t, w*g/2, float64(int32(pairs[i]))/(1<<firstBits), 1.01/(1<<(firstBits+1)))
+		require.InDelta(t, w*h/2, float64(pairs[i]>>32)/(1<<secondBits), 1.01/(1<<(secondBits+1)))
+		sum += w * loss
+		total += w
+		positive += w * float64(d.label[i])
+	}
+	require.InEpsilon(t, sum/total, got, 1e-12)
+	require.InEpsilon(t, total, c.total, 1e-14)
+	require.InEpsilon(t, positive, c.positive, 1e-14)
+}

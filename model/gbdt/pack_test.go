@@ -190,6 +190,62 @@ func TestHistogramsAreSums(t *testing.T) {
 	}
 }
 
+// Large leaves are divided by several goroutines, and rows that are then on the wrong side change places with their records.
+func TestLargeLeavesAreDivided(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 5))
+	m := Matrix{Rows: 4 * parallelRows, Width: 3}
+	for i := range m.Rows {
+		// The rows of the first column's bins are spread unevenly.
+		first := float64(0)
+		if random.IntN(m.Rows) > i/4 {
+			first = float64(1 + random.IntN(2))
+		}
+		m.X = append(m.X, first, float64(random.IntN(200)), float64(random.IntN(200)))
+		m.Label = append(m.Label, float64(random.IntN(2)))
+	}
+	p := DefaultParams()
+	for _, words := range []int{1, maxMoved} {
+		names := []string{"a", "b", "c"}
+		d, err := Quantize(t.Context(), p, names, m.Source())
+		require.NoError(t, err)
+		for len(d.words) < words {
+			d.words = append(d.words, d.words[0])
+			d.layout.words++
+		}
+		for _, threads := range []int{1, 3, 8} {
+			p.Threads = threads
+			g := newGrower(p, d, scale{1, 1})
+			for r := range g.pairs {
+				g.pairs[r] = toPair(2*random.Float64()-1, random.Float64()/4)
+			}
+			g.begin(0, nil, []int{0, 1, 2})
+			cells := g.take()
+			root := &leaf{high: m.Rows, parent: -1, total: g.sum()}
+			g.fill(cells, root)
+			root.best = split{feature: 0, bin: 0, left: g.cellsOf(cells, 0)[0]}
+			_, right := g.divide(root, 0, false)
+			require.Greater(t, right.rows(), 2*parallelRows)
+			requireSums(t, g, m, cells, &right)
+			right.best = split{feature: 0, bin: 1, left: g.cellsOf(cells, 0)[1]}
+			b, c := g.divide(&right, 1, false)
+			requireSums(t, g, m, cells, &b)
+			requireSums(t, g, m, cells, &c)
+			require.Greater(t, c.rows(), parallelRows)
+			c.best = split{feature: 1, bin: 49, left: cell{}}
+			for _, cell := range g.cellsOf(cells, 1)[:50] {
+				c.best.left.add(cell)
+			}
+			e, f := g.divide(&c, 2, true)
+			for _, l := range []leaf{e, f} {
+				for _, r := range g.index[l.low:l.high] {
+					require.Equal(t, 2.0, m.Row(int(r))[0])
+					require.Equal(t, l.right, m.Row(int(r))[1] > 49)
+				}
+			}
+		}
+	}
+}
+
 func requireSums(t *testing.T, g *grower, m Matrix, cells []cell, l *leaf) {
 	t.Helper()
 	g.fill(cells, l)
