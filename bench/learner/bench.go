@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -78,7 +79,10 @@ func drive(ctx context.Context, c Config, out, progress io.Writer) error {
 		b.say("section %s: %s", s.name, strings.ToLower(s.title[:1])+s.title[1:])
 		rows, err := s.run(ctx, b)
 		if err != nil {
-			return fmt.Errorf("section %s: %w", s.name, err)
+			// What was measured before may have taken minutes.
+			b.remark("The run ended in section %s: what comes after it is missing.", s.name)
+			_, outErr := io.WriteString(out, b.report(host))
+			return errors.Join(fmt.Errorf("section %s: %w", s.name, err), outErr)
 		}
 		for i := range rows {
 			rows[i].section = s.name

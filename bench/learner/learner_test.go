@@ -84,6 +84,30 @@ func TestSectionsWithoutPeers(t *testing.T) {
 	require.Len(t, made, 2)
 }
 
+// TestAnInterruptedRunShowsWhatItHas ends a run in its second section.
+func TestAnInterruptedRunShowsWhatItHas(t *testing.T) {
+	c := DefaultConfig()
+	c.Quick, c.Work, c.Python, c.Only = true, t.TempDir(), "no-such-python", []string{"telco", "csv"}
+	c.Data = filepath.Join(t.TempDir(), "none.csv")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var out bytes.Buffer
+	err := drive(ctx, c, &out, writerFunc(func(line []byte) {
+		if bytes.Contains(line, []byte("section csv")) {
+			cancel()
+		}
+	}))
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorContains(t, err, "section csv")
+	require.Contains(t, out.String(), "The run ended in section csv")
+	require.Contains(t, out.String(), "| Fit the Telco file, features included")
+	require.NotContains(t, out.String(), "### Reading CSV")
+}
+
+type writerFunc func([]byte)
+
+func (f writerFunc) Write(p []byte) (int, error) { f(p); return len(p), nil }
+
 func TestWorkerRefuses(t *testing.T) {
 	b := tiny(t, nil)
 	_, err := b.do(t.Context(), b.ours, request{Task: "dance"}, false)
