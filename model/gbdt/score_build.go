@@ -68,7 +68,7 @@ func (b *scorerBuilder) finish(trees []tree) *scorer {
 	return &s
 }
 
-// collect gives each node of a tree its slot. If there are too many it gives none and returns false.
+// collect gives each node of a tree its slot. If there are too many it gives none and returns false, and must not be called again.
 func (b *scorerBuilder) collect(t *tree) bool {
 	slots, nodes := len(b.slots), len(b.slotAt)
 	for node := range t.feature {
@@ -83,9 +83,6 @@ func (b *scorerBuilder) collect(t *tree) bool {
 	}
 	if len(b.slots) <= maxSlots {
 		return true
-	}
-	for _, s := range b.slots[slots:] {
-		delete(b.slotOf, s)
 	}
 	b.slots, b.slotAt = b.slots[:slots], b.slotAt[:nodes]
 	return false

@@ -140,7 +140,7 @@ func (x *Explainer) visit(t *shapTree, at int32, depth int) []float64 {
 		}
 		now := shapEdge{z: before.z * fraction, cold: before.cold || !hot, met: true}
 		if now.cold && fraction == 0 {
-			continue // the leaves there count for no set of known features
+			continue // all products there are 0
 		}
 		switch {
 		case before.cold:

@@ -219,6 +219,7 @@ func TestParseRefuses(t *testing.T) {
 		{"categorical tree", "num_cat=0", "num_cat=1", "tree 0: no field cat_boundaries"},
 		{"sets", "num_cat=0", "num_cat=4", `num_cat is "4", want 0 to 3`},
 		{"categorical node", "decision_type=2 4 10", "decision_type=2 5 10", "node 1: category set 1.5 of 0"},
+		{"set beyond", "1.5 0.25\ndecision_type=2 4 10", "2 0.25\ndecision_type=2 5 10", "node 1: category set 2 of 0"},
 		{"falling bounds", "num_cat=0", "num_cat=2\ncat_boundaries=0 2 1\ncat_threshold=1", "cat_boundaries do not rise from 0"},
 		{"first bound", "num_cat=0", "num_cat=1\ncat_boundaries=1 2\ncat_threshold=1 2", "cat_boundaries do not rise from 0"},
 		{"words", "num_cat=0", "num_cat=1\ncat_boundaries=0 3\ncat_threshold=1 2", "cat_threshold has 2 entries, want 3"},
