@@ -3,6 +3,7 @@ package gbdt_test
 import (
 	"context"
 	"math"
+	"slices"
 	"sync"
 	"testing"
 
@@ -160,6 +161,14 @@ func TestPartsWithAndWithoutWeights(t *testing.T) {
 func TestValidationRowsOfOtherLevels(t *testing.T) {
 	nan := math.NaN()
 	m, names := generate(35, 2000, 6)
+	for i := range m.Rows {
+		// Column 4 is 4 or missing.
+		if x := m.Row(i); x[4] == 0 {
+			x[4] = 4
+		} else {
+			x[4] = nan
+		}
+	}
 	p := gbdt.DefaultParams()
 	p.Trees, p.MaxDepth = 10, 4
 	for name, change := range map[string]func(x []float64){
@@ -167,6 +176,8 @@ func TestValidationRowsOfOtherLevels(t *testing.T) {
 		"constant":         func(x []float64) { x[2], x[0] = 3, 1 },
 		"missing for once": func(x []float64) { x[0], x[1] = nan, nan },
 		"beyond":           func(x []float64) { x[0] *= 100 },
+		"only missing":     func(x []float64) { x[4] = nan },
+		"never missing":    func(x []float64) { x[4] = 4 },
 	} {
 		valid, _ := generate(37, 500, 6)
 		for i := range valid.Rows {
@@ -180,6 +191,22 @@ func TestValidationRowsOfOtherLevels(t *testing.T) {
 			loss -= y*math.Log(q) + (1-y)*math.Log(1-q)
 		}
 		require.InDelta(t, loss/float64(valid.Rows), report.ValidLoss[9], 1e-12, name)
+		require.Positive(t, e.Importance()[4])
+	}
+
+	// Rows that are all alike are packed into nothing.
+	m, names = column(append(make([]float64, 50), slices.Repeat([]float64{nan}, 50)...), 50), []string{"x"}
+	for _, v := range []float64{0, 7, nan} {
+		for _, label := range []int{0, 10} {
+			valid := column(slices.Repeat([]float64{v}, 10), label)
+			e, report, err := gbdt.Train(context.Background(), p, names, m, &valid, nil)
+			require.NoError(t, err)
+			q := e.Probability([]float64{v})
+			if label == 10 {
+				q = 1 - q
+			}
+			require.InDelta(t, -math.Log(q), report.ValidLoss[9], 1e-12, "all %v", v)
+		}
 	}
 }
 

@@ -174,7 +174,8 @@ func (m *margins) deriveWeighted(low, high int, dst []pair) float64 {
 	return sum
 }
 
-// hop is an inner node as rows of some data are sent down it: to the side that the table holds for the value of the column's lane.
+// hop is an inner node as rows of some data are sent down it: to the side that the table holds for the value of the column's lane, or for 0
+// where words is nil, as all rows have the same bin.
 type hop struct {
 	words       []uint64
 	shift       uint
@@ -192,8 +193,6 @@ func (d *Data) hops(t *tree, byBin [][]uint8) []hop {
 		if at := d.layout.digits[f].lane; at >= 0 {
 			n := &d.layout.lanes[at]
 			h.words, h.shift, h.mask = d.words[n.word], n.shift, n.mask()
-		} else {
-			h.words = d.words[0]
 		}
 		hops[i] = h
 	}
@@ -208,7 +207,11 @@ func walk(hops []hop, r int) int32 {
 	}
 	for at >= 0 {
 		h := &hops[at]
-		if h.side[uint16(h.words[r]>>(h.shift&63))&h.mask] != 0 {
+		value := uint16(0)
+		if h.words != nil {
+			value = uint16(h.words[r]>>(h.shift&63)) & h.mask
+		}
+		if h.side[value] != 0 {
 			at = h.left
 		} else {
 			at = h.right
