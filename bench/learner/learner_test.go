@@ -295,6 +295,7 @@ func TestTables(t *testing.T) {
 		"| A fit | 8.00 (7.00 to 9.00) s | XGBoost hist: 4.00 (4.00 to 4.00) s | 2.00x, peer ahead | **at most 1.0x: missed, noisy** |",
 		"|  | 8.00 (7.00 to 9.00) s | another: 400 (400 to 400) s | 0.0200x |  |",
 		"| A fit | ours | 8.00 s | 300 | 200 (2.00x the 100 MB of quantized data) | 0.40000 / 0.41000 | 0 % |",
+		"|  | XGBoost hist | 4.00 s, ours / peer 2.00x | 200 | 100 | 0.40000 / 0.42000 | 0 % |",
 		"| small | 1.00 s | none | |  |",
 		"| ROC-AUC | 0.8500 | XGBoost: 0.8510 | -0.0010 ± 0.0020 | 7 of 25 |  |",
 		"Other programs took at most 50 %",

@@ -158,7 +158,11 @@ func detailTable(out *strings.Builder, rows []row) {
 			if m.quantized > 0 && m.peak > 0 {
 				memory += fmt.Sprintf(" (%.2fx the %.0f MB of quantized data)", float64(m.peak-m.before)/float64(m.quantized), float64(m.quantized)/1e6)
 			}
-			fmt.Fprintf(out, "| %s | %s | %s %s | %.0f | %s | %s | %.0f %% |\n", what, m.side, number(m.cpu), r.unit, float64(m.peak)/1e6, memory, losses, 100*m.others)
+			ratio := ""
+			if i > 0 && m.cpu > 0 {
+				ratio = fmt.Sprintf(", ours / peer %s", times(r.ours.cpu/m.cpu))
+			}
+			fmt.Fprintf(out, "| %s | %s | %s %s%s | %.0f | %s | %s | %.0f %% |\n", what, m.side, number(m.cpu), r.unit, ratio, float64(m.peak)/1e6, memory, losses, 100*m.others)
 		}
 	}
 }
