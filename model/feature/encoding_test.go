@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"telco-churn-mlops/model"
 	"telco-churn-mlops/model/dataset"
 	"telco-churn-mlops/model/feature"
 	"telco-churn-mlops/model/modeltest"
@@ -428,4 +429,27 @@ func find(words []string, w string) (int, bool) {
 		}
 	}
 	return 0, false
+}
+
+// Golden rows are holdout rows with Transform's features, so a bundle verifies itself whatever the encoding, and one whose target values
+// were changed on the way does not.
+func TestBundlesOfEveryEncodingVerify(t *testing.T) {
+	for _, encoding := range encodings {
+		s := encoded(encoding, spec.ImputeMedian)
+		data := modeltest.Encoded(t, modeltest.Options{Spec: s, Rows: 200, Trees: 5})
+		b, err := model.Decode(data)
+		require.NoError(t, err)
+		require.NoError(t, b.Verify(), encoding)
+		if encoding != spec.EncodingTarget {
+			continue
+		}
+		text, err := json.Marshal(b.Pipeline)
+		require.NoError(t, err)
+		changed := strings.ReplaceAll(string(text), `"values":[0.4`, `"values":[0.5`)
+		require.NotEqual(t, string(text), changed)
+		b.Pipeline, err = feature.Parse([]byte(changed), s, b.Schema)
+		require.NoError(t, err)
+		var golden *model.GoldenError
+		require.ErrorAs(t, b.Verify(), &golden)
+	}
 }
