@@ -61,6 +61,7 @@ func load(t testing.TB, sch *dataset.Schema, r io.Reader) *dataset.Table {
 
 func TestTrainOnTelco(t *testing.T) {
 	sp, sch, table := telco(t)
+	sp.Learner.Trees, sp.Learner.LearningRate = 60, 0.1 // enough for the figures below, and not too much for the race detector
 	in := Input{Spec: sp, Schema: sch, Dataset: table, RunID: "r1", DatasetFingerprint: "xxh64:0", Threads: 1}
 	res, err := Train(context.Background(), in)
 	require.NoError(t, err)
