@@ -11,9 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -375,30 +373,4 @@ func TestStrangersFile(t *testing.T) {
 		require.Equal(t, "True", row.Cat[1], "a request's true is the file's True")
 		require.NotEmpty(t, row.ID)
 	}
-}
-
-// BenchmarkLoad reports, beside the throughput of the machine, that of the processor time spent, which other load disturbs less.
-func BenchmarkLoad(b *testing.B) {
-	h := telcoSchema(b)
-	for _, rows := range []int{7_000, 100_000} {
-		text := madeTelco(rows)
-		b.Run(fmt.Sprint(rows, " rows"), func(b *testing.B) {
-			b.SetBytes(int64(len(text)))
-			b.ReportAllocs()
-			before := cpuTime(b)
-			for b.Loop() {
-				if _, _, err := Load(b.Context(), strings.NewReader(text), h, LoadOptions{}); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.ReportMetric(float64(len(text))*float64(b.N)/1e6/(cpuTime(b)-before).Seconds(), "MB/cpu-s")
-		})
-	}
-}
-
-// cpuTime returns the processor time that this process has spent, with the collector's.
-func cpuTime(tb testing.TB) time.Duration {
-	var u syscall.Rusage
-	require.NoError(tb, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
