@@ -308,7 +308,7 @@ func TestSourceRefuses(t *testing.T) {
 func TestFitIsTheSameOnAnyMachine(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	s := encoded("mixed", spec.ImputeMedian)
-	tab := modeltest.Table(t, modeltest.Options{Spec: s, Rows: 70_000, Seed: 6})
+	tab := modeltest.Table(t, modeltest.Options{Spec: s, Rows: 40_000, Seed: 6})
 	rows, weight := allRows(tab), make([]float64, tab.Len())
 	for i := range weight {
 		weight[i] = 1 / float64(1+i%7)

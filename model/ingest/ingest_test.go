@@ -50,7 +50,7 @@ func trees(t *testing.T, p gbdt.Params, d *gbdt.Data) string {
 
 // Where the sample is the whole file, the streamed rows are those of a table, quantized by the same bins: the trees are the same bytes.
 func TestQuantizeIsTheTableWay(t *testing.T) {
-	data := file(t, 5000)
+	data := file(t, 2500)
 	for _, encoding := range []string{spec.EncodingOrdinal, spec.EncodingOneHot, spec.EncodingNative} {
 		s := spec.Telco()
 		s.Features.Encoding = encoding
@@ -99,18 +99,18 @@ func TestQuantizeIsTheTableWay(t *testing.T) {
 
 // A file greater than its sample gives the same rows whatever the goroutines, and features within the stated error.
 func TestQuantizeSamples(t *testing.T) {
-	data := file(t, 40_000)
+	data := file(t, 24_000)
 	s := spec.Telco()
 	sch, err := dataset.NewSchema(s)
 	require.NoError(t, err)
 	var first string
 	for _, threads := range []int{1, 3} {
 		got, err := ingest.Quantize(t.Context(), bytes.NewReader(data), s, sch, ingest.Options{
-			Params: params(), Load: dataset.LoadOptions{Threads: threads}, SampleRows: 4000,
+			Params: params(), Load: dataset.LoadOptions{Threads: threads}, SampleRows: 2400,
 		})
 		require.NoError(t, err)
-		require.Equal(t, 40_000, got.Data.Len())
-		require.InDelta(t, 4000, got.Sampled, 1000)
+		require.Equal(t, 24_000, got.Data.Len())
+		require.InDelta(t, 2400, got.Sampled, 800)
 		text := trees(t, got.Params, got.Data)
 		if first == "" {
 			first = text
@@ -126,11 +126,11 @@ func TestQuantizeSamples(t *testing.T) {
 				below++
 			}
 		}
-		require.InDelta(t, 0.5, float64(below)/40_000, 0.03, "four standard errors of a sample of 4,000")
+		require.InDelta(t, 0.5, float64(below)/24_000, 0.04, "four standard errors of a sample of 2,400")
 	}
-	got, err := ingest.Quantize(t.Context(), struct{ io.Reader }{bytes.NewReader(data)}, s, sch, ingest.Options{Params: params(), SampleRows: 4000})
+	got, err := ingest.Quantize(t.Context(), struct{ io.Reader }{bytes.NewReader(data)}, s, sch, ingest.Options{Params: params(), SampleRows: 2400})
 	require.NoError(t, err)
-	require.Equal(t, 40_000, got.Data.Len(), "a stream is read whole too")
+	require.Equal(t, 24_000, got.Data.Len(), "a stream is read whole too")
 }
 
 func TestQuantizeRefuses(t *testing.T) {
