@@ -20,6 +20,18 @@ func BenchmarkTrain(b *testing.B) {
 	}
 }
 
+// BenchmarkTrainTelco fits 150 trees of depth 3 to as many rows as the Telco data has, of columns like its.
+func BenchmarkTrainTelco(b *testing.B) {
+	m, names := telcoLike(1, 7043)
+	p := gbdt.DefaultParams()
+	p.Trees = 150
+	b.ReportAllocs()
+	for b.Loop() {
+		_, _, err := gbdt.Train(context.Background(), p, names, m, nil, nil)
+		require.NoError(b, err)
+	}
+}
+
 // BenchmarkTrainMillion fits 100 trees of 31 leaves to 1,000,000 rows of 19 columns of whole numbers like Telco's.
 func BenchmarkTrainMillion(b *testing.B) {
 	m, names := telcoLike(1, 1_000_000)
