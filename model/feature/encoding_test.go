@@ -88,7 +88,7 @@ func TestTargetEncodingServes(t *testing.T) {
 func TestTargetEncodingIsOutOfFold(t *testing.T) {
 	s := encoded(spec.EncodingTarget, spec.ImputeMedian)
 	s.Columns.Categorical[15].MaxLevels = 2
-	tab := modeltest.Table(t, modeltest.Options{Spec: s, Rows: 400, Seed: 4})
+	tab := modeltest.Table(t, modeltest.Options{Spec: s, Rows: 200, Seed: 4})
 	rows := allRows(tab)[50:]
 	for _, weighted := range []bool{false, true} {
 		var weight []float64
