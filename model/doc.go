@@ -7,8 +7,9 @@
 //   - spec.yaml: the rules of the model, without the place of its dataset
 //   - fitted_features.json: what the feature pipeline learned from the training rows
 //   - model.txt: the trees, in LightGBM's text format
+//   - calibration.json: how the trees' scores become probabilities, where the spec asks for a calibration
 //   - baseline.json: what columns and scores looked like, for drift
-//   - golden.json: rows of the holdout with their expected features, leaves, margin and probability
+//   - golden.json: rows of the holdout with their expected features, leaves, margin (of the trees) and probability (calibrated)
 //
 // They travel as one tar archive in this order with fixed headers: [Bundle.Encode] and [Decode]. There is no clock and no chance in it,
 // so the same rows, spec, seed and run give the same bytes on one architecture. The manifest holds the digests of the other parts and its

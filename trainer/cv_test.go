@@ -17,7 +17,8 @@ import (
 )
 
 // TestCrossValidation trains the recipe on four folds and scores the fifth, for the 25 folds that scikit-learn's default
-// GradientBoostingClassifier reaches a mean ROC-AUC of 0.8469 on, and holds both staging gates on every fold.
+// GradientBoostingClassifier reaches a mean ROC-AUC of 0.8469 on, and a well-set XGBoost 0.8496 (average precision 0.6698, log loss 0.4111).
+// It holds both staging gates on every fold. Nothing in the spec was chosen by these folds.
 func TestCrossValidation(t *testing.T) {
 	path, ok := sharedData(t, "telco-folds.csv")
 	if _, real := sharedData(t, "Telco-Customer-Churn.csv"); !ok || !real {
@@ -44,6 +45,8 @@ func TestCrossValidation(t *testing.T) {
 	}
 	t.Logf("mean of %d folds: roc_auc %.4f, pr_auc %.4f, log_loss %.4f, f1_churn %.4f", n, auc/float64(n), pr/float64(n), loss/float64(n), f1/float64(n))
 	require.GreaterOrEqual(t, auc/float64(n), 0.8491)
+	require.GreaterOrEqual(t, pr/float64(n), 0.6690)
+	require.LessOrEqual(t, loss/float64(n), 0.4120)
 }
 
 // readFolds returns, per seed, the fold of every row of the real file.

@@ -14,5 +14,6 @@
 // On redelivery: causes are not a work queue. Pending are the causes after the mark (causes_through) of the last run.started; run.started is a
 // compare-and-set on its subject, so a cause is taken by one run, whatever is delivered twice and whoever races.
 //
-// The decision when to start is [Decide] and the training is [Train]; both are pure.
+// The decision when to start is [Decide] and the training is [Train]; both are pure. [Tuning] is the same recipe as something for package tune
+// to search; package report makes the tables and pictures of a run.
 package trainer

@@ -107,6 +107,15 @@ func (w *waiter) report() error {
 	return w.out.json(w.outcome)
 }
 
+// folds says what the folds of a run that had some found.
+func folds(metrics map[string]float64) string {
+	mean, ok := metrics["cv_roc_auc_mean"]
+	if !ok {
+		return ""
+	}
+	return fmt.Sprintf(" on the holdout; roc_auc %.4f ± %.4f out of fold", mean, metrics["cv_roc_auc_se"])
+}
+
 // hear returns true once there is nothing more to wait for.
 func (w *waiter) hear(m bus.Message) bool {
 	switch p := m.Event.Payload.(type) {
@@ -122,7 +131,7 @@ func (w *waiter) hear(m bus.Message) bool {
 	case *events.RunCompleted:
 		if p.RunID == w.RunID {
 			w.Metrics = p.Metrics
-			w.say("run completed in %.1f s: f1_churn %.4f, roc_auc %.4f", float64(p.DurationMS)/1000, p.Metrics["f1_churn"], p.Metrics["roc_auc"])
+			w.say("run completed in %.1f s: f1_churn %.4f, roc_auc %.4f%s", float64(p.DurationMS)/1000, p.Metrics["f1_churn"], p.Metrics["roc_auc"], folds(p.Metrics))
 		}
 	case *events.ModelRegistered:
 		if p.RunID == w.RunID {

@@ -204,7 +204,7 @@ type tuneCompared struct {
 	Low        *float64 `json:"low,omitempty"` // of the difference, 95 %
 	High       *float64 `json:"high,omitempty"`
 	P          *float64 `json:"p,omitempty"`
-	Wins       int      `json:"folds_above"` // where the chosen parameters' figure is above the present ones'
+	Better     int      `json:"folds_better"` // outer folds on which the chosen parameters' figure is the better one
 	Folds      int      `json:"folds"`
 }
 
@@ -221,7 +221,13 @@ func (c tuneCmd) result(sp *spec.Spec, t *trainer.Tuning, found *tune.Outcome, f
 		out.Present[d.Name] = first[i]
 	}
 	for name, v := range found.Compared {
-		x := tuneCompared{Present: v.B, Chosen: v.A, Difference: v.Mean, Wins: v.Wins, Folds: len(found.Outer)}
+		x := tuneCompared{Present: v.B, Chosen: v.A, Difference: v.Mean, Folds: len(found.Outer)}
+		for _, j := range found.Outer {
+			present, chosen := j.Present.Figures[name], j.Chosen.Figures[name]
+			if name == trainer.TuneLogLoss && chosen < present || name != trainer.TuneLogLoss && chosen > present {
+				x.Better++
+			}
+		}
 		for at, f := range map[**float64]interface{ Value() (float64, bool) }{&x.Low: v.Low, &x.High: v.High, &x.P: v.P} {
 			if value, ok := f.Value(); ok {
 				*at = &value
@@ -263,7 +269,7 @@ func (t *tuneResult) print(r *run, metric string) error {
 		return err
 	}
 	fmt.Fprintf(r.out, "\nOn the %d outer folds, which their searches never saw, trained by the whole recipe:\n\n", len(t.Outer))
-	err = table(r, "FIGURE\tPRESENT\tCHOSEN\tDIFFERENCE\t95 % INTERVAL\tP\tFOLDS ABOVE", func(row func(...any)) {
+	err = table(r, "FIGURE\tPRESENT\tCHOSEN\tDIFFERENCE\t95 % INTERVAL\tP\tFOLDS BETTER", func(row func(...any)) {
 		for _, name := range []string{"log_loss", "roc_auc", "pr_auc", "f1_churn"} {
 			c, ok := t.Compared[name]
 			if !ok {
@@ -279,7 +285,7 @@ func (t *tuneResult) print(r *run, metric string) error {
 			if name == metric {
 				name = "* " + name
 			}
-			row(name, fmt.Sprintf("%.5f", c.Present), fmt.Sprintf("%.5f", c.Chosen), fmt.Sprintf("%+.5f", c.Difference), interval, p, fmt.Sprintf("%d of %d", c.Wins, c.Folds))
+			row(name, fmt.Sprintf("%.5f", c.Present), fmt.Sprintf("%.5f", c.Chosen), fmt.Sprintf("%+.5f", c.Difference), interval, p, fmt.Sprintf("%d of %d", c.Better, c.Folds))
 		}
 	})
 	if err != nil {
