@@ -16,7 +16,7 @@ import (
 // everything returns parameters that use every option at once, for the columns of generate.
 func everything() gbdt.Params {
 	p := gbdt.DefaultParams()
-	p.Trees, p.MaxDepth, p.MaxLeaves, p.Seed = 8, 0, 31, 7
+	p.Trees, p.MaxDepth, p.MaxLeaves, p.Seed = 5, 0, 31, 7
 	p.Subsample, p.ColumnSample, p.ColumnSampleNode = 0.8, 0.7, 0.6
 	p.L1, p.PositiveWeight = 0.1, 1.5
 	p.Monotone = []int8{1, -1, 0, 0, 0, 0, 0, 0, 0, 0}
@@ -47,9 +47,9 @@ func TestBytesDoNotDependOnThreads(t *testing.T) {
 	}
 	valid, _ := generate(3, 9000, 10)
 	asCodes(valid, 2, 4)
-	many, manyNames := generate(4, 20_000, 30)
+	many, manyNames := generate(4, 12_000, 30)
 	plain := gbdt.DefaultParams()
-	plain.Trees, plain.MaxDepth, plain.MaxLeaves = 6, 0, 31
+	plain.Trees, plain.MaxDepth, plain.MaxLeaves = 4, 0, 31
 	short := plain
 	short.MaxBins = 1000
 	for _, test := range []struct {
