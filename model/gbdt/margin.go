@@ -152,7 +152,7 @@ var (
 
 // against returns the magnitude of a margin that is against the label, else 0.
 func against(label uint8, margin float64) float64 {
-	return 0.5 * (math.Abs(margin) - float64(labelSign[label&1]*margin))
+	return float64(0.5 * (math.Abs(margin) - float64(labelSign[label&1]*margin)))
 }
 
 // deriveWeighted is deriveEqual for rows low to high-1 with their weights.
