@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/bits"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,7 +28,9 @@ import (
 // categorical split whose missing values go to the side of the matching categories. [ParseText] reads it back as it was, while
 // LightGBM itself would send missing values to the other side.
 //
-// Everything is checked before it is used, as [ParseText] does. Corrupt input gives an error, never a panic.
+// Everything is checked before it is used, as [ParseText] does. Corrupt input gives an error, never a panic, and memory stays
+// within a small multiple of the text: category sets are bits up to the greatest member here, and it is an error if all sets together take
+// more than a quarter of a megabyte and than eight times the bytes of the trees, white space not counted.
 func ParseXGBoost(r io.Reader) (*Ensemble, error) {
 	text, err := readAll(r)
 	if err != nil {
@@ -102,8 +105,7 @@ type xgbTrees struct {
 
 // UnmarshalJSON reads the list of trees.
 func (l *xgbTrees) UnmarshalJSON(data []byte) error {
-	const wordsPerByte = 16 // most 32-bit words of category sets for each byte of the file
-	words := wordsPerByte * len(data)
+	words := setWords(data)
 	in := json.NewDecoder(bytes.NewReader(data))
 	if start, err := in.Token(); err != nil || start != json.Delim('[') {
 		return errors.New("trees is not a list")
@@ -124,6 +126,21 @@ func (l *xgbTrees) UnmarshalJSON(data []byte) error {
 		l.trees = append(l.trees, *t)
 	}
 	return nil
+}
+
+// setWords returns how many 32-bit words the category sets of a list of trees may take: two for each byte that is not white
+// space, so that sets are a small multiple of what describes them. A categorical node takes some 80 bytes of a file that XGBoost wrote, which
+// is room for 5,000 categories where sets are many; sets that are few may take a quarter of a megabyte whatever the file's size.
+func setWords(data []byte) int {
+	const (
+		least   = 1 << 16
+		perByte = 2
+	)
+	content := len(data)
+	for _, space := range []string{" ", "\t", "\r", "\n"} {
+		content -= bytes.Count(data, []byte(space))
+	}
+	return max(least, perByte*content)
 }
 
 func parseXGBoost(data []byte) (*Ensemble, error) {
@@ -336,15 +353,23 @@ func xgbInfos(trees []tree, width int) []string {
 		if low[f] <= high[f] {
 			infos[f] = "[" + formatFloat(low[f]) + ":" + formatFloat(high[f]) + "]"
 		}
-		var categories []string
-		for c := range 32 * len(sets[f]) {
-			if sets[f][c/32]>>(c%32)&1 != 0 {
-				categories = append(categories, strconv.Itoa(c))
-			}
-		}
-		if categories != nil {
-			infos[f] = strings.Join(categories, ":")
+		if categories := listOf(sets[f]); categories != "" {
+			infos[f] = categories
 		}
 	}
 	return infos
+}
+
+// listOf returns the categories of a set with a colon between them.
+func listOf(set []uint32) string {
+	var list []byte
+	for i, w := range set {
+		for ; w != 0; w &= w - 1 {
+			if len(list) > 0 {
+				list = append(list, ':')
+			}
+			list = strconv.AppendInt(list, int64(32*i+bits.TrailingZeros32(w)), 10)
+		}
+	}
+	return string(list)
 }

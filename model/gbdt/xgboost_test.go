@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -233,6 +234,11 @@ func TestXGBoostRefuses(t *testing.T) {
 		{"split type", `"split_type":[0,1`, `"split_type":[2,1`, "unknown split_type 2"},
 		{"no set", `"categories_nodes":[1]`, `"categories_nodes":[2]`, "node 1: no categories"},
 		{"sets", `"categories_nodes":[1]`, `"categories_nodes":[1,2]`, "differ in length"},
+		{"set of no node", `"categories_nodes":[1]`, `"categories_nodes":[6]`, "categories_nodes has node 6 of 6"},
+		{"two sets", `"categories_nodes":[1],"categories_segments":[0],"categories_sizes":[2]`,
+			`"categories_nodes":[1,1],"categories_segments":[0,1],"categories_sizes":[1,1]`, "categories_nodes has node 1 twice"},
+		{"shared categories", `"categories_nodes":[1],"categories_segments":[0],"categories_sizes":[2]`,
+			`"categories_nodes":[1,3],"categories_segments":[0,1],"categories_sizes":[2,1]`, "the sets hold more than the 2 categories listed"},
 		{"set beyond", `"categories_sizes":[2]`, `"categories_sizes":[3]`, "categories 0 to 3 of 2"},
 		{"negative category", `"categories":[1,33]`, `"categories":[1,-1]`, "category -1"},
 		{"great category", `"categories":[1,33]`, `"categories":[1,16777216]`, "category 16777216"},
@@ -250,6 +256,52 @@ func TestXGBoostRefuses(t *testing.T) {
 	dart := strings.Replace(string(xgbFile(t, "dart")), `"weight_drop":[`, `"weight_drop":[1,`, 1)
 	_, err = gbdt.ParseXGBoost(strings.NewReader(dart))
 	require.ErrorContains(t, err, "weight_drop has 9 entries for 8 trees")
+}
+
+// chainOfCategories is a file of a tree whose nodes, one under the other, each ask for one category, the greatest first.
+func chainOfCategories(nodes, greatest, spaces int) string {
+	lists := map[string]*strings.Builder{}
+	add := func(values map[string]int) {
+		for name, v := range values {
+			if lists[name] == nil {
+				lists[name] = new(strings.Builder)
+			} else {
+				lists[name].WriteByte(',')
+			}
+			lists[name].WriteString(strconv.Itoa(v))
+		}
+	}
+	leaf := map[string]int{"left_children": -1, "right_children": -1, "split_indices": 0, "split_conditions": 1, "default_left": 0, "split_type": 0}
+	for i := range nodes {
+		add(map[string]int{"left_children": 2*i + 1, "right_children": 2*i + 2, "split_indices": i, "split_conditions": 0, "default_left": 0, "split_type": 1})
+		add(leaf)
+		add(map[string]int{"categories": greatest - i, "categories_nodes": 2 * i, "categories_segments": i, "categories_sizes": 1})
+	}
+	add(leaf)
+	var fields []string
+	for name, list := range lists {
+		fields = append(fields, `"`+name+`":[`+list.String()+`]`)
+	}
+	return `{"learner":{"gradient_booster":{"name":"gbtree","model":{"trees":[{` + strings.Join(fields, ",") + strings.Repeat(" ", spaces) +
+		`}]}},"learner_model_param":{"base_score":"5E-1","num_feature":"` + strconv.Itoa(nodes) + `"},"objective":{"name":"binary:logistic"}}}`
+}
+
+func TestXGBoostSetsStayWithinTheFile(t *testing.T) {
+	_, err := gbdt.ParseXGBoost(strings.NewReader(chainOfCategories(60, 1<<24-1, 2<<20)))
+	require.ErrorContains(t, err, "makes the sets too large for the size of the file", "white space buys no room")
+	// What the reader allocates in all, its garbage counted, for sets as large as the file may have.
+	for _, test := range []struct{ nodes, greatest int }{{60, 1<<15 - 1}, {2000, 3000}} {
+		file := chainOfCategories(test.nodes, test.greatest, 0)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		e := parseXGBoost(t, []byte(file))
+		runtime.ReadMemStats(&after)
+		require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(2<<20+60*len(file)), "a file of %d bytes", len(file))
+		x := make([]float64, test.nodes)
+		x[0] = float64(test.greatest)
+		require.Equal(t, []int32{int32(test.nodes - 1)}, e.Leaves(x, nil), "the category is found: on to the next node, and off there")
+		require.Contains(t, string(text(t, e)), "feature_infos="+strconv.Itoa(test.greatest)+" ")
+	}
 }
 
 func FuzzParseXGBoost(f *testing.F) {

@@ -99,9 +99,9 @@ func (x *xgbTree) convert(words int) (*tree, error) {
 		return nil, err
 	}
 	t := &tree{shrinkage: 1}
-	setOf := make(map[int32]int, len(x.CatNodes))
-	for k, node := range x.CatNodes {
-		setOf[node] = k
+	setOf, err := x.setsOfNodes()
+	if err != nil {
+		return nil, err
 	}
 	// A link is where the number of a node of ours goes: to the left or right child of another, or nowhere for the root.
 	type link struct {
@@ -140,6 +140,36 @@ func (x *xgbTree) convert(words int) (*tree, error) {
 	return t, t.checkLinks()
 }
 
+// setsOfNodes returns the number of each node's set of categories, -1 for nodes that have none; nil if none has. Sets that
+// share categories of the list are refused, as reading each would take more time than the list's length.
+func (x *xgbTree) setsOfNodes() ([]int32, error) {
+	if len(x.CatNodes) == 0 {
+		return nil, nil
+	}
+	setOf := make([]int32, len(x.Left))
+	for i := range setOf {
+		setOf[i] = -1
+	}
+	rest := int64(len(x.Categories))
+	for k, node := range x.CatNodes {
+		if node < 0 || int(node) >= len(setOf) {
+			return nil, fmt.Errorf("categories_nodes has node %d of %d", node, len(setOf))
+		}
+		if setOf[node] >= 0 {
+			return nil, fmt.Errorf("categories_nodes has node %d twice", node)
+		}
+		start, size := int64(x.CatStarts[k]), int64(x.CatSizes[k])
+		if start < 0 || size < 0 || start+size > int64(len(x.Categories)) {
+			return nil, fmt.Errorf("node %d: categories %d to %d of %d", node, start, start+size, len(x.Categories))
+		}
+		if rest -= size; rest < 0 {
+			return nil, fmt.Errorf("node %d: the sets hold more than the %d categories listed", node, len(x.Categories))
+		}
+		setOf[node] = int32(k)
+	}
+	return setOf, nil
+}
+
 // addLeaf appends node i, a leaf.
 func (x *xgbTree) addLeaf(t *tree, i int32) error {
 	if x.Right[i] != -1 {
@@ -155,7 +185,7 @@ func (x *xgbTree) addLeaf(t *tree, i int32) error {
 }
 
 // addNode appends node i, an inner one, and returns the nodes that are to be its children here.
-func (x *xgbTree) addNode(t *tree, i int32, setOf map[int32]int, words int) (left, right int32, err error) {
+func (x *xgbTree) addNode(t *tree, i int32, setOf []int32, words int) (left, right int32, err error) {
 	left, right = x.Left[i], x.Right[i]
 	for _, child := range [2]int32{left, right} {
 		if child <= 0 || int(child) >= len(x.Left) {
@@ -196,32 +226,30 @@ func (x *xgbTree) addNode(t *tree, i int32, setOf map[int32]int, words int) (lef
 }
 
 // addSet appends the categories of node i.
-func (x *xgbTree) addSet(t *tree, i int32, setOf map[int32]int, words int) error {
-	k, ok := setOf[i]
-	if !ok {
+func (x *xgbTree) addSet(t *tree, i int32, setOf []int32, words int) error {
+	if setOf == nil || setOf[i] < 0 {
 		return fmt.Errorf("node %d: no categories", i)
 	}
-	start, size := int64(x.CatStarts[k]), int64(x.CatSizes[k])
-	if start < 0 || size < 0 || start+size > int64(len(x.Categories)) {
-		return fmt.Errorf("node %d: categories %d to %d of %d", i, start, start+size, len(x.Categories))
-	}
-	var set []uint32
-	for _, c := range x.Categories[start : start+size] {
+	k := setOf[i]
+	categories := x.Categories[x.CatStarts[k]:][:x.CatSizes[k]]
+	greatest := int32(-1)
+	for _, c := range categories {
 		if c < 0 || c > maxCategory {
 			return fmt.Errorf("node %d: category %d, want 0 to %d", i, c, maxCategory)
 		}
-		if need := int(c)/32 + 1; need > len(set) {
-			if len(t.catWords)+need > words {
-				return fmt.Errorf("node %d: category %d makes the sets too large for the size of the file", i, c)
-			}
-			set = append(set, make([]uint32, need-len(set))...)
-		}
-		set[c/32] |= 1 << (c % 32)
+		greatest = max(greatest, c)
+	}
+	before, need := len(t.catWords), int(greatest+32)/32
+	if before+need > words {
+		return fmt.Errorf("node %d: category %d makes the sets too large for the size of the file", i, greatest)
+	}
+	t.catWords = append(t.catWords, make([]uint32, need)...)
+	for _, c := range categories {
+		t.catWords[before+int(c)/32] |= 1 << (c % 32)
 	}
 	if t.catBounds == nil {
 		t.catBounds = []int32{0}
 	}
-	t.catWords = append(t.catWords, set...)
 	t.catBounds = append(t.catBounds, int32(len(t.catWords)))
 	return nil
 }
