@@ -50,10 +50,17 @@ type shapEdge struct {
 	met  bool
 }
 
+// maxExplainerNumbers bounds the numbers that an explainer keeps on the way down a tree, those of its points of quadrature at each
+// depth, and so the time to find these points too.
+const maxExplainerNumbers = 1 << 20
+
 // NewExplainer returns an explainer of the ensemble. Rows are weighed by the leaf counts of the text format, and where a tree
-// has none by its leaf weights; it is an error if a tree of several leaves has neither.
+// has none by its leaf weights; it is an error if a tree of several leaves has neither. Its scratch space grows with the depth of a
+// tree times the features on a path, and is at most 8 MiB: it is an error if a tree needs more, as one 1,100 deep that splits on another feature
+// each time does.
 func NewExplainer(e *Ensemble) (*Explainer, error) {
 	x := &Explainer{ensemble: e, known: make([]shapEdge, len(e.names))}
+	times := make([]int32, len(e.names))
 	rules := map[int]*quadrature{}
 	most := 0
 	for i := range e.trees {
@@ -63,8 +70,11 @@ func NewExplainer(e *Ensemble) (*Explainer, error) {
 			return nil, fmt.Errorf("tree %d: %w", i, err)
 		}
 		x.bias += mean
-		depth, features := t.measure(make([]int32, len(e.names)))
+		depth, features := t.measure(times)
 		k := max(1, (features+1)/2)
+		if 2*k*(depth+1) > maxExplainerNumbers {
+			return nil, fmt.Errorf("tree %d: its depth of %d times %d features on a path is too much to explain", i, depth, features)
+		}
 		if rules[k] == nil {
 			rules[k] = newQuadrature(k)
 		}
@@ -264,7 +274,7 @@ func (t *tree) bottomUp() []int32 {
 	return order
 }
 
-// measure returns the number of splits and of different features on the longest such paths. times is zeros, one for each feature.
+// measure returns the number of splits and of different features on the longest such paths. times is zeros, one for each feature, and left so.
 func (t *tree) measure(times []int32) (depth, features int) {
 	var down func(at int32, d, f int)
 	down = func(at int32, d, f int) {

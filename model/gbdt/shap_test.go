@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -187,6 +188,53 @@ func TestExplainerWeighsLeaves(t *testing.T) {
 	require.Panics(t, func() { byCount.Explain(nil, nil) })
 	x, room := []float64{1}, make([]float64, 0, 1)
 	require.Zero(t, testing.AllocsPerRun(10, func() { byCount.Explain(x, room) }))
+}
+
+// chainOn returns a tree that is a chain of splits, the feature of each given, of which each leaf holds one row.
+func chainOn(features []int32) tree {
+	n := len(features)
+	t := tree{feature: features, threshold: make([]float64, n), decision: make([]uint8, n), leafCount: []int64{1}, shrinkage: 1}
+	t.leafValue = make([]float64, n+1)
+	for i := range int32(n) {
+		t.left, t.right = append(t.left, ^i), append(t.right, i+1)
+		t.leafValue[i] = float64(i % 5)
+		t.leafCount = append(t.leafCount, 1)
+	}
+	t.right[n-1] = ^int32(n)
+	return t
+}
+
+func TestExplainerOfDeepTreesIsBounded(t *testing.T) {
+	explainer := func(splits, features int) (*Explainer, error) {
+		names, infos, on := make([]string, features), make([]string, features), make([]int32, splits)
+		for f := range names {
+			names[f], infos[f] = fmt.Sprint("f", f), "none"
+		}
+		for i := range on {
+			on[i] = int32(i % features)
+		}
+		return NewExplainer(newEnsemble(names, infos, nil, []tree{chainOn(on)}))
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := explainer(8000, 8000)
+	runtime.ReadMemStats(&after)
+	require.EqualError(t, err, "tree 0: its depth of 8000 times 8000 features on a path is too much to explain")
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(16<<20))
+
+	// As deep a tree of few features is explained, and one of as many features as there is room for.
+	for _, test := range []struct{ splits, features int }{{8000, 100}, {1000, 1000}} {
+		x, err := explainer(test.splits, test.features)
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(x.stack), maxExplainerNumbers)
+		row := make([]float64, test.features)
+		row[test.features-1] = 1
+		sum := x.Bias()
+		for _, share := range x.Explain(row, nil) {
+			sum += share
+		}
+		require.InDelta(t, x.ensemble.Margin(row), sum, 1e-9)
+	}
 }
 
 func TestQuadratureIsExact(t *testing.T) {
