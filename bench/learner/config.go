@@ -74,7 +74,7 @@ func (c Config) sizes() sizes {
 		return sizes{fit: 20_000, holdout: 5_000, slow: 2_000, wide: 2_000, csv: 5_000, batch: 2_000, rows: []int{1_000, 10_000}, columns: []int{5, 40},
 			trees: 10, telcoTrees: 10, rounds: 1, scaleRounds: 1, seconds: 0.01}
 	}
-	s := sizes{fit: 1_000_000, holdout: 200_000, slow: 100_000, wide: 100_000, csv: 500_000, batch: 100_000, rows: []int{10_000, 100_000, 1_000_000},
+	s := sizes{fit: 1_000_000, holdout: 200_000, slow: 100_000, wide: 100_000, csv: 300_000, batch: 100_000, rows: []int{10_000, 100_000, 1_000_000},
 		columns: []int{5, 10, 20, 40, 80}, trees: 100, telcoTrees: 150, rounds: c.Rounds, scaleRounds: min(c.Rounds, 3), seconds: 0.3}
 	if c.Huge {
 		s.rows = append(s.rows, 10_000_000)

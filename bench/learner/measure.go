@@ -54,6 +54,7 @@ func (b *bench) take(ctx context.Context, what string, rounds int, pinned bool, 
 	samples := make([][]sample, len(entrants))
 	for round := range rounds {
 		for i, e := range entrants {
+			e.task.Losses = round == 0
 			got, err := b.do(ctx, e.side, e.task, pinned)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", what, err)
@@ -123,7 +124,7 @@ func gather(name string, samples []sample) measurement {
 		wall = append(wall, summarize(s.Seconds).Median)
 		cpu = append(cpu, summarize(s.CPUSeconds).Median)
 		m.peak, m.before = max(m.peak, s.PeakBytes), max(m.before, s.BeforeBytes)
-		m.quantized, m.trainLoss, m.holdoutLoss = s.QuantizedBytes, s.TrainLoss, s.HoldoutLoss
+		m.quantized, m.trainLoss, m.holdoutLoss = max(m.quantized, s.QuantizedBytes), max(m.trainLoss, s.TrainLoss), max(m.holdoutLoss, s.HoldoutLoss)
 		m.others = max(m.others, s.others)
 	}
 	m.value, m.cpu = summarize(wall), summarize(cpu).Median

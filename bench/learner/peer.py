@@ -108,6 +108,8 @@ def fit(q, result):
     x, y = load(q["train"], np.float32 if q["learner"] == "xgboost" else np.float64)
     job, probabilities = fitter(q, x, y)
     model = timed(result, q["repeat"], job)
+    if not q.get("losses"):
+        return
     result["train_loss"] = log_loss(probabilities(model, x), y)
     if q.get("holdout"):
         held, label = load(q["holdout"], x.dtype)

@@ -13,10 +13,12 @@ type request struct {
 	Scores  string `json:"scores,omitempty"` // a matrix of our scores, a row per seed
 	Model   string `json:"model,omitempty"`  // a model in XGBoost's JSON
 
-	Threads int `json:"threads"`
-	Repeat  int `json:"repeat"` // timings within the process
-	Batch   int `json:"batch,omitempty"`
-	Rounds  int `json:"rounds,omitempty"` // batches in one timing
+	// Losses asks for the losses of what was fitted. The driver asks the first round alone, as they are the same in each.
+	Losses  bool `json:"losses,omitempty"`
+	Threads int  `json:"threads"`
+	Repeat  int  `json:"repeat"` // timings within the process
+	Batch   int  `json:"batch,omitempty"`
+	Rounds  int  `json:"rounds,omitempty"` // batches in one timing
 
 	Trees        int     `json:"trees,omitempty"`
 	Leaves       int     `json:"leaves,omitempty"` // 0: depth-wise, to Depth

@@ -127,6 +127,9 @@ func workFit(ctx context.Context, q request, r *result) error {
 	if err != nil {
 		return err
 	}
+	if !q.Losses {
+		return nil
+	}
 	r.TrainLoss = train.logLoss(model)
 	if q.Holdout == "" {
 		return nil
