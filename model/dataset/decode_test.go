@@ -228,13 +228,6 @@ func TestDecodedStringsAreCopies(t *testing.T) {
 	require.Equal(t, "x", warnings[0].Value)
 }
 
-func TestCleanIsStable(t *testing.T) {
-	for in, want := range map[string]string{" a\r\r\r\nb\r\n": "a\nb", "a\rb": "a\rb", "\xff ": "\ufffd", "\u00a0x\u2003": "x", "a  b": "a  b"} {
-		require.Equal(t, want, clean(in), "%q", in)
-		require.Equal(t, want, clean(clean(in)))
-	}
-}
-
 func TestParseLabel(t *testing.T) {
 	for _, c := range []struct {
 		target, text string

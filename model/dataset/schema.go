@@ -201,11 +201,23 @@ func clean(s string) string {
 		s = strings.TrimSpace(strings.ToValidUTF8(s, "\ufffd"))
 	}
 	if strings.Contains(s, "\r\n") {
-		for strings.Contains(s, "\r\n") {
-			s = strings.ReplaceAll(s, "\r\n", "\n")
-		}
+		return unixLines(s)
 	}
 	return s
+}
+
+// unixLines drops every run of carriage returns that a line feed follows. It takes one pass, however long the runs are: text comes from
+// strangers.
+func unixLines(s string) string {
+	out := make([]byte, 0, len(s))
+	for {
+		i := strings.Index(s, "\r\n")
+		if i < 0 {
+			return string(append(out, s...))
+		}
+		out = append(out, strings.TrimRight(s[:i], "\r")...)
+		s = s[i+1:]
+	}
 }
 
 // parseNumber returns the number of a trimmed text that is not a missing marker; rule is "" where it is one.
