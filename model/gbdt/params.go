@@ -82,7 +82,7 @@ type Params struct {
 	// byte, above two.
 	MaxBins int
 	// EarlyStoppingRounds ends training once the validation loss has not improved for so many trees, and keeps the trees up to
-	// the best one; 0 is off. It needs validation data.
+	// the best one, of those grown on from Init none if none improves on it; 0 is off. It needs validation data.
 	EarlyStoppingRounds int
 	// Seed feeds row and column sampling, and the choice of rows that bins are cut from where there are more than 200,000.
 	Seed uint64

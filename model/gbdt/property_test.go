@@ -1,7 +1,6 @@
 package gbdt_test
 
 import (
-	"bytes"
 	"context"
 	"math"
 	"math/rand/v2"
@@ -314,48 +313,6 @@ func TestInteractionsHoldOnProbes(t *testing.T) {
 	}
 	require.Greater(t, probes, 1000)
 	require.Positive(t, meeting)
-}
-
-func TestWarmStartGoesOn(t *testing.T) {
-	m, names := generate(13, 3000, 8)
-	valid, _ := generate(14, 1000, 8)
-	p := gbdt.DefaultParams()
-	p.Trees = 30
-	whole, wholeReport, err := gbdt.Train(context.Background(), p, names, m, &valid, nil)
-	require.NoError(t, err)
-	p.Trees = 12
-	first := train(t, p, names, m)
-	// What is read back goes on as well as what was trained.
-	first, err = gbdt.ParseText(bytes.NewReader(text(t, first)))
-	require.NoError(t, err)
-	p.Trees, p.Init = 18, first
-	second, report, err := gbdt.Train(context.Background(), p, names, m, &valid, nil)
-	require.NoError(t, err)
-	requireNear(t, whole, second, m, 0)
-	require.Equal(t, 18, report.Trees)
-	require.Equal(t, 30, second.Trees())
-	require.Equal(t, wholeReport.TrainLoss[12:], report.TrainLoss)
-	require.Equal(t, wholeReport.ValidLoss[12:], report.ValidLoss)
-
-	// Other rows, early stopping, and labels of a single class.
-	p.EarlyStoppingRounds, p.LearningRate, p.Trees = 3, 0.7, 100
-	stopped, report, err := gbdt.Train(context.Background(), p, names, valid, &m, nil)
-	require.NoError(t, err)
-	require.Equal(t, 12+report.BestTree, stopped.Trees())
-	p.EarlyStoppingRounds = 0
-	for i := range m.Label {
-		m.Label[i] = 1
-	}
-	p.Trees = 5
-	ones, _, err := gbdt.Train(context.Background(), p, names, m, nil, nil)
-	require.NoError(t, err)
-	require.Greater(t, ones.Margin(m.Row(0)), first.Margin(m.Row(0)))
-	p.MinGain = 1e9
-	same, report, err := gbdt.Train(context.Background(), p, names, m, nil, nil)
-	require.NoError(t, err)
-	requireNear(t, first, same, m, 0)
-	require.Zero(t, report.Trees)
-	require.Empty(t, report.TrainLoss)
 }
 
 func TestDepthAloneGivesOneTreeInAnyOrder(t *testing.T) {

@@ -20,8 +20,11 @@ type Progress struct {
 // Report is what training found out. Its numbers of trees do not count those of Params.Init.
 type Report struct {
 	// Trees is the number of trees in the ensemble, and BestTree the number of trees at which the validation loss was least:
-	// the first such number, or Trees without validation data.
+	// the first such number, or the number grown without validation data. With Params.Init that may be 0, where no tree grown made
+	// the loss less than Init's; else it is at least 1.
 	Trees, BestTree int
+	// InitLoss is the validation loss of Params.Init alone, 0 without Init or validation data.
+	InitLoss float64
 	// TrainLoss and ValidLoss hold the loss after each tree grown, those that early stopping cut off included. ValidLoss is nil
 	// without validation data. Both are empty if nothing could be added to Params.Init.
 	TrainLoss, ValidLoss []float64
@@ -65,8 +68,8 @@ func Train(ctx context.Context, p Params, featureNames []string, train Matrix, v
 // that is come from [Data.Quantize] or the same [Bins]. It blocks, and calls onTree, as [Train] does.
 //
 // Growth ends before p.Trees if no split is worth making on all rows and columns, or by early stopping; with that, the ensemble is
-// cut to the trees with the least validation loss. If no split is worth making at all, the ensemble is Init, or without it one leaf
-// with the base score. It is an error if the training labels are of a single class, unless BaseScore or Init is set, and if weights are all 0 or
+// cut to the trees with the least validation loss, which may be those of Init alone. If no split is worth making at all, the ensemble is Init, or
+// without it one leaf with the base score. It is an error if the training labels are of a single class, unless BaseScore or Init is set, and if weights are all 0 or
 // their sum overflows.
 func TrainData(ctx context.Context, p Params, train, valid *Data, onTree func(Progress) error) (*Ensemble, Report, error) {
 	if err := checkFor(&p, train.bins.names); err != nil {
@@ -139,7 +142,9 @@ type boosting struct {
 	train, valid *margins
 	trees        []tree
 	grown        int
-	report       Report
+	// least is the least validation loss so far, that of report.BestTree.
+	least  float64
+	report Report
 }
 
 // begin weighs the classes and sets the margins that boosting starts from.
@@ -184,6 +189,11 @@ func (b *boosting) boost(ctx context.Context) error {
 		b.train.set(b.threads, b.base)
 	}
 	b.train.derive(b.threads, g.pairs)
+	b.least = math.Inf(1)
+	if b.params.Init != nil && b.valid != nil {
+		b.least = b.valid.derive(b.threads, nil)
+		b.report.InitLoss = b.least
+	}
 	var splittable []int
 	for f := range b.data.columns {
 		if b.data.columns[f].splittable() {
@@ -247,11 +257,10 @@ func (b *boosting) add(t *tree, g *grower, leaves []leaf) (stop bool, err error)
 	} else {
 		b.valid.add(b.threads, nil, t.leafValue, b.valid.data.hops(t, g.hops))
 		p.ValidLoss = b.valid.derive(b.threads, nil)
-		losses := append(b.report.ValidLoss, p.ValidLoss)
-		if p.Tree == 1 || p.ValidLoss < losses[b.report.BestTree-1] {
-			b.report.BestTree = p.Tree
+		b.report.ValidLoss = append(b.report.ValidLoss, p.ValidLoss)
+		if p.ValidLoss < b.least || p.Tree == 1 && b.params.Init == nil {
+			b.least, b.report.BestTree = p.ValidLoss, p.Tree
 		}
-		b.report.ValidLoss = losses
 	}
 	if b.onTree != nil {
 		switch err := b.onTree(p); {
