@@ -230,6 +230,7 @@ func serialParts[T any](ctx context.Context, reader *Reader, l *loading, work fu
 const partRows = 1024
 
 func readPart(reader *Reader, row *Row, p *part, dict []words) error {
+	defer p.hashIDs()
 	for p.rows < partRows {
 		err := reader.Next(row)
 		var record *RecordError

@@ -96,10 +96,15 @@ func (p *parser) parse(b block) *part {
 	for i := range t.cat {
 		t.cat[i].names = p.dict[i].names // only appended to, so this view does not change
 	}
-	if p.h.id != "" {
-		out.hashes = t.ids.hashes()
-	}
+	out.hashIDs()
 	return out
+}
+
+// hashIDs hashes the ids of the part's rows, to find those that are there twice. Where the schema has no id column there are none.
+func (p *part) hashIDs() {
+	if p.table.h.id != "" {
+		p.hashes = p.table.ids.hashes()
+	}
 }
 
 // fast reads the record's values into the table's columns. It reports false, and may leave columns of unequal length, where one needs
