@@ -17,7 +17,8 @@ const maxTextBytes = 256 << 20
 // missing value, categorical splits, and the objectives that give the probability of a yes, which are binary with any sigmoid
 // parameter and cross_entropy. Random forests are read from version 3 on; those of version 2 are refused, as their leaves may
 // hold probabilities or log-odds and the text does not say which. Several classes, other objectives and linear trees are errors
-// that say they are not supported. What is read, [Ensemble.WriteText] writes back byte for byte.
+// that say they are not supported. What is read, [Ensemble.WriteText] writes back byte for byte. Names of features are taken as
+// they are, but where WriteText says that it has escaped them.
 //
 // Everything is checked before it is used: the text's size (at most 256 MiB), each list's length, each number's range, that
 // features and category sets exist and that a tree's links reach each node and leaf once. Corrupt input gives an error, never a
@@ -142,12 +143,21 @@ func (p *textParser) ensemble() (*Ensemble, error) {
 	if err != nil {
 		return nil, err
 	}
+	if escapes(parameters) {
+		for i, name := range names {
+			names[i] = unescapeName(name)
+		}
+		if err := checkNames(names); err != nil {
+			return nil, err
+		}
+		parameters = slices.DeleteFunc(parameters, func(line string) bool { return line == escapedNames })
+	}
 	e := newEnsemble(names, infos, parameters, trees)
 	e.objective = objective
 	return e, nil
 }
 
-// parameters returns the lines between "parameters:" and "end of parameters", none if there is no such part.
+// parameters returns the lines between "parameters:" and "end of parameters", nil if there is no such part.
 func (p *textParser) parameters() ([]string, error) {
 	var lines []string
 	inside := false
@@ -163,7 +173,7 @@ func (p *textParser) parameters() ([]string, error) {
 		case inside:
 			lines = append(lines, text)
 		case text == "parameters:":
-			inside = true
+			lines, inside = []string{}, true
 		}
 	}
 }
@@ -191,12 +201,9 @@ func (f fields) objective() (objective, error) {
 	return o, nil
 }
 
-// features returns the names and infos of a model's features.
+// features returns the names, as they stand there, and infos of a model's features.
 func (f fields) features() (names, infos []string, err error) {
 	names = strings.Split(f["feature_names"], " ")
-	for i, name := range names {
-		names[i] = unescapeName(name)
-	}
 	if err := checkNames(names); err != nil {
 		return nil, nil, err
 	}

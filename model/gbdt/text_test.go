@@ -275,6 +275,40 @@ func TestFeatureNamesSurvive(t *testing.T) {
 	require.Equal(t, names, back.FeatureNames())
 	require.Equal(t, string(model), string(text(t, back)))
 	independent(t, model)
+	require.Equal(t, string(model), string(text(t, back.First(back.Trees()))), "and again without what was read")
+
+	// Before, no line said that names are escaped.
+	const line = "[feature_names_escaped: ]\n"
+	require.Equal(t, 1, strings.Count(string(model), line))
+	before := strings.Replace(string(model), line, "", 1)
+	require.Equal(t, names, parseText(t, before).FeatureNames())
+	start, end := strings.Index(before, "[boosting"), strings.Index(before, "\nend of parameters")
+	without := before[:start] + before[end:]
+	require.Equal(t, names, parseText(t, without).FeatureNames(), "as of a model that was read from XGBoost's file")
+	twice := strings.Replace(string(model), "feature_names=Payment%20Method%3DElectronic%20check 100%25", "feature_names=a%3Ab a:b", 1)
+	_, err = gbdt.ParseText(strings.NewReader(twice))
+	require.ErrorContains(t, err, `both named "a:b"`)
+
+	plain := text(t, train(t, gbdt.DefaultParams(), []string{"a", "b", "c", "d", "e", "f", "größe"}, m))
+	require.NotContains(t, string(plain), "escaped", "where nothing is")
+}
+
+// TestForeignNamesAreKept reads names with a % that LightGBM wrote, in which it means itself.
+func TestForeignNamesAreKept(t *testing.T) {
+	names := []string{"save%20off", "100%25", "nan"}
+	model := strings.Replace(foreign, "none zero nan", strings.Join(names, " "), 1)
+	for _, parameters := range []string{
+		"",
+		"\nparameters:\n[boosting: gbdt]\n[objective: binary]\n[metric: binary_logloss]\n[tree_learner: serial]\n[num_iterations: 2]\n\nend of parameters\n",
+		"\nparameters:\n[boosting: gbdt]\n\nend of parameters\n",
+	} {
+		e := parseText(t, model+parameters)
+		require.Equal(t, names, e.FeatureNames(), parameters)
+		require.Equal(t, model+parameters, string(text(t, e)))
+		first := text(t, e.First(1))
+		require.Contains(t, string(first), "feature_names=save%2520off 100%2525 nan\n")
+		require.Equal(t, names, parseText(t, string(first)).FeatureNames())
+	}
 }
 
 func TestTreeSizesAreTheBlocks(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 // in version 4. The same ensemble gives the same bytes, and what it writes, [ParseText] reads back to an ensemble that writes
 // the same bytes and gives bit-equal scores. Fractions have 17 significant
 // digits. Spaces, control characters and "%,:=[]{} of feature names, which the format cannot hold, are written as % and two
-// hexadecimal digits. An error is the writer's.
+// hexadecimal digits, and a line at the end of the parameters, which LightGBM keeps and passes over, says so. An error is the writer's.
 func (e *Ensemble) WriteText(w io.Writer) error {
 	if e.source != "" {
 		if _, err := io.WriteString(w, e.source); err != nil {
@@ -29,8 +29,12 @@ func (e *Ensemble) WriteText(w io.Writer) error {
 		sizes[i] = strconv.Itoa(len(trees[i]))
 	}
 	names := make([]string, len(e.names))
+	parameters := e.parameters
 	for i, name := range e.names {
 		names[i] = escapeName(name)
+	}
+	if !slices.Equal(names, e.names) {
+		parameters = append(slices.Clip(parameters), escapedNames)
 	}
 	out := bufio.NewWriter(w)
 	fmt.Fprintf(out, "tree\nversion=v4\nnum_class=1\nnum_tree_per_iteration=1\nlabel_index=0\nmax_feature_idx=%d\n", len(names)-1)
@@ -48,7 +52,7 @@ func (e *Ensemble) WriteText(w io.Writer) error {
 		fmt.Fprintf(out, "%s=%d\n", names[f.feature], f.splits)
 	}
 	out.WriteString("\nparameters:\n")
-	for _, line := range e.parameters {
+	for _, line := range parameters {
 		out.WriteString(line)
 		out.WriteByte('\n')
 	}
@@ -165,6 +169,24 @@ func (p Params) text() []string {
 	add("early_stopping_round", strconv.Itoa(p.EarlyStoppingRounds))
 	add("seed", strconv.FormatUint(p.Seed&(1<<31-1), 10))
 	return lines
+}
+
+// escapedNames is the line among the parameters of a text whose feature names hold escapes. LightGBM has no such parameter, and
+// takes a parameter without a value for nothing to set, so that it writes the line again with the names.
+const escapedNames = "[feature_names_escaped: ]"
+
+// escapes reports whether a text with these parameters, nil if it has no such part, has its feature names escaped. Texts written here
+// before there was a line that says so always had, and are known by parameters as LightGBM does not write them: none at all, or the number of
+// trees where LightGBM names its tree learner.
+func escapes(parameters []string) bool {
+	const before = 3
+	switch {
+	case slices.Contains(parameters, escapedNames):
+		return true
+	case len(parameters) <= before:
+		return parameters != nil && len(parameters) == 0
+	}
+	return strings.HasPrefix(parameters[before], "[num_iterations: ")
 }
 
 // reserved reports whether a byte of a name must be escaped.
