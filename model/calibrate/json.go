@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strconv"
 )
 
 // wire is the JSON of a calibrator: the fields of its method and no others.
@@ -31,18 +32,13 @@ func (c Calibrator) MarshalJSON() ([]byte, error) {
 	return json.Marshal(w)
 }
 
-// UnmarshalJSON decodes and validates. It refuses unknown fields, fields of another method, anything after the object, a slope that is
-// negative, x or y outside [0, 1], x that does not ascend strictly, y that descends, and lists that are empty or of different
-// lengths. On error c is unchanged.
+// UnmarshalJSON decodes and validates. It refuses unknown fields, a field in other letter case or there twice, null, fields of another method,
+// anything after the object, a slope that is negative, x or y outside [0, 1], x that does not ascend strictly, y that descends, and
+// lists that are empty or of different lengths. On error c is unchanged.
 func (c *Calibrator) UnmarshalJSON(data []byte) error {
-	var w wire
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&w); err != nil {
+	w, err := readWire(data)
+	if err != nil {
 		return fmt.Errorf("decode calibrator: %w", err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("decode calibrator: data after the object")
 	}
 	decoded, err := w.calibrator()
 	if err != nil {
@@ -50,6 +46,77 @@ func (c *Calibrator) UnmarshalJSON(data []byte) error {
 	}
 	*c = decoded
 	return nil
+}
+
+// readWire reads an object field by field, as package json itself takes fields in any letter case and the last of those that are
+// there twice.
+func readWire(data []byte) (wire, error) {
+	d := json.NewDecoder(bytes.NewReader(data))
+	start, err := d.Token()
+	if err != nil {
+		return wire{}, err
+	}
+	if start != json.Delim('{') {
+		return wire{}, errors.New("not an object")
+	}
+	var w wire
+	var x, y []number
+	fields := map[string]any{"method": &w.Method, "slope": &w.Slope, "intercept": &w.Intercept, "x": &x, "y": &y}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return wire{}, err
+		}
+		name, _ := key.(string)
+		field, ok := fields[name]
+		if !ok {
+			return wire{}, fmt.Errorf("field %q is unknown or there twice", name)
+		}
+		delete(fields, name)
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return wire{}, err
+		}
+		if string(value) == "null" {
+			return wire{}, fmt.Errorf("field %q is null", name)
+		}
+		if err := json.Unmarshal(value, field); err != nil {
+			return wire{}, fmt.Errorf("field %q: %w", name, err)
+		}
+	}
+	if _, err := d.Token(); err != nil {
+		return wire{}, err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return wire{}, errors.New("data after the object")
+	}
+	w.X, w.Y = floats(x), floats(y)
+	return w, nil
+}
+
+// number is a number of a list, where package json takes null for 0.
+type number float64
+
+// UnmarshalJSON takes a number.
+func (n *number) UnmarshalJSON(data []byte) error {
+	v, err := strconv.ParseFloat(string(data), 64)
+	if err != nil {
+		return err
+	}
+	*n = number(v)
+	return nil
+}
+
+// floats returns a list that is nil where the field was not there.
+func floats(list []number) []float64 {
+	if list == nil {
+		return nil
+	}
+	out := make([]float64, len(list))
+	for i, v := range list {
+		out[i] = float64(v)
+	}
+	return out
 }
 
 func (w wire) calibrator() (Calibrator, error) {

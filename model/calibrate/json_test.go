@@ -36,6 +36,11 @@ func TestJSON(t *testing.T) {
 		`{"method":"isotonic","x":[0.2,0.2],"y":[0.1,0.2]}`, `{"method":"isotonic","x":[0.1,0.2],"y":[0.2,0.1]}`,
 		`{"method":"isotonic","x":[0.1,1.2],"y":[0.1,0.2]}`, `{"method":"isotonic","x":[0.1],"y":[-0.1]}`,
 		`{"method":"isotonic","x":[0.1],"y":[0.1],"slope":1}`,
+		`{"METHOD":"sigmoid","SLOPE":1,"intercept":0}`, `{"method":"isotonic","x":[0,1],"y":[0,1],"Y":[0.2,0.4]}`,
+		`{"method":"sigmoid","slope":1,"slope":2,"intercept":0}`, `{"method":"none","method":"isotonic","x":[0,1],"y":[0,1]}`,
+		`{"method":"none","slope":null}`, `{"method":null}`, `{"method":"isotonic","x":[null,1],"y":[0,1]}`, `{"method":"none","x":null}`,
+		`{"method":"isotonic","x":["0.5"],"y":[0.1]}`, `{"method":"isotonic","x":[[0.5]],"y":[0.1]}`, `{"method":"isotonic","x":[1e999],"y":[0.1]}`,
+		`{"method":"none"`, `{"method":"none",}`, `{"method"}`, `{"method":"none"} {}`, ``,
 	} {
 		c := Calibrator{method: Sigmoid, slope: 2}
 		require.Error(t, c.UnmarshalJSON([]byte(bad)), bad)
