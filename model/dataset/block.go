@@ -1,7 +1,6 @@
 package dataset
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -21,20 +20,20 @@ type block struct {
 	eof  bool // the last one
 }
 
-// blocks cuts a CSV file into blocks. A quote may hold line ends, so the end of a record is found by CSV's rules from the start of the
-// block: where there is no quote ahead the last line end will do, else records that have one are read.
+// blocks cuts a CSV file into blocks. A quote may hold line ends, so the ends of records are found by CSV's rules from the start of the
+// block.
 type blocks struct {
 	r     io.Reader
-	size  int         // of a block, about
-	eager bool        // hand out what one Read gave, if it ends a record, and wait for no more
-	split splitter    // finds the ends of records
+	size  int  // of a block, about
+	eager bool // hand out what one Read gave, if it ends a record, and wait for no more
+	comma []byte
 	rest  []byte      // read, and not handed out
 	err   error       // of r, io.EOF at the end; no more is read
 	free  chan []byte // buffers to use again
 }
 
 func newBlocks(r io.Reader, comma string, size int) *blocks {
-	return &blocks{r: r, size: size, split: newSplitter(comma), free: make(chan []byte, 1)}
+	return &blocks{r: r, size: size, comma: []byte(comma), free: make(chan []byte, 1)}
 }
 
 // next returns the next block, io.EOF behind the last one, a *DataError where a record has no end, and an error of the reader once all
@@ -43,14 +42,14 @@ func (b *blocks) next() (block, error) {
 	data := b.buffer(max(b.size, len(b.rest)))
 	data = append(data, b.rest...)
 	b.rest = b.rest[:0]
-	tried := 0 // length at which no record had an end
+	e := ends{comma: b.comma}
 	for {
 		var n int
 		enough := b.size
 		if b.eager {
 			enough = 1
 		}
-		for len(data) < enough+tried && b.err == nil {
+		for len(data) < enough+e.tried && b.err == nil {
 			data = slices.Grow(data, max(b.size-len(data), b.size/4))
 			n, b.err = b.read(data[len(data):cap(data)])
 			data = data[:len(data)+n]
@@ -68,9 +67,9 @@ func (b *blocks) next() (block, error) {
 		if errors.Is(b.err, errAllRead) {
 			return block{}, io.EOF
 		}
-		if cut := b.cut(data, tried); cut > 0 {
-			b.rest = append(b.rest, data[cut:]...)
-			return block{data[:cut], false}, nil
+		if whole := e.find(data); whole > 0 {
+			b.rest = append(b.rest, data[whole:]...)
+			return block{data[:whole], false}, nil
 		}
 		if b.err != nil {
 			return block{}, b.err
@@ -78,7 +77,6 @@ func (b *blocks) next() (block, error) {
 		if len(data) > maxRecord {
 			return block{}, errNoEnd
 		}
-		tried = len(data)
 	}
 }
 
@@ -96,25 +94,6 @@ func (b *blocks) read(p []byte) (int, error) {
 		}
 	}
 	return 0, io.ErrNoProgress
-}
-
-// cut returns the length of the whole records at the start of data, which is not the end of the file. Up to tried there is none.
-func (b *blocks) cut(data []byte, tried int) int {
-	if bytes.IndexByte(data[tried:], '\n') < 0 {
-		return 0
-	}
-	s := &b.split
-	s.data, s.eof = data, false
-	for at := 0; ; at = s.pos {
-		quote := bytes.IndexByte(data[at:], '"')
-		if quote < 0 {
-			return at + bytes.LastIndexByte(data[at:], '\n') + 1
-		}
-		s.pos = at + bytes.LastIndexByte(data[at:at+quote], '\n') + 1
-		if found, _ := s.quoted(); !found {
-			return s.pos
-		}
-	}
 }
 
 // buffer returns an empty buffer of some capacity, one given back if there is any.

@@ -158,7 +158,7 @@ type csvSource struct {
 }
 
 func newCSV(b *blocks, h *Schema, o ReaderOptions, before int64) (*csvSource, []Fault, error) {
-	s := &csvSource{blocks: b, h: h, comma: string(b.split.comma), lines: before}
+	s := &csvSource{blocks: b, h: h, comma: string(b.comma), lines: before}
 	s.split = newSplitter(s.comma)
 	found, syntax := s.record()
 	if !found || syntax != nil {

@@ -109,7 +109,8 @@ func sampleCSV(ctx context.Context, r io.ReaderAt, size int64, csv *csvSource, t
 		}
 		data := buf[:n]
 		data = data[bytes.IndexByte(data, '\n')+1:]
-		data = data[:csv.blocks.cut(data, 0)]
+		whole := ends{comma: csv.blocks.comma}
+		data = data[:whole.find(data)]
 		if part := p.parse(block{data, false}); part.fatal == nil {
 			t.join(part.table, p.known)
 		}
