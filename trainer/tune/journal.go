@@ -76,8 +76,8 @@ func (e *KeyError) Error() string {
 }
 
 // OpenJournal opens or creates the journal at path and returns what it holds. A last line that is not a whole entry is cut off; any other
-// damage is an error that names the line, and a journal of another key is a *KeyError: nothing is changed then. The file is locked against
-// other processes until Close.
+// damage is an error that names the line, a journal of another key is a *KeyError, and any other file is an error: nothing is changed then. The
+// file is locked against other processes until Close.
 func OpenJournal(path string, key Key) (*Journal, []Entry, error) {
 	lock := flock.New(path + ".lock")
 	if got, err := lock.TryLock(); err != nil {
@@ -134,7 +134,9 @@ func readJournal(path string, data []byte, key Key) (entries []Entry, whole int,
 		var fault error
 		if number == 1 {
 			var have Key
-			fault = strict(line, &have)
+			if fault = strict(line, &have); fault == nil && have.Format == 0 {
+				fault = errors.New("it has no format")
+			}
 			if a, b := fmt.Sprintf("%+v", have), fmt.Sprintf("%+v", key); fault == nil && a != b {
 				return nil, 0, &KeyError{Path: path, Have: have, Want: key}
 			}
@@ -145,8 +147,8 @@ func readJournal(path string, data []byte, key Key) (entries []Entry, whole int,
 			}
 		}
 		switch {
-		case fault != nil && number == 1 && ended:
-			return nil, 0, fmt.Errorf("%s is no journal of a search: %w", path, fault)
+		case number == 1 && (ended && fault != nil || !ended && !begins(line, key)):
+			return nil, 0, fmt.Errorf("%s is no journal of a search: its first line is not what one begins with", path)
 		case (fault != nil || !ended) && last:
 			return entries, whole, nil // cut off
 		case fault != nil:
@@ -155,6 +157,12 @@ func readJournal(path string, data []byte, key Key) (entries []Entry, whole int,
 		whole += len(line) + 1
 	}
 	return entries, whole, nil
+}
+
+// begins reports whether an unfinished first line is what a kill left of the journal's own: any other file is not ours to cut.
+func begins(line []byte, key Key) bool {
+	whole, err := json.Marshal(key)
+	return err == nil && bytes.HasPrefix(whole, line)
 }
 
 func strict(line []byte, v any) error {

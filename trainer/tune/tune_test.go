@@ -287,12 +287,14 @@ func TestJournalRefuses(t *testing.T) {
 	_, _, err = OpenJournal(path, key())
 	require.ErrorContains(t, err, "is damaged")
 
-	require.NoError(t, os.WriteFile(path, []byte("name: telco-churn\n"), 0o600))
-	_, _, err = OpenJournal(path, key())
-	require.ErrorContains(t, err, "no journal")
-	after, err = os.ReadFile(path)
-	require.NoError(t, err)
-	require.Equal(t, "name: telco-churn\n", string(after), "another file is not touched")
+	for _, other := range []string{"name: telco-churn\n", "precious, no newline", `{"precious": "data"}`, "{}", "\x00\x00", "\n", string(file[:9]) + "!"} {
+		require.NoError(t, os.WriteFile(path, []byte(other), 0o600))
+		_, _, err = OpenJournal(path, key())
+		require.ErrorContains(t, err, "no journal", "%q", other)
+		after, err = os.ReadFile(path)
+		require.NoError(t, err)
+		require.Equal(t, other, string(after), "another file is not touched")
+	}
 }
 
 func TestJournalIsForOneProcess(t *testing.T) {
