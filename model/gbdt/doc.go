@@ -25,9 +25,11 @@
 //
 // Before each tree the derivatives of a row are rounded to the nearest multiple of a unit: with W the least power of two that no
 // weight exceeds, first derivatives to multiples of W/2^30 and second ones of W/2^32, so that a rounded derivative is off by at most W/2^31 or
-// W/2^33, less than single precision gives. All sums from there on are exact. So a sum does not depend on the order in which goroutines or rows come,
-// a parent minus a child is the sibling to the last bit, and rows in another order give the same bytes (up to 200,000 of them: of more, bins are
-// cut from a sample by position). A weight of k is k equal rows but for that rounding. A row whose weight is under 2^-31 of the greatest does not count
+// W/2^33. That is no more than single precision is off by for first derivatives from W/2^7 on and second ones from W/2^9 on; those below, of
+// rows of little weight or that the score is all but certain of, keep fewer digits than they would there, and under half a unit
+// none. All sums from there on are exact, and off by at most so much for each row. So a sum does not depend on the order in which goroutines or rows come,
+// a parent minus a child is the sibling to the last bit, and rows in another order give the same bytes (without Subsample, which draws rows by position,
+// and up to 200,000 of them: of more, bins are cut from a sample by position). A weight of k is k equal rows but for that rounding. A row whose weight is under 2^-31 of the greatest does not count
 // but as a row.
 //
 // # How rows are stored

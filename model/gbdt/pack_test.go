@@ -90,7 +90,13 @@ func TestPairsAreRoundedToTheNearestUnit(t *testing.T) {
 		d := toPair(g, h)
 		require.InDelta(t, g, float64(int32(d))/(1<<firstBits), 1.0/(1<<(firstBits+1)))
 		require.InDelta(t, h, float64(d>>32)/(1<<secondBits), 1.0/(1<<(secondBits+1)))
+		if math.Abs(g) >= 1.0/(1<<7) && h >= 1.0/(1<<9) {
+			// Half of the last bit of single precision.
+			require.InDelta(t, g, float64(int32(d))/(1<<firstBits), math.Ldexp(1, math.Ilogb(g)-24), "no worse than single precision")
+			require.InDelta(t, h, float64(d>>32)/(1<<secondBits), math.Ldexp(1, math.Ilogb(h)-24), "no worse than single precision")
+		}
 	}
+	require.Equal(t, pair(0), toPair(-0.99/(1<<(firstBits+1)), 0.99/(1<<(secondBits+1))), "under half a unit")
 	require.Equal(t, pair(0), toPair(0, 0))
 	require.EqualValues(t, -1<<firstBits, int32(toPair(-1, 0.25)))
 	require.EqualValues(t, 1<<30, toPair(-1, 0.25)>>32)
