@@ -13,9 +13,9 @@ const (
 	parallelBins  = 1 << 12
 	// parallelRows is the number of rows from which dividing them is worth more than one goroutine.
 	parallelRows = 1 << 15
-	// histogramBytes bounds the histograms kept for leaves that wait; without its parent's, both children are summed from rows.
-	histogramBytes = 256 << 20
-	cellBytes      = 24
+	// maxHistogramBytes bounds the histograms kept for leaves that wait; without its parent's, both children are summed from rows.
+	maxHistogramBytes = 256 << 20
+	cellBytes         = 24
 )
 
 // grower grows trees on quantized rows. It is not safe for concurrent use.
@@ -47,8 +47,10 @@ type grower struct {
 	accumulators []*accumulator
 	free         [][]cell
 	inUse        int
-	splits       []split
-	orders       [][]int32
+	// histogramBytes is maxHistogramBytes but in tests.
+	histogramBytes int
+	splits         []split
+	orders         [][]int32
 	// byBin and byValue are the sides of bins and of lane values in the split that is being made.
 	byBin   []uint8
 	byValue *[1 << 16]uint8
@@ -59,7 +61,7 @@ type grower struct {
 
 func newGrower(p Params, d *Data, unit scale) *grower {
 	g := &grower{
-		params: p, threads: p.threads(), data: d, meet: newInteractions(&p, len(d.columns)), unit: unit,
+		params: p, threads: p.threads(), data: d, meet: newInteractions(&p, len(d.columns)), unit: unit, histogramBytes: maxHistogramBytes,
 		pairs: make([]pair, d.Len()), index: make([]int32, d.Len()), scratch: make([]int32, d.Len()),
 		leftOf: make([]int, blocks(d.Len())), starts: make([]int, len(d.columns)), lanes: make([]bool, len(d.layout.lanes)), lanesOf: make([]int, d.layout.byteWords),
 		orders: make([][]int32, len(d.columns)), splits: make([]split, len(d.columns)), byValue: new([1 << 16]uint8),

@@ -64,7 +64,7 @@ func (g *grower) search(l *leaf) {
 			l.best.feature = f
 		}
 	}
-	if l.best.gain == 0 || g.inUse*g.size*cellBytes > histogramBytes {
+	if l.best.gain == 0 || g.inUse*g.size*cellBytes > g.histogramBytes {
 		g.release(l.cells)
 		l.cells = nil
 	}
