@@ -287,7 +287,7 @@ func chainOfCategories(nodes, greatest, spaces int) string {
 }
 
 func TestXGBoostSetsStayWithinTheFile(t *testing.T) {
-	_, err := gbdt.ParseXGBoost(strings.NewReader(chainOfCategories(60, 1<<24-1, 2<<20)))
+	_, err := gbdt.ParseXGBoost(strings.NewReader(chainOfCategories(60, 1<<20-1, 2<<20)))
 	require.ErrorContains(t, err, "makes the sets too large for the size of the file", "white space buys no room")
 	// What the reader allocates in all, its garbage counted, for sets as large as the file may have.
 	for _, test := range []struct{ nodes, greatest int }{{60, 1<<15 - 1}, {2000, 3000}} {
