@@ -30,6 +30,8 @@ type demoCmd struct {
 	Rate  float64       `name:"rate" default:"250" help:"Requests a second, at least 150."`
 	Label time.Duration `name:"label-delay" default:"500ms" help:"How long after its prediction a label is sent, at most 1s."`
 	Keep  bool          `name:"keep" help:"Leave everything up at the end, and print what to try."`
+
+	edit func(*spec.Spec) // what a test that has no time changes; nil is nothing
 }
 
 // Run plays the story. It fails unless the loop did everything by itself: the demo sends traffic and labels, and the services decide.
@@ -54,6 +56,9 @@ func (c demoCmd) Run(r *run) error {
 func (c demoCmd) play(r *run, tale *tale, dir string) (err error) {
 	sp := spec.Telco()
 	sp.Retrain.Debounce = 2 * time.Second
+	if c.edit != nil {
+		c.edit(sp)
+	}
 	pools, err := c.pools(sp, filepath.Join(dir, "history.csv"))
 	if err != nil {
 		return err
@@ -79,7 +84,11 @@ func (c demoCmd) play(r *run, tale *tale, dir string) (err error) {
 	}
 	ctx, stop := context.WithCancelCause(r.ctx)
 	done := make(chan error, 1)
-	go func() { done <- app.Run(ctx, log, stopTimeout, st.components...) }()
+	go func() {
+		err := app.Run(ctx, log, stopTimeout, st.components...)
+		stop(errors.New("the services ended before the story")) // nobody is left to wait for
+		done <- err
+	}()
 	defer func() {
 		stop(context.Canceled)
 		err = errors.Join(err, <-done)

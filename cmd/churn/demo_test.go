@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"telco-churn-mlops/model/spec"
 )
 
 // TestDemoTellsTheWholeStory plays the demo as a user does: train, gate, promote, reload, predict, shift, alert, retrain, promote, clear. The
@@ -13,7 +15,8 @@ import (
 func TestDemoTellsTheWholeStory(t *testing.T) {
 	var out bytes.Buffer
 	r := &run{ctx: t.Context(), globals: globals{LogLevel: "error", LogFormat: "text"}, out: &out}
-	err := demoCmd{Rows: 7043, Seed: 3, Rate: 150, Label: 200 * time.Millisecond}.Run(r)
+	fewer := func(sp *spec.Spec) { sp.Learner.Trees, sp.Learner.LearningRate = 60, 0.1 } // for the race detector's sake
+	err := demoCmd{Rows: 7043, Seed: 3, Rate: 150, Label: 200 * time.Millisecond, edit: fewer}.Run(r)
 	require.NoError(t, err, out.String())
 	for _, want := range []string{
 		"version 1 promoted", "version 1 loaded", "the world changes", "alert MonthlyCharges psi", "run 2 started", "causes: drift",

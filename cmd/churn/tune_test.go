@@ -28,11 +28,12 @@ func newTuner(t *testing.T) tuner {
 	u := tuner{dir: t.TempDir()}
 	u.spec, u.data = u.path("spec.yaml"), u.path("customers.csv")
 	sp := spec.Telco()
-	sp.Learner.Trees, sp.Learner.LearningRate, sp.Learner.EarlyStoppingRounds = 12, 0.3, 4
+	sp.Learner.Trees, sp.Learner.LearningRate, sp.Learner.EarlyStoppingRounds = 8, 0.3, 4
+	sp.Expectations.MinRows = 100
 	text, err := sp.Marshal()
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(u.spec, text, 0o600))
-	_, _, err = churn(t, "generate", "--rows", "1200", "--output", u.data)
+	_, _, err = churn(t, "generate", "--rows", "500", "--output", u.data)
 	require.NoError(t, err)
 	return u
 }
@@ -141,6 +142,23 @@ func TestTune(t *testing.T) {
 			require.Contains(t, strings.ToLower(err.Error()), strings.ToLower(want))
 		}
 	})
+}
+
+func TestWrittenSpecSaysWhatElseChanged(t *testing.T) {
+	base := spec.Telco()
+	base.Learner.Trees, base.Learner.LearningRate, base.Learner.EarlyStoppingRounds = 100, 0.2, 0
+	r := tuneResult{Metric: "log_loss", Trials: 3, Verdict: "did not improve", base: base}
+	r.spec = trainer.Apply(base, map[string]float64{"learning_rate": 0.1})
+	path := filepath.Join(t.TempDir(), "tuned.yaml")
+	require.NoError(t, writeTuned(path, &r))
+	text := string(mustRead(t, path))
+	require.Contains(t, text, "trees from 100 to 200")
+	require.Contains(t, text, "early_stopping_rounds from 0 to 30")
+	sp, err := spec.Parse([]byte(text))
+	require.NoError(t, err)
+	require.Equal(t, r.spec, sp)
+	r.spec = base.Clone()
+	require.NotContains(t, r.header(), "beside")
 }
 
 // testTunePublished publishes an outcome to the running loop, twice.
