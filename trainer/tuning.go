@@ -37,7 +37,7 @@ type TuneOptions struct {
 // Tuning is the spec's learner as something to search: an objective for package tune. The holdout of the spec's split takes no part, so
 // that it can still judge what comes of the search. It is safe for concurrent use.
 type Tuning struct {
-	spec    *spec.Spec // with Inner as its folds
+	spec    *spec.Spec // as it is
 	schema  *dataset.Schema
 	table   *dataset.Table
 	options TuneOptions
@@ -63,10 +63,6 @@ func NewTuning(sp *spec.Spec, sch *dataset.Schema, table *dataset.Table, o TuneO
 		o.Threads = runtime.GOMAXPROCS(0)
 	}
 	t := &Tuning{spec: sp.Clone(), schema: sch, table: table, options: o}
-	t.spec.Learner.Folds = o.Inner
-	if t.spec.Learner.EarlyStoppingRounds == 0 {
-		t.spec.Learner.EarlyStoppingRounds = spec.Default().Learner.EarlyStoppingRounds // the folds must say how many trees a rate needs
-	}
 	var ids []string
 	for i := range table.Len() {
 		if id := table.ID(i); partOf(id, sp.Split) != holdout {
@@ -117,35 +113,42 @@ func (t *Tuning) Key(fingerprint string) tune.Key {
 	})
 }
 
-// Apply returns a copy of a spec with the values of a point. Where the learning rate is lower than before, the bound on the trees is raised
-// as much.
+// Apply returns a copy of a spec with the values of a point: what [Tuning] judges for that point, to the last key. Where the learning rate is
+// lower than before, the bound on the trees is raised as much; where the spec keeps all trees, early stopping is turned on at its default, as
+// another rate or size needs another number of trees. A point that holds the spec's own values changes nothing.
 func Apply(sp *spec.Spec, point map[string]float64) *spec.Spec {
 	out := sp.Clone()
-	l := &out.Learner
+	l, trees, changed := &out.Learner, sp.Learner.Trees, false
+	real := func(to *float64, v float64) { changed, *to = changed || *to != v, v }
+	whole := func(to *int, v float64) { changed, *to = changed || *to != int(v), int(v) }
 	for name, v := range point {
 		switch name {
 		case "learning_rate":
 			if v < l.LearningRate {
-				l.Trees = min(int(math.Ceil(float64(l.Trees)*l.LearningRate/v)), 100_000)
+				trees = min(int(math.Ceil(float64(l.Trees)*l.LearningRate/v)), 100_000)
 			}
-			l.LearningRate = v
+			real(&l.LearningRate, v)
 		case "max_leaves":
-			l.MaxLeaves = int(v)
+			whole(&l.MaxLeaves, v)
 		case "max_depth":
-			l.MaxDepth = int(v)
+			whole(&l.MaxDepth, v)
 		case "l2":
-			l.L2 = v
+			real(&l.L2, v)
 		case "min_child_weight":
-			l.MinChildWeight = v
+			real(&l.MinChildWeight, v)
 		case "min_child_rows":
-			l.MinChildRows = int(v)
+			whole(&l.MinChildRows, v)
 		case "subsample":
-			l.Subsample = v
+			real(&l.Subsample, v)
 		case "column_sample":
-			l.ColumnSample = v
+			real(&l.ColumnSample, v)
 		default:
 			panic("trainer: a parameter that nobody searches: " + name)
 		}
+	}
+	l.Trees = max(trees, l.Trees) // a spec may hold more than the bound
+	if changed && l.EarlyStoppingRounds == 0 {
+		l.EarlyStoppingRounds = spec.Default().Learner.EarlyStoppingRounds
 	}
 	return out
 }
@@ -166,9 +169,12 @@ func (t *Tuning) sample(arm int) sample {
 	return s
 }
 
-// Score cross-validates on the rows outside of an outer fold. The number of trees is chosen there too, as in training.
+// Score cross-validates on the rows outside of an outer fold, with Inner folds whatever the spec's own. The number of trees is chosen there
+// too, as in training.
 func (t *Tuning) Score(ctx context.Context, arm int, point map[string]float64) (float64, map[string]float64, error) {
-	cv, err := crossValidate(ctx, t.input(point), t.table, t.sample(arm), nil)
+	in := t.input(point)
+	in.Spec.Learner.Folds = t.options.Inner
+	cv, err := crossValidate(ctx, in, t.table, t.sample(arm), nil)
 	var step *StepError
 	switch {
 	case errors.As(err, &step):
@@ -197,13 +203,19 @@ func (t *Tuning) Score(ctx context.Context, arm int, point map[string]float64) (
 // tuneFigures are what trials and judgements report.
 var tuneFigures = map[string]eval.Metric{TuneLogLoss: eval.LogLoss, TuneROCAUC: eval.ROCAUC, TunePRAUC: eval.PRAUC}
 
-// Judge trains by the whole recipe on the rows outside of an outer fold and returns the figures of the published scores on the fold.
+// Judge trains by the spec's own recipe, with its folds or its validation part, on the rows outside of an outer fold and returns the figures of
+// the published scores on the fold.
 func (t *Tuning) Judge(ctx context.Context, arm int, point map[string]float64) (map[string]float64, error) {
-	f, err := fitOnFolds(ctx, t.input(point), t.table, t.sample(arm))
+	in := t.input(point)
+	d := data{table: t.table}
+	for _, r := range t.sample(arm).rows {
+		d.older.add(r, t.table.ID(r), in.Spec.Split)
+	}
+	_, own := eval.Split(t.fold, arm)
+	f, err := d.fit(ctx, in, pick(t.rows, own))
 	if err != nil {
 		return nil, err
 	}
-	_, own := eval.Split(t.fold, arm)
 	score, label, err := f.score(t.table, pick(t.rows, own))
 	if err != nil {
 		return nil, err

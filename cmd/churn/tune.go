@@ -193,6 +193,7 @@ type tuneResult struct {
 	RunID       string                  `json:"run_id,omitempty"`
 
 	space tune.Space
+	base  *spec.Spec // as it is
 	spec  *spec.Spec // with the chosen parameters
 }
 
@@ -215,7 +216,7 @@ func (c tuneCmd) result(sp *spec.Spec, t *trainer.Tuning, found *tune.Outcome, f
 		Model: sp.Name, Metric: c.Metric, Improves: found.Improves(c.Metric, c.Metric == trainer.TuneLogLoss), Trials: found.Trials,
 		WorkSeconds: found.Spent.Seconds(), Rows: t.Rows(), Dataset: fingerprint, SpecDigest: sp.Digest(),
 		Present: map[string]float64{}, Chosen: best.Point, Compared: map[string]tuneCompared{},
-		Ranked: found.Ranked, Outer: found.Outer, space: space, spec: trainer.Apply(sp, best.Point),
+		Ranked: found.Ranked, Outer: found.Outer, space: space, base: sp, spec: trainer.Apply(sp, best.Point),
 	}
 	for i, d := range space {
 		out.Present[d.Name] = first[i]
@@ -321,6 +322,23 @@ func (t *tuneResult) cells(e tune.Entry) []any {
 	return out
 }
 
+// header says, before the spec that is written, where it is from and what else is not as it was.
+func (t *tuneResult) header() string {
+	out := fmt.Sprintf("# The learner's parameters were chosen by churn tune, by %s, in %d trials.\n# The search %s.\n", t.Metric, t.Trials, t.Verdict)
+	was, is := t.base.Learner, t.spec.Learner
+	var beside []string
+	if is.Trees != was.Trees {
+		beside = append(beside, fmt.Sprintf("trees from %d to %d, as the learning rate is lower", was.Trees, is.Trees))
+	}
+	if is.EarlyStoppingRounds != was.EarlyStoppingRounds {
+		beside = append(beside, fmt.Sprintf("early_stopping_rounds from %d to %d, as other parameters need another number of trees", was.EarlyStoppingRounds, is.EarlyStoppingRounds))
+	}
+	if len(beside) > 0 {
+		out += "# The outer folds judged it as it stands here. What changed beside the parameters searched: " + strings.Join(beside, "; ") + ".\n"
+	}
+	return out
+}
+
 // writeTuned writes the spec to a new file, with a word on where it is from.
 func writeTuned(path string, t *tuneResult) error {
 	text, err := t.spec.Marshal()
@@ -331,6 +349,6 @@ func writeTuned(path string, t *tuneResult) error {
 	if err != nil {
 		return fmt.Errorf("--write: %w", err)
 	}
-	_, err = io.WriteString(f, fmt.Sprintf("# The learner's parameters were chosen by churn tune, by %s, in %d trials.\n# The search %s.\n%s", t.Metric, t.Trials, t.Verdict, text))
+	_, err = io.WriteString(f, t.header()+string(text))
 	return errors.Join(err, f.Sync(), f.Close())
 }

@@ -1,0 +1,75 @@
+package trainer
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"telco-churn-mlops/model/spec"
+)
+
+func newTuning(t *testing.T, in Input, metric string) *Tuning {
+	t.Helper()
+	u, err := NewTuning(in.Spec, in.Schema, in.Dataset, TuneOptions{Metric: metric, Outer: 2, Inner: 2, Seed: 1, Threads: 2})
+	require.NoError(t, err)
+	return u
+}
+
+// present returns the spec's own point.
+func (t *Tuning) present() map[string]float64 {
+	point := map[string]float64{}
+	for i, d := range t.space {
+		point[d.Name] = t.first[i]
+	}
+	return point
+}
+
+// The present parameters are judged as the spec trains, and any others as the spec that would be written trains.
+func TestWhatIsJudgedIsWhatTheSpecTrains(t *testing.T) {
+	for name, edit := range map[string]func(*spec.Learner){
+		"folds":                           func(l *spec.Learner) { l.Folds = 3 },
+		"folds and all trees":             func(l *spec.Learner) { l.Folds, l.EarlyStoppingRounds = 3, 0 },
+		"a validation part":               func(l *spec.Learner) { l.Folds = 0 },
+		"no folds, no early stopping":     func(l *spec.Learner) { l.Folds, l.EarlyStoppingRounds = 0, 0 },
+		"a validation part, soon stopped": func(l *spec.Learner) { l.Folds, l.EarlyStoppingRounds = 0, 2 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := quick(t, 500, func(sp *spec.Spec) { edit(&sp.Learner) })
+			u := newTuning(t, in, TuneLogLoss)
+			require.Equal(t, in.Spec, Apply(in.Spec, u.present()), "the present point changes nothing")
+			figures, err := u.Judge(t.Context(), 0, u.present())
+			require.NoError(t, err)
+			var d data
+			d.table = in.Dataset
+			var own []int
+			for i, r := range u.rows {
+				if u.fold[i] == 0 {
+					own = append(own, r)
+				} else {
+					d.older.add(r, in.Dataset.ID(r), in.Spec.Split)
+				}
+			}
+			f, err := d.fit(context.Background(), in, own)
+			require.NoError(t, err)
+			require.Equal(t, float64(f.trees.Trees()), figures["trees"])
+			if in.Spec.Learner.EarlyStoppingRounds == 0 {
+				require.Equal(t, float64(in.Spec.Learner.Trees), figures["trees"])
+			}
+
+			other := u.present()
+			other["learning_rate"], other["l2"] = 0.1, 7
+			written := Apply(in.Spec, other)
+			require.Equal(t, 2*in.Spec.Learner.Trees, written.Learner.Trees, "at half the rate")
+			require.Equal(t, in.Spec.Learner.Folds, written.Learner.Folds)
+			require.Positive(t, written.Learner.EarlyStoppingRounds)
+			want, err := u.Judge(t.Context(), 1, other)
+			require.NoError(t, err)
+			in.Spec = written
+			w := newTuning(t, in, TuneLogLoss)
+			got, err := w.Judge(t.Context(), 1, w.present())
+			require.NoError(t, err)
+			require.Equal(t, want, got)
+		})
+	}
+}
