@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -21,7 +22,14 @@ import (
 func (b *Bus) Provision(ctx context.Context) error {
 	replicas := b.replicas()
 	for _, s := range streamSpecs(b.cfg.PredictionsMaxAge) {
-		err := b.retry(ctx, func(ctx context.Context) error { return b.provision(ctx, s, replicas) })
+		crowded := time.Now().Add(crowdWait)
+		err := b.retry(ctx, func(ctx context.Context) error {
+			err := b.provision(ctx, s, replicas)
+			if noStorage(err) && time.Now().Before(crowded) {
+				return fmt.Errorf("%w: %v", errRaced, err) // not a cause, which would be final
+			}
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("provision stream %s: %w", s.stream, hint(err))
 		}
@@ -33,10 +41,18 @@ func (b *Bus) Provision(ctx context.Context) error {
 	return nil
 }
 
+// crowdWait is how long a store without room for a stream is asked again. Of several that create the same stream at once, each has its limit set
+// aside by the server until it is seen that one was first, so that a store with room for all streams may have none for a moment.
+const crowdWait = 2 * time.Second
+
+func noStorage(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == codeNoStorage
+}
+
 // hint says what to do where the server's words do not.
 func hint(err error) error {
-	var api *jetstream.APIError
-	if errors.As(err, &api) && api.ErrorCode == codeNoStorage {
+	if noStorage(err) {
 		return fmt.Errorf("%w: the server's store is smaller than the limits of the streams need; give it more, or the services a smaller store size", err)
 	}
 	return err

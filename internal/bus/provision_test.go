@@ -41,6 +41,27 @@ func TestProvisionByFiveAtOnceAndAgain(t *testing.T) {
 	require.Len(t, have, len(events.Streams())+1, "and the bucket of suspects: %v", have)
 }
 
+// TestACrowdFindsRoom has many provision a new server, whose store the streams nearly fill: while they create the same stream, the server sets its
+// limit aside for each of them.
+func TestACrowdFindsRoom(t *testing.T) {
+	t.Parallel()
+	s := bustest.Start(t)
+	ctx := testContext(t)
+	errs := make([]error, 12)
+	crowd := make([]*bus.Bus, len(errs))
+	for i := range crowd {
+		crowd[i] = s.Dial(t, bus.Config{Name: "test", StoreBytes: s.StoreBytes() * 3 / 2})
+	}
+	var wg sync.WaitGroup
+	for i, b := range crowd {
+		wg.Go(func() { errs[i] = b.Provision(ctx) })
+	}
+	wg.Wait()
+	for _, err := range errs {
+		require.NoError(t, err)
+	}
+}
+
 func TestStreamsAreAsDesigned(t *testing.T) {
 	t.Parallel()
 	s := bustest.Start(t)

@@ -73,6 +73,10 @@ type Store struct {
 
 var _ artifact.Store = (*Store)(nil)
 
+// crowdWait is how long a store without room for the bucket is asked again: of several that make it at once each has its limit set aside by the
+// server until it is seen that one was first.
+const crowdWait = 2 * time.Second
+
 // Open makes the bucket, or binds it if it exists; any number of processes may do so at once. It retries while JetStream
 // doesn't answer. js should have a time limit for asynchronous publishes of more than 5 s ([jetstream.WithPublishAsyncTimeout]): Put waits no longer
 // for a chunk's ack, but a client without a limit holds each chunk that was never acked until it is closed.
@@ -82,6 +86,7 @@ func Open(ctx context.Context, js jetstream.JetStream, cfg Config) (*Store, erro
 	}
 	cfg = cfg.withDefaults()
 	s := &Store{js: js, cfg: cfg}
+	crowded := time.Now().Add(crowdWait)
 	err := s.retry(ctx, func(ctx context.Context) (err error) {
 		// bind first: a limit that this process would ask for and the server has no room for is no reason to refuse what is there
 		if s.stream, err = js.Stream(ctx, s.streamName()); err == nil || !errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -94,6 +99,9 @@ func Open(ctx context.Context, js jetstream.JetStream, cfg Config) (*Store, erro
 			Replicas:    cfg.Replicas,
 			MaxBytes:    cfg.MaxBytes,
 		})
+		if noRoom(err) && time.Now().Before(crowded) {
+			return fmt.Errorf("%w: %w", errRequestTimeout, err)
+		}
 		if err != nil && !errors.Is(err, jetstream.ErrBucketExists) {
 			return err
 		}

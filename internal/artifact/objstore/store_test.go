@@ -93,6 +93,23 @@ func TestManyOpenTheBucketAtOnce(t *testing.T) {
 	}
 }
 
+func TestManyFindRoomForABucketThatFillsTheServer(t *testing.T) {
+	srv := bustest.Start(t)
+	errs := make([]error, 12)
+	clients := make([]jetstream.JetStream, len(errs))
+	for i := range clients {
+		clients[i] = connect(t, srv.URL())
+	}
+	var wg sync.WaitGroup
+	for i, js := range clients {
+		wg.Go(func() { _, errs[i] = Open(t.Context(), js, Config{MaxBytes: srv.StoreBytes() * 6 / 10}) })
+	}
+	wg.Wait()
+	for _, err := range errs {
+		require.NoError(t, err)
+	}
+}
+
 func TestABucketThatIsThereIsBoundWhateverItsLimit(t *testing.T) {
 	server := bustest.Start(t)
 	first, err := Open(t.Context(), connect(t, server.URL()), Config{MaxBytes: 1 << 20})

@@ -62,6 +62,12 @@ func unanswered(err error) bool {
 // full are the codes for no room: of the server's memory or cluster (10023), of its disk (10047), and of the stream (10077).
 var full = []jetstream.ErrorCode{10023, 10047, 10077}
 
+// noRoom reports whether the server has no room left to promise.
+func noRoom(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && slices.Contains(full, api.ErrorCode)
+}
+
 // errRequestTimeout is one request's time being up, while the caller's is not.
 var errRequestTimeout = errors.New("no answer in time")
 
