@@ -9,6 +9,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"telco-churn-mlops/model/calibrate"
 	"telco-churn-mlops/model/dataset"
 	"telco-churn-mlops/model/eval"
 	"telco-churn-mlops/model/spec"
@@ -170,7 +171,8 @@ func (t *Tuning) sample(arm int) sample {
 }
 
 // Score cross-validates on the rows outside of an outer fold, with Inner folds whatever the spec's own. The number of trees is chosen there
-// too, as in training.
+// too, as in training. The figures are of scores as they are published: those of a fold are calibrated by the spec's method, fitted to the
+// scores of the other folds.
 func (t *Tuning) Score(ctx context.Context, arm int, point map[string]float64) (float64, map[string]float64, error) {
 	in := t.input(point)
 	in.Spec.Learner.Folds = t.options.Inner
@@ -183,10 +185,13 @@ func (t *Tuning) Score(ctx context.Context, arm int, point map[string]float64) (
 		return 0, nil, err
 	}
 	figures := map[string]float64{"trees": float64(cv.trees)}
-	for name, metric := range tuneFigures {
-		for j := range t.options.Inner {
-			_, own := eval.Split(cv.fold, j)
-			v, err := metric(pick(cv.score, own), pick(cv.label, own), nil)
+	for j := range t.options.Inner {
+		score, label, _, err := cv.calibrated(calibrate.Method(in.Spec.Calibration), j, nil)
+		if err != nil {
+			return 0, nil, &tune.FailedTrial{Err: fmt.Errorf("inner fold %d: %w", j, &StepError{"calibrate", err})}
+		}
+		for name, metric := range tuneFigures {
+			v, err := metric(score, label, nil)
 			if err != nil {
 				return 0, nil, fmt.Errorf("%s of inner fold %d: %w", name, j, err)
 			}

@@ -73,3 +73,25 @@ func TestWhatIsJudgedIsWhatTheSpecTrains(t *testing.T) {
 		})
 	}
 }
+
+// Trials and judgements must hold the same quantity: figures of published scores. Weighting the positive rows moves raw scores far from
+// probabilities; calibration takes them back.
+func TestScoresOfTrialsAreCalibrated(t *testing.T) {
+	figures := func(method spec.Calibration) (trial, judged map[string]float64) {
+		in := quick(t, 800, func(sp *spec.Spec) { sp.Learner.PositiveWeight, sp.Calibration = 8, method })
+		u := newTuning(t, in, TuneLogLoss)
+		loss, trial, err := u.Score(t.Context(), 0, u.present())
+		require.NoError(t, err)
+		require.Equal(t, trial[TuneLogLoss], loss)
+		judged, err = u.Judge(t.Context(), 0, u.present())
+		require.NoError(t, err)
+		return trial, judged
+	}
+	raw, rawJudged := figures(spec.CalibrationNone)
+	trial, judged := figures(spec.CalibrationSigmoid)
+	require.Equal(t, raw["trees"], trial["trees"])
+	require.InDelta(t, raw[TuneROCAUC], trial[TuneROCAUC], 1e-12, "a sigmoid keeps the order")
+	require.Greater(t, raw[TuneLogLoss]-trial[TuneLogLoss], 0.1)
+	require.Greater(t, rawJudged[TuneLogLoss]-judged[TuneLogLoss], 0.1)
+	require.InDelta(t, judged[TuneLogLoss], trial[TuneLogLoss], 0.1)
+}

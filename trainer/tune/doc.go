@@ -15,7 +15,8 @@
 //
 // # The search
 //
-// Trial 0 of an arm is the present parameters. Some trials at random follow, then trials near the better ones, ever nearer, with a random one
+// The present parameters are judged on all outer folds before anything else, so that what cannot work is known before hours of trials, and
+// they are trial 0 of each arm. Some trials at random follow, then trials near the better ones, ever nearer, with a random one
 // in between ([Search]). The point of a trial follows from the seed, its number and the losses of the arm's trials before it, so the same number
 // of trials gives the same result.
 //

@@ -25,7 +25,7 @@ type Key struct {
 }
 
 // format is of what this version of the package writes and how it searches.
-const format = 1
+const format = 2
 
 // NewKey returns a key with the present format.
 func NewKey(k Key) Key {

@@ -116,11 +116,13 @@ type runner struct {
 	have  map[place]Entry
 	arms  []*Search
 	trial [][]Entry // by arm
-	spent float64   // seconds of trials
-	total float64   // and of judgements
+	// present are the judgements of the present parameters, by outer fold.
+	present []Entry
+	spent   float64 // seconds of trials
+	total   float64 // and of judgements
 }
 
-// Run searches until a bound is reached, judges, and returns the outcome. It blocks; it ends early with the context, with the objective's error
+// Run judges the present parameters, searches until a bound is reached, judges what was chosen, and returns the outcome. It blocks; it ends early with the context, with the objective's error
 // unless that is a *FailedTrial, and with the log's. Called again with the entries logged so far it goes on where it was. It is an error if
 // these are not what this search would have made.
 func Run(ctx context.Context, c Config) (*Outcome, error) {
@@ -136,6 +138,13 @@ func Run(ctx context.Context, c Config) (*Outcome, error) {
 	}
 	for arm := range c.Outer + 1 {
 		r.arms = append(r.arms, NewSearch(c.Space, c.First, c.Seed+uint64(arm)<<32))
+	}
+	for arm := range c.Outer { // what can't work is known before hours of trials
+		e, err := r.work(ctx, place{arm, 0, true}, c.First)
+		if err != nil {
+			return nil, fmt.Errorf("tune: judge the present parameters on outer fold %d: %w", arm, err)
+		}
+		r.present = append(r.present, e)
 	}
 	for round := 0; r.more(round); round++ {
 		for arm := range r.arms {
@@ -236,16 +245,12 @@ func (r *runner) judge(ctx context.Context) (*Outcome, error) {
 	out := &Outcome{Trials: r.arms[0].Trials(), Compared: map[string]eval.PairedCV{}}
 	values := [2]map[string][]float64{{}, {}}
 	for arm := range r.Outer {
-		var j Judgement
-		best := r.arms[arm].Ranked()[0]
-		var err error
-		if j.Present, err = r.work(ctx, place{arm, 0, true}, r.arms[arm].points[0]); err == nil && best > 0 {
-			j.Chosen, err = r.work(ctx, place{arm, best, true}, r.arms[arm].points[best])
-		} else {
-			j.Chosen = j.Present
-		}
-		if err != nil {
-			return nil, fmt.Errorf("judge trial %d on outer fold %d: %w", best, arm, err)
+		j := Judgement{Present: r.present[arm], Chosen: r.present[arm]}
+		if best := r.arms[arm].Ranked()[0]; best > 0 {
+			var err error
+			if j.Chosen, err = r.work(ctx, place{arm, best, true}, r.arms[arm].points[best]); err != nil {
+				return nil, fmt.Errorf("judge trial %d on outer fold %d: %w", best, arm, err)
+			}
 		}
 		for k, e := range []Entry{j.Present, j.Chosen} {
 			for name, v := range e.Figures {

@@ -22,8 +22,9 @@ var space = Space{
 
 // bowl is an objective that is least at rate 0.1, depth 4, share 0.7, a little apart in each arm. It can't be had at depth 8.
 type bowl struct {
-	calls int
-	flat  bool // all points are equal
+	calls    int
+	flat     bool // all points are equal
+	unjudged bool // no point can be judged
 }
 
 func (b *bowl) Score(_ context.Context, arm int, p map[string]float64) (float64, map[string]float64, error) {
@@ -47,6 +48,9 @@ func (b *bowl) at(p map[string]float64) float64 {
 
 func (b *bowl) Judge(_ context.Context, arm int, p map[string]float64) (map[string]float64, error) {
 	b.calls++
+	if b.unjudged {
+		return nil, errors.New("no threshold")
+	}
 	return map[string]float64{"log_loss": b.at(p) + float64(arm%2)/1000*p["depth"], "roc_auc": -b.at(p)}, nil
 }
 
@@ -219,6 +223,14 @@ func TestErrorsEndTheSearch(t *testing.T) {
 	}
 }
 
+func TestPresentParametersThatCannotBeJudgedAreKnownAtOnce(t *testing.T) {
+	b, log := &bowl{unjudged: true}, &entries{}
+	_, err := Run(t.Context(), config(b, log))
+	require.ErrorContains(t, err, "judge the present parameters on outer fold 0: no threshold")
+	require.Equal(t, 1, b.calls, "before any trial")
+	require.Empty(t, log.list)
+}
+
 func key() Key {
 	return Key{Format: format, Spec: "sha256:1", Dataset: "xxh64:2", Metric: "log_loss", Outer: 3, Inner: 5, Seed: 3, Space: space}
 }
@@ -269,7 +281,7 @@ func TestJournalRefuses(t *testing.T) {
 		"the data":     func(k *Key) { k.Dataset = "xxh64:3" },
 		"the spec":     func(k *Key) { k.Spec = "sha256:2" },
 		"the settings": func(k *Key) { k.Inner = 4 },
-		"its format":   func(k *Key) { k.Format = 2 },
+		"its format":   func(k *Key) { k.Format = 99 },
 	} {
 		k := key()
 		change(&k)
