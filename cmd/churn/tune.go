@@ -107,6 +107,13 @@ func (c tuneCmd) search(r *run, t *trainer.Tuning, fingerprint string) (found *t
 	config.OnEntry = p.entry
 	found, err = tune.Run(r.ctx, config)
 	p.clear()
+	if err != nil && r.ctx.Err() != nil {
+		next := "without --state no trial is kept"
+		if c.State != "" {
+			next = "finished trials are in " + c.State + ", go on with the same command"
+		}
+		err = &interrupted{err, next}
+	}
 	return found, err
 }
 
