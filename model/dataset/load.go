@@ -57,7 +57,7 @@ func (r *Report) QuarantinedShare() float64 {
 func Load(ctx context.Context, r io.Reader, h *Schema, o LoadOptions) (*Table, *Report, error) {
 	t := NewTable(h)
 	report, err := stream(ctx, r, h, o, func(p *part) (*part, error) { return p, nil }, func(p *part) error {
-		t.join(p.table, *p.known)
+		t.join(p.table, p.known)
 		return nil
 	})
 	if err != nil {
@@ -67,8 +67,9 @@ func Load(ctx context.Context, r io.Reader, h *Schema, o LoadOptions) (*Table, *
 }
 
 // Stream reads a file as Load does, and hands out its good rows as tables of some thousand rows each instead of one table, so that a
-// file of any size takes little memory: per goroutine a few hundred KiB of text and what the rows of it take, and 8 bytes per row
-// where the spec has an id column, to find ids that are there twice.
+// file of any size takes little memory: per goroutine a few hundred KiB of text, what the rows of it take, and the different words of
+// each categorical column up to 65,536 of them or 1 MiB, about 16 MiB at most, behind which they are forgotten and learnt again; and 8
+// bytes per row where the spec has an id column, to find ids that are there twice.
 //
 // work is called for each table, by several goroutines at once and in no order. It may keep the table, but must not append to it; the
 // codes of its words are its own. join is called with what work returned, in the order of the file, by the goroutine that called Stream.
@@ -194,13 +195,10 @@ func (l *loading) finish() error {
 // serialParts reads what is no CSV row by row.
 func serialParts[T any](ctx context.Context, reader *Reader, l *loading, work func(*part) (T, error), join func(T) error) error {
 	h := reader.h
-	row, dict, known := h.NewRow(), make([]words, len(h.categorical)), make([][]uint32, len(h.categorical))
-	for i := range dict {
-		dict[i] = newWords()
-	}
+	row, vocab := h.NewRow(), newVocabularies(h)
 	for {
-		p := &part{table: NewTable(h), known: &known}
-		err := readPart(reader, row, p, dict)
+		p := &part{table: NewTable(h), known: translations(vocab)}
+		err := readPart(reader, row, p, vocab)
 		if err != nil && !errors.Is(err, io.EOF) {
 			if taken := l.take(p); taken != nil {
 				return taken
@@ -229,7 +227,7 @@ func serialParts[T any](ctx context.Context, reader *Reader, l *loading, work fu
 // partRows is how many rows of a file that is no CSV make a part.
 const partRows = 1024
 
-func readPart(reader *Reader, row *Row, p *part, dict []words) error {
+func readPart(reader *Reader, row *Row, p *part, vocab []vocabulary) error {
 	defer p.hashIDs()
 	for p.rows < partRows {
 		err := reader.Next(row)
@@ -245,7 +243,7 @@ func readPart(reader *Reader, row *Row, p *part, dict []words) error {
 		case reader.RowWarnings() != nil:
 			p.events = append(p.events, event{row: p.rows, warnings: within(reader.RowWarnings(), row.Number-p.rows)})
 		}
-		p.appendRow(row, dict)
+		p.appendRow(row, vocab)
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ type part struct {
 	lines  int64
 	events []event
 	fatal  *fatalSyntax
-	known  *[][]uint32 // by categorical column and code of the part: the code in the table that parts are joined to
+	known  []*translation // by categorical column
 }
 
 // event is a row with faults, which is not in the table, or with warnings, which is.
@@ -41,27 +41,21 @@ func (f *fatalSyntax) dataError(row, lines int64) *DataError {
 
 // parser turns blocks into parts. Values that need no judgement (plain decimals within their bounds, words and labels that were judged
 // before, ids of plain text) are read straight into columns; a row with any other value is read again by the decoder that all sources
-// share, whose word is final. A parser belongs to one goroutine and keeps its dictionaries from block to block.
+// share, whose word is final. A parser belongs to one goroutine and keeps its vocabularies from block to block.
 type parser struct {
 	h       *Schema
 	o       ReaderOptions
 	columns []slot // of the file
 	split   splitter
-	dict    []words    // by categorical column; codes are those of the parts
-	words   []interner // by categorical column: text of a cell -> code
-	labels  interner   // text of a cell -> label
+	words   []vocabulary // by categorical column
+	labels  interner     // text of a cell -> label
 	row     *Row
 	numbers bool // a missing marker may look like a number
 	buf     []byte
-	known   [][]uint32 // for who joins the parts
 }
 
 func newParser(h *Schema, o ReaderOptions, columns []slot, comma string) *parser {
-	p := &parser{h: h, o: o, columns: columns, split: newSplitter(comma), row: h.NewRow(),
-		dict: make([]words, len(h.categorical)), words: make([]interner, len(h.categorical)), known: make([][]uint32, len(h.categorical))}
-	for i := range p.dict {
-		p.dict[i] = newWords()
-	}
+	p := &parser{h: h, o: o, columns: columns, split: newSplitter(comma), row: h.NewRow(), words: newVocabularies(h)}
 	for m := range h.missing {
 		p.numbers = p.numbers || m != "" && (m[0] >= '0' && m[0] <= '9' || m[0] == '-' || m[0] == '+' || m[0] == '.')
 	}
@@ -73,7 +67,10 @@ func (p *parser) parse(b block) *part {
 	t := NewTable(p.h)
 	rows := len(b.data)/(4*len(p.columns)+1) + 1 // a guess: four bytes to a value
 	t.reserve(rows)
-	out := &part{table: t, known: &p.known}
+	out := &part{table: t, known: translations(p.words)}
+	if p.labels.full() {
+		p.labels = interner{}
+	}
 	s := &p.split
 	s.reset(b.data, b.eof)
 	for {
@@ -94,7 +91,7 @@ func (p *parser) parse(b block) *part {
 	}
 	out.lines = int64(s.line)
 	for i := range t.cat {
-		t.cat[i].names = p.dict[i].names // only appended to, so this view does not change
+		t.cat[i].names = p.words[i].words.names // only appended to, so this view does not change
 	}
 	out.hashIDs()
 	return out
@@ -124,7 +121,7 @@ func (p *parser) fast(t *Table) bool {
 			code := uint32(0)
 			if len(raw) > 0 {
 				var ok bool
-				if code, ok = p.words[c.index].find(raw); !ok {
+				if code, ok = p.words[c.index].cells.find(raw); !ok {
 					if code, ok = p.learnWord(*c, raw); !ok {
 						return false
 					}
@@ -186,8 +183,9 @@ func (p *parser) learnWord(c slot, raw []byte) (uint32, bool) {
 	if !p.judge(c, raw) {
 		return 0, false
 	}
-	code := p.dict[c.index].code(p.row.Cat[c.index])
-	p.words[c.index].add(raw, code)
+	v := &p.words[c.index]
+	code := v.words.code(p.row.Cat[c.index])
+	v.cells.add(raw, code)
 	return code, true
 }
 
@@ -234,19 +232,19 @@ func (p *parser) slow(out *part, syntax *syntaxError) {
 	if len(d.warnings) > 0 {
 		out.events = append(out.events, event{row: out.rows, warnings: d.warnings})
 	}
-	out.appendRow(p.row, p.dict)
+	out.appendRow(p.row, p.words)
 }
 
 // appendRow appends a decoded row.
-func (out *part) appendRow(row *Row, dict []words) {
+func (out *part) appendRow(row *Row, vocab []vocabulary) {
 	t := out.table
 	for i, v := range row.Num {
 		t.num[i] = append(t.num[i], v)
 	}
 	for i, s := range row.Cat {
 		w := &t.cat[i]
-		w.codes.append(dict[i].code(s))
-		w.names = dict[i].names // only appended to, so this view does not change
+		w.codes.append(vocab[i].words.code(s))
+		w.names = vocab[i].words.names // only appended to, so this view does not change
 	}
 	t.labels = append(t.labels, labelOf(row.Label))
 	t.ids.append(bytesOf(row.ID))
@@ -278,7 +276,7 @@ func (p *parser) digest(t *Table) []byte {
 	}
 	for i := range t.cat {
 		codes := &t.cat[i].codes
-		p.buf = appendDigestWord(p.buf, p.dict[i].names[codes.At(codes.Len()-1)])
+		p.buf = appendDigestWord(p.buf, p.words[i].words.names[codes.At(codes.Len()-1)])
 	}
 	sum := xxhash.Sum64(p.buf)
 	p.buf = appendDigest(p.buf[:0], sum)

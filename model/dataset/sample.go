@@ -89,7 +89,7 @@ func sampleCSV(ctx context.Context, r io.ReaderAt, size int64, csv *csvSource, t
 			if part = p.parse(first); part.fatal != nil {
 				break
 			}
-			t.join(part.table, p.known)
+			t.join(part.table, part.known)
 		}
 		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, errNoEnd) {
 			return fmt.Errorf("sample data: %w", err)
@@ -112,7 +112,7 @@ func sampleCSV(ctx context.Context, r io.ReaderAt, size int64, csv *csvSource, t
 		whole := ends{comma: csv.blocks.comma}
 		data = data[:whole.find(data)]
 		if part := p.parse(block{data, false}); part.fatal == nil {
-			t.join(part.table, p.known)
+			t.join(part.table, part.known)
 		}
 	}
 	return nil

@@ -170,21 +170,21 @@ func (t *Table) truncate() {
 
 // join appends the rows of a part. Its words get codes here in the order in which its rows hold them, so that a table does not
 // depend on who read which part.
-func (t *Table) join(p *Table, remap [][]uint32) {
+func (t *Table) join(p *Table, known []*translation) {
 	t.ids.join(&p.ids)
 	t.labels = append(t.labels, p.labels...)
 	for i := range t.num {
 		t.num[i] = append(t.num[i], p.num[i]...)
 	}
 	for i := range t.cat {
-		remap[i] = t.cat[i].join(&p.cat[i], remap[i])
+		known[i].codes = t.cat[i].join(&p.cat[i], known[i].codes)
 	}
 }
 
 // unmapped is the place of a word that has no code yet.
 const unmapped = math.MaxUint32
 
-// join appends the codes of another column. known holds the codes of the words that came before from the same dictionary.
+// join appends the codes of another column. known holds the codes of the words that came before from the same vocabulary.
 func (w *words) join(o *words, known []uint32) []uint32 {
 	for len(known) < len(o.names) {
 		known = append(known, unmapped)
