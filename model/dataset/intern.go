@@ -3,11 +3,13 @@ package dataset
 import (
 	"bytes"
 	"encoding/binary"
+	"hash/maphash"
 	"math/bits"
+	"math/rand/v2"
 )
 
 // interner maps the text of a cell to a code without allocating for texts it has seen. A text of up to 16 bytes is known by its length
-// and two words of eight bytes; only longer ones are compared byte by byte.
+// and two words of eight bytes; only longer ones are hashed and compared byte by byte. Codes do not depend on hashes.
 type interner struct {
 	cells []internCell // a power of two
 	used  int
@@ -18,7 +20,26 @@ type internCell struct {
 	first, last uint64
 	length      uint32 // 0 = free; the empty text never gets here
 	code        uint32
-	at          uint32 // in text
+	at          uint64 // in text
+}
+
+// The hashes of a process have keys of their own, so that no file can be made whose texts all share one.
+var (
+	longKey  = maphash.MakeSeed()
+	shortKey = [2]uint64{rand.Uint64(), rand.Uint64()}
+)
+
+// hashOf returns the hash of a text of given words: of a short one, which they tell all of, the halves of a product folded.
+func hashOf(b []byte, first, last uint64) uint64 {
+	if len(b) > 16 {
+		return maphash.Bytes(longKey, b)
+	}
+	return hashShort(first, last, uint64(len(b)))
+}
+
+func hashShort(first, last, length uint64) uint64 {
+	high, low := bits.Mul64(first^shortKey[0], last^shortKey[1]^length<<56)
+	return high ^ low
 }
 
 // wordsOf returns the first and last eight bytes of a text that is not empty; of a shorter one, with its length, all there is to know.
@@ -35,15 +56,14 @@ func wordsOf(b []byte) (first, last uint64) {
 
 // place returns where a text stands or would stand.
 func (n *interner) place(b []byte, first, last uint64) (cell *internCell, found bool) {
-	h := (first ^ bits.RotateLeft64(last, 23) ^ uint64(len(b))) * 0x9e3779b97f4a7c15
 	mask := uint64(len(n.cells) - 1)
-	for at := h >> 32 & mask; ; at = (at + 1) & mask {
+	for at := hashOf(b, first, last) & mask; ; at = (at + 1) & mask {
 		c := &n.cells[at]
 		if c.length == 0 {
 			return c, false
 		}
 		if c.first == first && c.last == last && c.length == uint32(len(b)) &&
-			(len(b) <= 16 || bytes.Equal(n.text[c.at:c.at+c.length], b)) {
+			(len(b) <= 16 || bytes.Equal(n.text[c.at:c.at+uint64(c.length)], b)) {
 			return c, true
 		}
 	}
@@ -68,7 +88,7 @@ func (n *interner) add(b []byte, code uint32) {
 	c, _ := n.place(b, first, last)
 	*c = internCell{first: first, last: last, length: uint32(len(b)), code: code}
 	if len(b) > 16 {
-		c.at = uint32(len(n.text))
+		c.at = uint64(len(n.text))
 		n.text = append(n.text, b...)
 	}
 	n.used++
@@ -82,8 +102,13 @@ func (n *interner) grow() {
 		if c.length == 0 {
 			continue
 		}
-		h := (c.first ^ bits.RotateLeft64(c.last, 23) ^ uint64(c.length)) * 0x9e3779b97f4a7c15
-		at := h >> 32 & mask
+		h := uint64(0)
+		if c.length > 16 {
+			h = maphash.Bytes(longKey, n.text[c.at:c.at+uint64(c.length)])
+		} else {
+			h = hashShort(c.first, c.last, uint64(c.length))
+		}
+		at := h & mask
 		for n.cells[at].length != 0 {
 			at = (at + 1) & mask
 		}

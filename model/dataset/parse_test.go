@@ -1,8 +1,10 @@
 package dataset
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
+	"math/bits"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -60,6 +62,38 @@ func TestInterner(t *testing.T) {
 		got, found := n.find([]byte(text))
 		require.True(t, found)
 		require.Equal(t, code, got)
+	}
+}
+
+// Texts made to share the hash of who does not know its keys stand next to where they belong, long ones with the same ends as well.
+func TestInternerIsNotFlooded(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 3))
+	short := func(int) []byte { // first ^ rotated last is the same for all
+		first := rng.Uint64()
+		return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, first), bits.RotateLeft64(first^0x4141414141414141, -23))
+	}
+	for name, text := range map[string]func(int) []byte{
+		"short":    short,
+		"long":     func(i int) []byte { return fmt.Appendf(nil, "http://%08d.example", i) },
+		"numbers":  func(i int) []byte { return strconv.AppendInt(nil, int64(i)+1, 10) },
+		"multiple": func(i int) []byte { return binary.BigEndian.AppendUint64(nil, uint64(i+1)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var n interner
+			const texts = 1 << 15
+			for i := range texts {
+				n.add(text(i), uint32(i))
+			}
+			longest, run := 0, 0
+			for _, c := range n.cells {
+				if run++; c.length == 0 {
+					run = 0
+				}
+				longest = max(longest, run)
+			}
+			require.Equal(t, texts, n.used)
+			require.Less(t, longest, 500, "cells in a row: to find a text takes no more")
+		})
 	}
 }
 
