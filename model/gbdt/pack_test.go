@@ -157,10 +157,11 @@ func TestHistogramsAreSums(t *testing.T) {
 		for _, bins := range []int{255, 290} {
 			p := DefaultParams()
 			p.MaxBins = bins
+			d, err := Quantize(t.Context(), p, names, m.Source())
+			require.NoError(t, err)
+			binOf := binsOf(d, m)
 			for _, threads := range []int{1, 8} {
 				p.Threads = threads
-				d, err := Quantize(t.Context(), p, names, m.Source())
-				require.NoError(t, err)
 				g := newGrower(p, d, scale{1, 1})
 				for r := range g.pairs {
 					g.pairs[r] = toPair(2*random.Float64()-1, random.Float64()/4)
@@ -174,22 +175,22 @@ func TestHistogramsAreSums(t *testing.T) {
 				g.begin(0, sequence(m.Rows), features)
 				cells := g.take()
 				root := &leaf{high: m.Rows, parent: -1}
-				requireSums(t, g, m, cells, root)
+				requireSums(t, g, binOf, cells, root)
 
 				// A split on the first column, and one of its right side.
 				left := split{feature: 0, bin: 0, left: g.cellsOf(cells, 0)[0]}
 				root.best, root.total = left, g.sum()
 				a, b := g.divide(root, 0, false)
-				requireSums(t, g, m, cells, &a)
-				requireSums(t, g, m, cells, &b)
+				requireSums(t, g, binOf, cells, &a)
+				requireSums(t, g, binOf, cells, &b)
 				for _, r := range g.index[a.low:a.high] {
 					require.Equal(t, 0.0, m.Row(int(r))[0])
 				}
 				if rest := g.cellsOf(cells, 0); rest[len(rest)-1].rows > 0 {
 					b.best = split{feature: 0, bin: len(rest) - 2, left: b.total.minus(rest[len(rest)-1])}
 					c, e := g.divide(&b, 1, false)
-					requireSums(t, g, m, cells, &c)
-					requireSums(t, g, m, cells, &e)
+					requireSums(t, g, binOf, cells, &c)
+					requireSums(t, g, binOf, cells, &e)
 				}
 			}
 		}
@@ -218,6 +219,7 @@ func TestLargeLeavesAreDivided(t *testing.T) {
 			d.words = append(d.words, d.words[0])
 			d.layout.words++
 		}
+		binOf := binsOf(d, m)
 		for _, threads := range []int{1, 3, 8} {
 			p.Threads = threads
 			g := newGrower(p, d, scale{1, 1})
@@ -231,11 +233,11 @@ func TestLargeLeavesAreDivided(t *testing.T) {
 			root.best = split{feature: 0, bin: 0, left: g.cellsOf(cells, 0)[0]}
 			_, right := g.divide(root, 0, false)
 			require.Greater(t, right.rows(), 2*parallelRows)
-			requireSums(t, g, m, cells, &right)
+			requireSums(t, g, binOf, cells, &right)
 			right.best = split{feature: 0, bin: 1, left: g.cellsOf(cells, 0)[1]}
 			b, c := g.divide(&right, 1, false)
-			requireSums(t, g, m, cells, &b)
-			requireSums(t, g, m, cells, &c)
+			requireSums(t, g, binOf, cells, &b)
+			requireSums(t, g, binOf, cells, &c)
 			require.Greater(t, c.rows(), parallelRows)
 			c.best = split{feature: 1, bin: 49, left: cell{}}
 			for _, cell := range g.cellsOf(cells, 1)[:50] {
@@ -252,15 +254,25 @@ func TestLargeLeavesAreDivided(t *testing.T) {
 	}
 }
 
-func requireSums(t *testing.T, g *grower, m Matrix, cells []cell, l *leaf) {
+// binsOf returns the bin of every value, column by column.
+func binsOf(d *Data, m Matrix) [][]int {
+	binOf := make([][]int, m.Width)
+	for f := range binOf {
+		for i := range m.Rows {
+			binOf[f] = append(binOf[f], d.columns[f].bin(m.Row(i)[f]))
+		}
+	}
+	return binOf
+}
+
+func requireSums(t *testing.T, g *grower, binOf [][]int, cells []cell, l *leaf) {
 	t.Helper()
 	g.fill(cells, l)
 	for _, f := range g.active {
-		c := &g.data.columns[f]
-		want := make([]cell, c.bins()+1)
+		want := make([]cell, g.data.columns[f].bins()+1)
 		for _, r := range g.index[l.low:l.high] {
-			want[c.bin(m.Row(int(r))[f])].add(cell{g: int64(int32(g.pairs[r])), h: int64(g.pairs[r] >> 32), rows: 1})
+			want[binOf[f][r]].add(cell{g: int64(int32(g.pairs[r])), h: int64(g.pairs[r] >> 32), rows: 1})
 		}
-		require.Equal(t, want, g.cellsOf(cells, f), "column %d of %d, %d rows", f, m.Width, l.rows())
+		require.Equal(t, want, g.cellsOf(cells, f), "column %d of %d, %d rows", f, len(binOf), l.rows())
 	}
 }
