@@ -100,11 +100,7 @@ func mainTable(out *strings.Builder, rows []row) {
 			if i > 0 {
 				first, verdict = "", ""
 			}
-			ratio := times(r.ratio(p))
-			if r.ahead(p) {
-				ratio += ", peer ahead"
-			}
-			fmt.Fprintf(out, "| %s | %s | %s: %s | %s | %s |\n", first, r.show(r.ours), p.side, r.show(p), ratio, verdict)
+			fmt.Fprintf(out, "| %s | %s | %s: %s | %s | %s |\n", first, r.show(r.ours), p.side, r.show(p), r.compared(p), verdict)
 		}
 	}
 }
@@ -155,8 +151,12 @@ func detailTable(out *strings.Builder, rows []row) {
 			if m.peak > 0 {
 				memory = fmt.Sprintf("%.0f", float64(m.peak-m.before)/1e6)
 			}
-			if m.quantized > 0 && m.peak > 0 {
-				memory += fmt.Sprintf(" (%.2fx the %.0f MB of quantized data)", float64(m.peak-m.before)/float64(m.quantized), float64(m.quantized)/1e6)
+			if r.rows > 0 && m.peak > 0 {
+				memory += fmt.Sprintf(" (%.0f bytes a row", float64(m.peak-m.before)/float64(r.rows))
+				if m.quantized > 0 {
+					memory += fmt.Sprintf(", %.0f of them quantized", float64(m.quantized)/float64(r.rows))
+				}
+				memory += ")"
 			}
 			ratio := ""
 			if i > 0 && m.cpu > 0 {

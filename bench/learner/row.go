@@ -13,6 +13,7 @@ type row struct {
 	pairs   []pair // with each peer, where the row is about folds
 	goal    goal
 	main    bool // of the main table
+	rows    int  // that were fitted, 0 where the row is about something else
 	remark  string
 }
 
@@ -82,6 +83,18 @@ func (r row) noisy() bool {
 		worst = max(worst, p.others)
 	}
 	return worst > 0.1
+}
+
+// compared writes the ratio to a peer and what to make of it.
+func (r row) compared(peer measurement) string {
+	text := times(r.ratio(peer))
+	if r.ahead(peer) {
+		text += ", peer ahead"
+	}
+	if r.goal.text == "" && r.noisy() {
+		text += ", noisy"
+	}
+	return text
 }
 
 // times writes a ratio so that a small one still has digits.

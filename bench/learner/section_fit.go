@@ -40,7 +40,7 @@ func fitSection(ctx context.Context, b *bench) ([]row, error) {
 		if err != nil {
 			return nil, err
 		}
-		rows = append(rows, row{what: what, unit: "s", ours: m[0], peers: m[1:], main: true, goal: goal{text: "at most 1.0x", ratio: 1}})
+		rows = append(rows, row{what: what, unit: "s", rows: b.sizes.fit, ours: m[0], peers: m[1:], main: true, goal: goal{text: "at most 1.0x", ratio: 1}})
 	}
 	return rows, nil
 }
@@ -75,7 +75,7 @@ func slowSection(ctx context.Context, b *bench) ([]row, error) {
 		if err != nil {
 			return nil, err
 		}
-		rows = append(rows, row{what: what, unit: "s", ours: m[0], peers: m[1:], main: true,
+		rows = append(rows, row{what: what, unit: "s", rows: b.sizes.slow, ours: m[0], peers: m[1:], main: true,
 			goal: goal{text: "at least 50 times as fast as GradientBoosting", ratio: 1. / 50}})
 	}
 	return rows, nil
@@ -142,8 +142,8 @@ func scaleSection(ctx context.Context, b *bench) ([]row, error) {
 			return nil, err
 		}
 		cells := float64(s.rows) * float64(s.width)
-		rows = append(rows, row{what: what, unit: "s", ours: m[0], peers: m[1:],
-			remark: fmt.Sprintf("%.1f ns a value and 100 trees", m[0].value.Median/cells*1e9*100/float64(b.sizes.trees))})
+		rows = append(rows, row{what: what, unit: "s", rows: s.rows, ours: m[0], peers: m[1:],
+			remark: fmt.Sprintf("ours %.0f ns a value and 100 trees", m[0].value.Median/cells*1e9*100/float64(b.sizes.trees))})
 	}
 	return rows, nil
 }
