@@ -13,7 +13,9 @@ func makeBundle(in Input, d data, f *fitted, metrics map[string]float64, test sc
 	}
 	refRows, refScores, source := f.trained, test.score, "training"
 	if d.drift {
-		// The holdout of the new rows alone is small; the judged rows were not seen by the trees that scored them either.
+		// The holdout of the new rows alone is small; the judged rows were not seen by the trees that scored them either. They are
+		// calibrated as published scores are, by the final calibrator: labels play no part in a drift reference, while each fold's
+		// own isotonic curve has steps elsewhere, and rows scored in production would seem to drift away from them.
 		source = "predicted after the alert"
 		refRows = append(append(append([]int{}, d.fresh[training]...), d.fresh[validation]...), d.fresh[holdout]...)
 		refScores = append([]float64{}, test.score...)

@@ -22,6 +22,8 @@ type crossValidation struct {
 	trees int       // at which the loss is least, or all of them without early stopping
 	score []float64 // of each row, by the folds' first trees; not calibrated
 	label []float64
+	// published are the scores, each calibrated by the rows of the other folds: neither its trees nor its calibrator saw the row's label.
+	published []float64
 }
 
 // fitOnFolds deals the rows to the spec's folds by their entities. For each fold, features and trees are fitted on the rows of the others
@@ -160,14 +162,19 @@ type crossFigure struct {
 	Values []float64 `json:"values"` // by fold
 }
 
-// summary returns the figures of the folds; a fold's scores are calibrated by the scores of the others.
+// summary returns the figures of the folds; a fold's scores are calibrated by the scores of the others, and kept as published.
 func (cv *crossValidation) summary(method calibrate.Method, k int, weight []float64) (*crossFigures, error) {
 	out := &crossFigures{Folds: k, Rows: len(cv.fold), Trees: cv.trees, Figures: map[string]crossFigure{}, Loss: cv.curve}
 	values := map[string][]float64{}
+	cv.published = make([]float64, len(cv.score))
 	for j := range k {
 		score, label, w, err := cv.calibrated(method, j, weight)
 		if err != nil {
 			return nil, fmt.Errorf("fold %d: %w", j, err)
+		}
+		_, own := eval.Split(cv.fold, j)
+		for i, at := range own {
+			cv.published[at] = score[i]
 		}
 		for name, metric := range map[string]eval.Metric{"roc_auc": eval.ROCAUC, "pr_auc": eval.PRAUC, "log_loss": eval.LogLoss, "brier": eval.Brier} {
 			v, err := metric(score, label, w)

@@ -36,7 +36,8 @@ func (f *fitted) evidence(ctx context.Context, in Input, t *dataset.Table, test 
 		{Name: "holdout", Score: test.score, Label: test.label, Columns: columnsOf(t, test.rows)},
 	}}
 	if f.cv != nil {
-		r.Rows = append(r.Rows, report.Rows{Name: "out_of_fold", Score: f.judgedFor, Label: f.cv.label, Weight: f.judged.weight,
+		// Not the final calibrator's: it was fitted to these very rows, and would show itself without an error.
+		r.Rows = append(r.Rows, report.Rows{Name: "out_of_fold", Score: f.cv.published, Label: f.cv.label, Weight: f.judged.weight,
 			Columns: columnsOf(t, f.judged.rows)})
 		r.CrossValidation = f.figures
 	}

@@ -72,3 +72,36 @@ func TestEvidenceIsAboutTheRun(t *testing.T) {
 		require.NotEqual(t, report.CrossValidatedFile, f.Name, "without folds there is none")
 	}
 }
+
+// A calibrator shows no error on the rows that it was fitted to, so what is drawn as evidence must come from calibrators that did not
+// see the rows.
+func TestEvidenceOfCalibrationIsOutOfFold(t *testing.T) {
+	in := quick(t, 1500, func(sp *spec.Spec) { sp.Calibration = spec.CalibrationIsotonic })
+	res, err := Train(context.Background(), in)
+	require.NoError(t, err)
+	var tables map[string]eval.Calibration
+	var slices map[string]eval.Slices
+	for _, f := range res.Evidence {
+		switch f.Name {
+		case report.CalibrationFile:
+			require.NoError(t, json.Unmarshal(f.Data, &tables))
+		case report.SlicesFile:
+			require.NoError(t, json.Unmarshal(f.Data, &slices))
+		}
+	}
+	d := collect(in)
+	f, err := d.fit(context.Background(), in, d.older[holdout])
+	require.NoError(t, err)
+	fitted, err := eval.LogLoss(f.judgedFor, f.cv.label, nil)
+	require.NoError(t, err)
+	honest, err := eval.LogLoss(f.cv.published, f.cv.label, nil)
+	require.NoError(t, err)
+	require.Greater(t, honest, fitted+0.002)
+	require.InDelta(t, honest, slices["out_of_fold"].Whole.LogLoss, 1e-12)
+	require.InDelta(t, res.Metrics["cv_log_loss_mean"], honest, 0.005, "the same scores, by fold")
+
+	perfect, err := eval.CalibrationTable(f.judgedFor, f.cv.label, nil, 10, eval.EqualCount)
+	require.NoError(t, err)
+	require.Less(t, perfect.ECE, 1e-9)
+	require.Greater(t, tables["out_of_fold"].ECE, 0.001)
+}
