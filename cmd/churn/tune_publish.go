@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"telco-churn-mlops/events"
@@ -62,7 +63,9 @@ func (c tuneCmd) publish(r *run, t *tuneResult, began time.Time) (runID string, 
 	var outcome bytes.Buffer
 	enc := json.NewEncoder(&outcome)
 	enc.SetIndent("", "  ")
-	if err := enc.Encode(t); err != nil {
+	public := *t
+	public.Written = "" // a path on this machine is nobody else's business
+	if err := enc.Encode(public); err != nil {
 		return "", err
 	}
 	for _, f := range []struct {
@@ -75,28 +78,56 @@ func (c tuneCmd) publish(r *run, t *tuneResult, began time.Time) (runID string, 
 		}
 		event.Artifacts = append(event.Artifacts, events.Artifact{Name: f.name, Digest: string(ref.Digest), SizeBytes: ref.Size})
 	}
-	// The same outcome is the same run, however often it is published.
-	sum := sha256.Sum256(outcome.Bytes())
-	event.RunID = hex.EncodeToString(sum[:16])
+	if event.RunID, err = t.identity(); err != nil {
+		return "", err
+	}
 	if err := appendRun(r.ctx, b, t.Model, event); err != nil {
 		return "", err
 	}
 	return event.RunID, nil
 }
 
-// appendRun appends a completed run after whatever run ended last.
+// identity is the run id of an outcome: a digest of what was found, whatever time it took and wherever the spec was written. So the same outcome
+// is the same run, however often it is published.
+func (t *tuneResult) identity() (string, error) {
+	found := *t
+	found.WorkSeconds, found.Written, found.RunID = 0, "", ""
+	found.Ranked, found.Outer = slices.Clone(t.Ranked), slices.Clone(t.Outer)
+	for i := range found.Ranked {
+		found.Ranked[i].Seconds = 0
+	}
+	for i := range found.Outer {
+		found.Outer[i].Present.Seconds, found.Outer[i].Chosen.Seconds = 0, 0
+	}
+	text, err := json.Marshal(found)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:16]), nil
+}
+
+// appendRun appends a completed run after whatever run ended last, unless it is among the model's runs already.
 func appendRun(ctx context.Context, b *bus.Bus, model string, p *events.RunCompleted) error {
+	subject, err := events.SubjectOf(p.EventType(), model)
+	if err != nil {
+		return err
+	}
 	for {
-		last, ok, err := b.Last(ctx, p.EventType(), model)
-		if err != nil {
+		var last uint64
+		there := false
+		err := b.Read(ctx, bus.ReadConfig{Stream: events.Lifecycle, Filters: []string{subject}}, func(m bus.Message) error {
+			last = m.Sequence
+			if m.Err == nil {
+				before, is := m.Event.Payload.(*events.RunCompleted)
+				there = there || is && before.RunID == p.RunID
+			}
+			return nil
+		})
+		if err != nil || there {
 			return err
 		}
-		if ok && last.Err == nil {
-			if before, is := last.Event.Payload.(*events.RunCompleted); is && before.RunID == p.RunID {
-				return nil
-			}
-		}
-		_, err = b.Append(ctx, events.New(model, b.Source(), p.RunID, time.Now(), p), last.Sequence)
+		_, err = b.Append(ctx, events.New(model, b.Source(), p.RunID, time.Now(), p), last)
 		if !errors.Is(err, bus.ErrConflict) {
 			return err
 		}

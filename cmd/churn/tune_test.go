@@ -191,9 +191,14 @@ func (o *operator) testTunePublished(t *testing.T) {
 	require.Equal(t, found.Verdict, run.Completed.Params["verdict"])
 	require.Equal(t, found.Compared["roc_auc"].Chosen, run.Completed.Metrics["roc_auc"])
 	require.Len(t, run.Completed.Artifacts, 2)
-	o.do(t, args...)
+	var again tuneResult
+	o.json(t, &again, u.args("--trials", "1", "--publish")...)
+	require.NotEqual(t, found.RunID, again.RunID)
+	// Searched anew, so in another time, written to a file, and with another run since.
+	o.json(t, &again, u.args("--trials", "2", "--write", u.path("tuned.yaml"), "--publish")...)
+	require.Equal(t, found.RunID, again.RunID)
 	o.json(t, &after, "runs")
-	require.Len(t, after, len(before)+1, "the same outcome is the same run")
+	require.Len(t, after, len(before)+2, "the same outcome is the same run")
 }
 
 func mustRead(t *testing.T, path string) []byte {
