@@ -42,13 +42,17 @@ type Learner struct {
 	// Monotone names columns along which the score must not fall or rise; nil = none.
 	Monotone *Monotone `yaml:"monotone"`
 	// Interactions lists the sets of columns that may meet on a path of a tree; a column in no set meets no other. Empty = all may.
+	// A derived feature is a meeting of its columns, wherever it stands; a set that names it must name these too.
 	Interactions [][]string `yaml:"interactions" omit:"[]"`
 	// CategoricalSplits says how trees split columns of native encoding; nil = the defaults of DefaultCategoricalSplits.
 	CategoricalSplits *CategoricalSplits `yaml:"categorical_splits"`
 }
 
 // Monotone names numeric columns, derived features of them and count_equal features: the score never falls (Increasing) or never
-// rises (Decreasing) as the value does, all else equal. A column is named once.
+// rises (Decreasing) as the value does, all else equal. A column is named once. "All else" are the other columns of the record, so a
+// derived feature of a named column must be named as well, in the direction that follows: the same one for sum, log1p, above_median
+// and the first column of difference, the opposite one for the second. With ratio, product and count_equal none follows from the
+// column's, and the constraint is refused. Between a value and a missing one (log1p of a negative number, too) there is no order.
 type Monotone struct {
 	Increasing []string `yaml:"increasing" omit:"[]"`
 	Decreasing []string `yaml:"decreasing" omit:"[]"`

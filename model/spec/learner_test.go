@@ -73,7 +73,7 @@ learner:
   folds: 5
   positive_weight: 2.5
   base_score: -1.25
-  monotone: {decreasing: [age, plan], increasing: [log age]}
+  monotone: {decreasing: [age, log age], increasing: [plan]}
   interactions: [[age, plan], ["zip (old)"]]
   categorical_splits: {smooth: 3}
 calibration: isotonic
@@ -91,7 +91,7 @@ func TestParseReadsTheLearner(t *testing.T) {
 	require.Equal(t, 5, l.Folds)
 	require.Equal(t, 2.5, l.PositiveWeight)
 	require.Equal(t, -1.25, *l.BaseScore)
-	require.Equal(t, Monotone{Increasing: []string{"log age"}, Decreasing: []string{"age", "plan"}}, *l.Monotone)
+	require.Equal(t, Monotone{Increasing: []string{"plan"}, Decreasing: []string{"age", "log age"}}, *l.Monotone)
 	require.Equal(t, [][]string{{"age", "plan"}, {"zip (old)"}}, l.Interactions)
 	require.Equal(t, CategoricalSplits{Smooth: 3, L2: 10, MaxOneHot: 4, MaxSet: 32, MinRows: 100}, *l.CategoricalSplits)
 	require.Equal(t, CalibrationIsotonic, s.Calibration)
@@ -122,6 +122,55 @@ func TestParseReadsTheLearner(t *testing.T) {
 			require.NotEqual(t, s.Digest(), c.Digest(), "change %d", i)
 		}
 	})
+}
+
+// A constraint on a column must hold for what is made of it as well.
+func TestConstraintsReachDerivedFeatures(t *testing.T) {
+	up, down := func(names ...string) *Monotone { return &Monotone{Increasing: names} }, func(names ...string) *Monotone { return &Monotone{Decreasing: names} }
+	for _, c := range []struct {
+		name     string
+		op       Op
+		of       []string
+		monotone *Monotone
+		sets     [][]string
+		path     string // of the fault, "" for none
+	}{
+		{"sum", OpSum, []string{"tenure", "MonthlyCharges"}, up("tenure"), nil, "learner.monotone.increasing[0]"},
+		{"named sum", OpSum, []string{"tenure", "MonthlyCharges"}, up("tenure", "x"), nil, ""},
+		{"sum of opposites", OpSum, []string{"tenure", "MonthlyCharges"}, &Monotone{Increasing: []string{"tenure", "x"}, Decreasing: []string{"MonthlyCharges"}}, nil, "learner.monotone.decreasing[0]"},
+		{"log1p", OpLog1p, []string{"tenure"}, down("tenure"), nil, "learner.monotone.decreasing[0]"},
+		{"log1p, the other way", OpLog1p, []string{"tenure"}, &Monotone{Increasing: []string{"x"}, Decreasing: []string{"tenure"}}, nil, "learner.monotone.decreasing[0]"},
+		{"named log1p", OpLog1p, []string{"tenure"}, down("tenure", "x"), nil, ""},
+		{"named above_median", OpAboveMedian, []string{"tenure"}, up("x", "tenure"), nil, ""},
+		{"first of difference", OpDifference, []string{"tenure", "MonthlyCharges"}, up("tenure", "x"), nil, ""},
+		{"second of difference", OpDifference, []string{"tenure", "MonthlyCharges"}, up("MonthlyCharges", "x"), nil, "learner.monotone.increasing[0]"},
+		{"second of difference, turned", OpDifference, []string{"tenure", "MonthlyCharges"}, &Monotone{Increasing: []string{"MonthlyCharges"}, Decreasing: []string{"x"}}, nil, ""},
+		{"ratio", OpRatio, []string{"tenure", "MonthlyCharges"}, up("tenure", "x"), nil, "learner.monotone.increasing[0]"},
+		{"product", OpProduct, []string{"tenure", "MonthlyCharges"}, up("MonthlyCharges", "x"), nil, "learner.monotone.increasing[0]"},
+		{"derived alone", OpRatio, []string{"tenure", "MonthlyCharges"}, up("x"), nil, ""},
+		{"another column", OpRatio, []string{"tenure", "MonthlyCharges"}, up("TotalCharges"), nil, ""},
+		{"set without a column", OpRatio, []string{"tenure", "MonthlyCharges"}, nil, [][]string{{"tenure"}, {"tenure", "x"}}, "learner.interactions[1][1]"},
+		{"set with the columns", OpRatio, []string{"tenure", "MonthlyCharges"}, nil, [][]string{{"x", "tenure", "MonthlyCharges"}}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := Telco()
+			s.Features.Derived = []Derived{{Name: "x", Op: c.op, Of: c.of}}
+			s.Learner.Monotone, s.Learner.Interactions = c.monotone, c.sets
+			got := Faults(s.Validate())
+			if c.path == "" {
+				require.Empty(t, got)
+				return
+			}
+			require.Len(t, got, 1)
+			require.Equal(t, c.path, got[0].Path)
+			require.Contains(t, got[0].Error(), `"x"`)
+		})
+	}
+	s := Telco()
+	s.Columns.Categorical[2].Encoding = EncodingTarget
+	s.Features.Derived = []Derived{{Name: "x", Op: OpCountEqual, Of: []string{"Partner"}, Equals: []string{"Yes"}}}
+	s.Learner.Monotone = up("Partner", "x")
+	require.Len(t, Faults(s.Validate()), 1, "the order of levels is not known before their shares are")
 }
 
 func TestParseNamesLinesOfConstraints(t *testing.T) {

@@ -78,6 +78,7 @@ func (s *Spec) checkConstraints(f *faults, kinds map[string]kind) {
 		}
 		check("learner.monotone.increasing", m.Increasing)
 		check("learner.monotone.decreasing", m.Decreasing)
+		s.checkDerivedMonotone(f, m)
 	}
 	for i, set := range s.Learner.Interactions {
 		path := fmt.Sprintf("learner.interactions[%d]", i)
@@ -91,6 +92,74 @@ func (s *Spec) checkConstraints(f *faults, kinds map[string]kind) {
 				f.add(at, "%q is no numeric or categorical column and no derived feature", cut(name))
 			case slices.Index(set, name) < j:
 				f.add(at, "%q is in the set twice", cut(name))
+			default:
+				s.checkDerivedSet(f, at, name, set)
+			}
+		}
+	}
+}
+
+// checkDerivedMonotone refuses a constrained column that also reaches the trees by a derived feature which is not held to the direction that
+// the column's asks of it.
+func (s *Spec) checkDerivedMonotone(f *faults, m *Monotone) {
+	direction := map[string]int{}
+	for _, name := range m.Increasing {
+		direction[name] = 1
+	}
+	for _, name := range m.Decreasing {
+		direction[name] = -1
+	}
+	check := func(path, name string, column int) {
+		for _, d := range s.Features.Derived {
+			for i, of := range d.Of {
+				if of != name {
+					continue
+				}
+				want := column * d.slope(i)
+				switch {
+				case want == 0:
+					f.add(path, "derived feature %q is made of %q, and %s may rise or fall with it: leave out the one or the other", cut(d.Name), cut(name), d.Op)
+				case direction[d.Name] != want:
+					f.add(path, "derived feature %q is made of %q: name it under %s too", cut(d.Name), cut(name), map[int]string{1: "increasing", -1: "decreasing"}[want])
+				default:
+					continue
+				}
+				return
+			}
+		}
+	}
+	for i, name := range m.Increasing {
+		check(fmt.Sprintf("learner.monotone.increasing[%d]", i), name, 1)
+	}
+	for i, name := range m.Decreasing {
+		check(fmt.Sprintf("learner.monotone.decreasing[%d]", i), name, -1)
+	}
+}
+
+// slope returns 1 where the feature never falls as input i rises, -1 where it never rises, and 0 where it depends on the values.
+func (d *Derived) slope(i int) int {
+	switch {
+	case d.Op == OpDifference && i == 1:
+		if d.Of[0] == d.Of[1] {
+			return 0
+		}
+		return -1
+	case d.Op == OpDifference, d.Op == OpSum, d.Op == OpLog1p, d.Op == OpAboveMedian:
+		return 1
+	}
+	return 0
+}
+
+// checkDerivedSet refuses a derived feature in a set without its columns, which would meet the set's columns in it.
+func (s *Spec) checkDerivedSet(f *faults, path, name string, set []string) {
+	for _, d := range s.Features.Derived {
+		if d.Name != name {
+			continue
+		}
+		for _, of := range d.Of {
+			if !slices.Contains(set, of) {
+				f.add(path, "derived feature %q is made of %q, which is not in the set", cut(name), cut(of))
+				return
 			}
 		}
 	}
