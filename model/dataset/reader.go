@@ -51,7 +51,7 @@ func NewReader(r io.Reader, h *Schema, o ReaderOptions) (*Reader, error) {
 
 // newReader reads CSV in blocks of a size. An eager one waits for no more text than a row needs.
 func newReader(r io.Reader, h *Schema, o ReaderOptions, size int, eager bool) (*Reader, error) {
-	b := bufio.NewReaderSize(r, 64<<10)
+	b := bufio.NewReaderSize(input{r}, 64<<10)
 	if mark, err := b.Peek(3); err == nil && string(mark) == "\ufeff" {
 		_, _ = b.Discard(3)
 	}

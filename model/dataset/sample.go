@@ -104,6 +104,7 @@ func sampleCSV(ctx context.Context, r io.ReaderAt, size int64, csv *csvSource, t
 		}
 		from, to := size*i/stretches, size*(i+1)/stretches
 		n, err := r.ReadAt(buf, from+rng.Int64N(max(to-from-sampleBlock, 1)))
+		err = failure(err)
 		if err != nil && !errors.Is(err, io.EOF) {
 			return fmt.Errorf("sample data: %w", err)
 		}
