@@ -3,7 +3,11 @@ package dataset
 import (
 	"bytes"
 	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -106,4 +110,35 @@ func TestLoadCountsIDsThatAreThereTwice(t *testing.T) {
 		require.EqualValues(t, 2, report.DuplicateIDs)
 		require.Equal(t, "k2999", table.ID(3001))
 	}
+}
+
+// A report takes no more than a hundred names from a file, each cut short, and counts the rest under one.
+func TestReportOfManyUnknownColumns(t *testing.T) {
+	h := schemaOf(t, fruit)
+	_, lines := asJSONLines(t, []byte(fruits(200)))
+	file := func(more string) io.Reader {
+		var b bytes.Buffer
+		n := 0
+		for line := range bytes.Lines(lines) {
+			b.WriteString("{" + more)
+			for range 10 {
+				fmt.Fprintf(&b, "\"session %d %s\":1,", n, strings.Repeat("x", 1000))
+				n++
+			}
+			b.Write(line[1:])
+		}
+		return &b
+	}
+	_, report, err := Load(t.Context(), file(`"again":1,"again":2,`), h, LoadOptions{MaxQuarantined: 1})
+	require.ErrorContains(t, err, "none of the 200 rows")
+	require.Equal(t, map[string]int64{"duplicate_column/again": 200}, report.FaultCounts)
+
+	_, report, err = Load(t.Context(), file(`"known":1,`), h, LoadOptions{})
+	require.NoError(t, err)
+	require.Len(t, report.WarningCounts, maxNames+1)
+	require.EqualValues(t, 200, report.WarningCounts["unknown_column/known"])
+	require.EqualValues(t, 2000-(maxNames-1), report.WarningCounts["unknown_column/"+OtherNames])
+	text, err := json.Marshal(report)
+	require.NoError(t, err)
+	require.Less(t, len(text), 32<<10)
 }

@@ -8,11 +8,14 @@ import (
 	"math"
 	"math/bits"
 	"slices"
+	"strings"
 )
 
 const (
 	// DefaultKeep is how many faults and warnings a report keeps.
 	DefaultKeep = 20
+	// OtherNames stands in a report's counts for the names of unknown or doubled columns beyond the first hundred.
+	OtherNames = "(others)"
 	// earlyRows is how many rows must be seen before too large a share of faulty ones ends the reading.
 	earlyRows = 1000
 )
@@ -271,13 +274,41 @@ func percent(share float64) float64 { return math.Round(share*1e5) / 1e3 }
 func (r *Report) addFaults(faults []Fault)     { addTo(&r.Faults, r.FaultCounts, faults, r.keep) }
 func (r *Report) addWarnings(warnings []Fault) { addTo(&r.Warnings, r.WarningCounts, warnings, r.keep) }
 
+// maxNames bounds the names that a report takes from a file and counts each by itself.
+const maxNames = 100
+
 func addTo(list *[]Fault, counts map[string]int64, faults []Fault, keep int) {
 	for _, f := range faults {
+		if f.Rule == RuleUnknownColumn || f.Rule == RuleDuplicateColumn {
+			f.Column = cut(f.Column) // a name from the file, as long as that has it
+		}
 		if len(*list) < keep {
 			*list = append(*list, f)
 		}
-		counts[f.Rule+"/"+f.Column]++
+		counts[countKey(counts, f)]++
 	}
+}
+
+// countKey returns the key that a fault is counted by: of a name that the spec does not know, OtherNames once there are many.
+func countKey(counts map[string]int64, f Fault) string {
+	key := f.Rule + "/" + f.Column
+	if f.Rule != RuleUnknownColumn && f.Rule != RuleDuplicateColumn || counts[key] > 0 {
+		return key
+	}
+	others := f.Rule + "/" + OtherNames
+	if counts[others] > 0 {
+		return others
+	}
+	names := 0
+	for k := range counts {
+		if strings.HasPrefix(k, f.Rule+"/") {
+			names++
+		}
+	}
+	if names >= maxNames {
+		return others
+	}
+	return key
 }
 
 // duplicates counts the ids that were there before by their hashes, which it reorders: it puts them into buckets of a few dozen by
