@@ -23,7 +23,8 @@
 // # Killed and resumed
 //
 // Each trial and each judgement is appended to a journal and synced before the next begins. A run that finds a journal takes from it what is
-// there and goes on: it gives what an uninterrupted one would. A last line that a kill or a power loss left unfinished is cut off. The journal's
+// there and goes on: it gives what an uninterrupted one would. A last line that a kill or a power loss left unfinished is cut off; a line
+// that was edited, by its checksum, is refused. The journal's
 // first line names what its trials depend on (data, spec, settings); a run that depends on something else refuses it. The time budget counts
 // the time of the trials that are recorded, not of the process.
 package tune

@@ -1,13 +1,14 @@
 package tune
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -271,6 +272,55 @@ func TestJournalCutAnywhere(t *testing.T) {
 	})
 }
 
+// edited returns the space with another parameter at i.
+func edited(i int, d Dim) Space {
+	out := slices.Clone(space)
+	out[i] = d
+	return out
+}
+
+// A line that says something else than what was found, is gone, is there twice or stands elsewhere is refused, the last one too.
+func TestJournalRefusesEditedLines(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tune.jsonl")
+	journalled(t, path)
+	file, err := os.ReadFile(path)
+	require.NoError(t, err)
+	lines := bytes.SplitAfter(file, []byte("\n"))
+	n := len(lines) - 1 // the last is empty
+	for name, c := range map[string]struct {
+		edit func(l [][]byte) [][]byte
+		line int
+	}{
+		"another number": {func(l [][]byte) [][]byte {
+			l[6] = bytes.Replace(l[6], []byte(`"seconds":1`), []byte(`"seconds":2`), 1)
+			return l
+		}, 7},
+		"another last": {func(l [][]byte) [][]byte {
+			l[n-1] = bytes.Replace(l[n-1], []byte(`"seconds":1`), []byte(`"seconds":2`), 1)
+			return l
+		}, n},
+		"one taken out": {func(l [][]byte) [][]byte { return slices.Delete(l, 4, 5) }, 5},
+		"one twice":     {func(l [][]byte) [][]byte { return slices.Insert(l, 4, l[4]) }, 6},
+		"two exchanged": {func(l [][]byte) [][]byte { l[4], l[5] = l[5], l[4]; return l }, 5},
+		"another key's sum": {func(l [][]byte) [][]byte {
+			l[0] = append(l[0][:len(l[0])-4:len(l[0])-4], "x\"}\n"...)
+			return l
+		}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := bytes.Join(c.edit(slices.Clone(lines)), nil)
+			require.NotEqual(t, file, text)
+			require.NoError(t, os.WriteFile(path, text, 0o600))
+			_, _, err := OpenJournal(path, key())
+			require.ErrorIs(t, err, errSum)
+			require.ErrorContains(t, err, fmt.Sprintf("line %d is damaged", c.line))
+			after, err := os.ReadFile(path)
+			require.NoError(t, err)
+			require.Equal(t, text, after)
+		})
+	}
+}
+
 func TestJournalRefuses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tune.jsonl")
 	journalled(t, path)
@@ -278,10 +328,17 @@ func TestJournalRefuses(t *testing.T) {
 	require.NoError(t, err)
 
 	for name, change := range map[string]func(*Key){
-		"the data":     func(k *Key) { k.Dataset = "xxh64:3" },
-		"the spec":     func(k *Key) { k.Spec = "sha256:2" },
-		"the settings": func(k *Key) { k.Inner = 4 },
-		"its format":   func(k *Key) { k.Format = 99 },
+		"the data was xxh64:2 and is xxh64:3":                          func(k *Key) { k.Dataset = "xxh64:3" },
+		"the spec was sha256:1 and is sha256:2":                        func(k *Key) { k.Spec = "sha256:2" },
+		"the metric that chooses was log_loss and is pr_auc":           func(k *Key) { k.Metric, k.Inner = "pr_auc", 9 },
+		"the number of outer folds was 3 and is 4":                     func(k *Key) { k.Outer = 4 },
+		"the number of inner folds was 5 and is 4":                     func(k *Key) { k.Inner = 4 },
+		"the seed was 3 and is 4":                                      func(k *Key) { k.Seed = 4 },
+		"the number of parameters was 3 and is 2":                      func(k *Key) { k.Space = space[:2] },
+		"parameter 2 was depth and is leaves":                          func(k *Key) { k.Space = edited(1, Dim{Name: "leaves", Low: 1, High: 8, Whole: true}) },
+		"the range of depth was 1 to 8, whole and is 1 to 9, whole":    func(k *Key) { k.Space = edited(1, Dim{Name: "depth", Low: 1, High: 9, Whole: true}) },
+		"the range of share was 0 to 1 and is 0.1 to 1, logarithmic; ": func(k *Key) { k.Space = edited(2, Dim{Name: "share", Low: 0.1, High: 1, Log: true}) },
+		"its format": func(k *Key) { k.Format = 99 },
 	} {
 		k := key()
 		change(&k)
@@ -322,19 +379,21 @@ func TestJournalIsForOneProcess(t *testing.T) {
 }
 
 func FuzzReadJournal(f *testing.F) {
-	head, err := json.Marshal(key())
+	head, sum, err := seal(key(), "")
 	require.NoError(f, err)
-	f.Add(append(head, "\n{\"arm\":0,\"trial\":0,\"point\":{\"rate\":1},\"loss\":2,\"seconds\":1}\n{\"arm\""...))
+	loss := 2.0
+	entry, _, err := seal(Entry{Point: map[string]float64{"rate": 1}, Loss: &loss, Seconds: 1}, sum)
+	require.NoError(f, err)
+	f.Add(fmt.Appendf(nil, "%s\n%s\n{\"arm\"", head, entry))
 	f.Add([]byte("{}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		entries, whole, err := readJournal("j", data, key())
+		c, err := readJournal("j", data, key())
 		if err != nil {
 			return
 		}
-		require.LessOrEqual(t, whole, len(data))
-		again, size, err := readJournal("j", data[:whole], key())
+		require.LessOrEqual(t, c.whole, len(data))
+		again, err := readJournal("j", data[:c.whole], key())
 		require.NoError(t, err)
-		require.Equal(t, whole, size)
-		require.Equal(t, entries, again)
+		require.Equal(t, c, again)
 	})
 }
