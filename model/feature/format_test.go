@@ -54,6 +54,33 @@ func TestParseRefusesEncodings(t *testing.T) {
 	}
 }
 
+// Fields count as they are spelled, once: what another reader of the file sees must not differ from what is served.
+func TestParseRefusesOtherSpellingsAndDoubledFields(t *testing.T) {
+	s, sch := smallSpec(t, func(s *spec.Spec) {
+		s.Features.Derived = []spec.Derived{{Name: "n", Op: spec.OpCountEqual, Of: []string{"c"}, Equals: []string{"x"}}}
+	})
+	p, err := feature.Fit(s, sch, labelled(sch, "xxyy", "0111"), nil, nil)
+	require.NoError(t, err)
+	good, err := json.Marshal(p)
+	require.NoError(t, err)
+	for _, tc := range []struct{ old, new, want string }{
+		{`"format"`, `"Format"`, `unknown field "Format"`},
+		{`"median":`, `"MEDIAN":`, `unknown field "MEDIAN"`},
+		{`"scale":`, `"\u017fcale":`, "unknown field"}, // a long s, which folds to s
+		{`"op"`, `"oP"`, `unknown field "oP"`},
+		{`"format"`, `"format":9,"format"`, `"format" is there twice`},
+		{`"mean"`, `"mean":7,"mean"`, `"mean" is there twice`},
+		{`"levels"`, `"levels":["a"],"levels"`, `"levels" is there twice`},
+		{`"equals"`, `"equals":[],"equals"`, `"equals" is there twice`},
+		{`"features"`, `"features":[],"features"`, `"features" is there twice`},
+	} {
+		bad := strings.Replace(string(good), tc.old, tc.new, 1)
+		require.NotEqual(t, string(good), bad, tc.old)
+		_, err := feature.Parse([]byte(bad), s, sch)
+		require.ErrorContains(t, err, tc.want, bad)
+	}
+}
+
 // A file of the first format, written before there were other encodings, is read as before, and pipelines that it can express are
 // still written so.
 func TestParseReadsTheFirstFormat(t *testing.T) {

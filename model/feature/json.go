@@ -140,7 +140,7 @@ func (c *categoricalColumn) doc(format int) categoricalDoc {
 }
 
 // Parse reads what MarshalJSON wrote for this spec and its schema. It refuses, naming the column, whatever could not have been fitted
-// for them: another format, other settings, columns or derived features than the spec's, unknown fields, numbers that are not finite, a
+// for them: another format, other settings, columns or derived features than the spec's, unknown fields, fields in another spelling or there twice, numbers that are not finite, a
 // scale that is not above 0, a vocabulary that is not sorted and unique, codes without a meaning, feature names other than those that
 // follow from the rest. It never panics.
 func Parse(data []byte, s *spec.Spec, sch *dataset.Schema) (*Pipeline, error) {
@@ -160,6 +160,9 @@ func parse(data []byte, s *spec.Spec, sch *dataset.Schema) (*Pipeline, error) {
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("data after the object")
+	}
+	if err := checkKeys(data); err != nil {
+		return nil, err
 	}
 	p, err := outline(s, sch)
 	if err != nil {
