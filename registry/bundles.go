@@ -12,6 +12,7 @@ import (
 	"telco-churn-mlops/internal/bus"
 	"telco-churn-mlops/model"
 	"telco-churn-mlops/model/eval"
+	"telco-churn-mlops/model/spec"
 )
 
 // bundlesKept is how many verified bundles stay in memory: challenger, Production, and the two before.
@@ -113,6 +114,16 @@ func find(artifacts []events.Artifact, name string) (events.Artifact, bool) {
 type scored struct {
 	eval.Metrics
 	score, label []float64 // in the file's order
+}
+
+// figures returns the metrics by name, and what the threshold's rule counts per row.
+func (s scored) figures(d *spec.Decision) map[string]float64 {
+	out := s.Map()
+	counts := spec.Outcomes{TP: float64(s.TP), FP: float64(s.FP), TN: float64(s.TN), FN: float64(s.FN)}
+	if name, v := d.PerRow(counts); name != "" {
+		out[name] = v
+	}
+	return out
 }
 
 // score evaluates a bundle at its own threshold on a holdout. A permanent error says that it can't be scored on these rows.

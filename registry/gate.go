@@ -56,8 +56,8 @@ type GateInput struct {
 
 // Judge returns the verdict. A version is rejected if its bytes were refuted, it can't be scored, or one of the staging thresholds does not
 // hold (metric >= min; a missing or non-finite metric fails). One that passes is promotable if the run asks for Production, follows the
-// registry's spec, promotion is automatic, and there is no Production or the production metric is strictly greater than Production's on the
-// same rows; equal is not better. Otherwise it stays in Staging, and the reason says which of these was the first to fail. Every rule that
+// registry's spec, promotion is automatic, and there is no Production or the production metric is strictly better than Production's on the
+// same rows (greater, or less where spec.LessIsBetter); equal is not better. Otherwise it stays in Staging, and the reason says which of these was the first to fail. Every rule that
 // could be evaluated is in the result with both values, also those that no longer mattered.
 //
 // No Production by a person's withdrawal is not the same as no Production yet: a run that drift or a schedule started is staged then, however
@@ -133,11 +133,15 @@ func compare(out *events.ModelGated, in GateInput) (comparable, better bool) {
 	if in.Champion == 0 || in.Unusable != "" {
 		return in.Champion == 0, false
 	}
+	sign, rule := 1.0, metric+" > production"
+	if spec.LessIsBetter(metric) {
+		sign, rule = -1, metric+" < production"
+	}
 	r := events.RuleResult{
-		Rule: metric + " > production", Metric: metric, Value: value(in.Metrics, metric), Against: value(in.ChampionMetrics, metric),
+		Rule: rule, Metric: metric, Value: value(in.Metrics, metric), Against: value(in.ChampionMetrics, metric),
 	}
 	comparable = in.Measured && in.Incomparable == "" && r.Value != nil && r.Against != nil
-	r.Passed = comparable && *r.Value > *r.Against
+	r.Passed = comparable && sign**r.Value > sign**r.Against
 	out.Rules = append(out.Rules, r)
 	return comparable, r.Passed
 }

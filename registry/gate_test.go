@@ -112,3 +112,21 @@ func TestJudgeShowsBothValuesOfEveryRule(t *testing.T) {
 	require.False(t, got.Rules[1].Passed)
 	require.True(t, got.Rules[2].Passed, "a rule that no longer matters is shown all the same")
 }
+
+func TestJudgeKnowsOfWhichMetricsLessIsBetter(t *testing.T) {
+	for _, metric := range []string{"log_loss", "brier", spec.MetricCost} {
+		in := passing()
+		in.Gates.Production.Metric = metric
+		in.Metrics[metric], in.ChampionMetrics[metric] = -0.1, 0.2
+		got := Judge(in)
+		require.Equal(t, ReasonBetter, got.Reason, metric)
+		last := got.Rules[len(got.Rules)-1]
+		require.Equal(t, metric+" < production", last.Rule)
+		require.Equal(t, -0.1, *last.Value)
+		require.Equal(t, 0.2, *last.Against)
+		in.Metrics[metric] = 0.2
+		require.Equal(t, ReasonNotBetter, Judge(in).Reason, "equal is not better")
+		in.Metrics[metric] = 0.3
+		require.Equal(t, ReasonNotBetter, Judge(in).Reason)
+	}
+}

@@ -167,7 +167,7 @@ func TestVerdictsThatTheServiceReaches(t *testing.T) {
 		reason  string
 	}{
 		{"threshold", func(r *rig) { r.spec.Gates.Staging[0].Min = 0.999 }, nil, events.VerdictRejected, ReasonBelowThreshold},
-		{"metric nobody computes", func(r *rig) { r.spec.Gates.Staging[0].Metric = "profit" }, nil, events.VerdictRejected, ReasonBelowThreshold},
+		{"threshold out of reach", func(r *rig) { r.spec.Gates.Staging[0].Min = 1 }, nil, events.VerdictRejected, ReasonBelowThreshold},
 		{"staging asked", nil, func(_ *rig, run *events.RunCompleted) {
 			run.TargetStage = events.StageStaging
 		}, events.VerdictStaged, ReasonTargetStaging},

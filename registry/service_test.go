@@ -7,6 +7,7 @@ import (
 
 	"telco-churn-mlops/events"
 	"telco-churn-mlops/model/modeltest"
+	"telco-churn-mlops/model/spec"
 )
 
 func TestRegisterGatePromote(t *testing.T) {
@@ -51,4 +52,24 @@ func TestRegisterGatePromote(t *testing.T) {
 	require.Equal(t, events.PromotedByGate, p.Cause)
 	require.Equal(t, 1, p.PreviousVersion)
 	require.Empty(t, r.deadLetters())
+}
+
+// A model whose threshold counts money is gated by it: the registry measures both versions on the challenger's holdout.
+func TestGateByCost(t *testing.T) {
+	r := newRig(t)
+	r.spec.Threshold = &spec.Decision{By: spec.RuleCost, Cost: &spec.Costs{TruePositive: 1, FalsePositive: 2, FalseNegative: 9}}
+	r.spec.Gates.Production.Metric = spec.MetricCost
+	require.NoError(t, r.spec.Validate())
+	r.start()
+	r.complete(modeltest.Options{Seed: 1})
+	r.production(1)
+	r.complete(modeltest.Options{Seed: 2, Relation: 7})
+	r.production(2)
+	v := r.judged(2)
+	rule := v.Gate.Rules[len(v.Gate.Rules)-1]
+	require.Equal(t, "cost_per_row < production", rule.Rule)
+	require.Less(t, *rule.Value, *rule.Against)
+	m := v.Gate.Metrics
+	require.InDelta(t, (m["tp"]+2*m["fp"]+9*m["fn"])/m["rows"], m[spec.MetricCost], 1e-12)
+	require.Equal(t, *rule.Against, v.Gate.ChampionMetrics[spec.MetricCost])
 }

@@ -193,7 +193,7 @@ func (s *Service) measure(ctx context.Context, v Version, of *basis) error {
 	if err != nil {
 		return unusable(in, err)
 	}
-	in.Metrics, in.HoldoutRows, in.Measured = m.Map(), m.Rows, true
+	in.Metrics, in.HoldoutRows, in.Measured = m.figures(s.cfg.Spec.Threshold), m.Rows, true
 	if in.Champion == 0 {
 		return nil
 	}
@@ -205,7 +205,7 @@ func (s *Service) measureChampion(ctx context.Context, holdout events.Artifact, 
 	b, err := s.bundle(ctx, of.champion.Bundle.Digest, of.champion.At)
 	if err == nil {
 		m, scoreErr := s.score(ctx, b, holdout, since)
-		if of.in.ChampionMetrics, err = m.Map(), scoreErr; err == nil {
+		if of.in.ChampionMetrics, err = m.figures(s.cfg.Spec.Threshold), scoreErr; err == nil {
 			addGain(of.in.Metrics, challenger, m)
 		}
 	}

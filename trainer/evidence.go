@@ -159,17 +159,9 @@ func addDetail(metrics map[string]float64, sp *spec.Spec, figures eval.Metrics, 
 			metrics[name] = v
 		}
 	}
-	rows, tp, fp := float64(figures.Rows), float64(figures.TP), float64(figures.FP)
-	switch d := sp.Threshold; d.Rule() {
-	case spec.RuleCost:
-		c := d.Cost
-		cost := float64(c.TruePositive*tp) + float64(c.FalsePositive*fp)
-		metrics["cost_per_row"] = (cost + float64(c.TrueNegative*float64(figures.TN)) + float64(c.FalseNegative*float64(figures.FN))) / rows
-	case spec.RuleProfit:
-		// With the mean acceptance: who would leave and accepts brings what a customer is worth less the offer; everyone contacted costs.
-		c := campaign(d.Profit)
-		accept := c.Alpha / (c.Alpha + c.Beta)
-		metrics["profit_per_row"] = (float64(tp*(float64(accept*(c.Lifetime-c.Incentive))-c.Contact)) - float64(fp*(c.Incentive+c.Contact))) / rows
+	counts := spec.Outcomes{TP: float64(figures.TP), FP: float64(figures.FP), TN: float64(figures.TN), FN: float64(figures.FN)}
+	if name, v := sp.Threshold.PerRow(counts); name != "" {
+		metrics[name] = v
 	}
 	return nil
 }

@@ -186,15 +186,18 @@ type Gates struct {
 	Production Comparison  `yaml:"production"` // against the version in Production
 }
 
-// Threshold is met when the metric is at least Min.
+// Threshold is met when the metric is at least Min. Metrics of which less is better can't be asked for.
 type Threshold struct {
-	Metric string  `yaml:"metric"`
+	Metric string  `yaml:"metric"` // as in Comparison
 	Min    float64 `yaml:"min"`
 }
 
-// Comparison is met when the challenger's metric is strictly greater than Production's on the same rows.
+// Comparison is met when the challenger's metric is strictly better than Production's on the same rows: greater, or less where
+// LessIsBetter.
 type Comparison struct {
-	Metric string `yaml:"metric"` // default f1_churn
+	// Metric is f1_churn (default), f1_at_half, roc_auc, pr_auc, precision, recall, accuracy, log_loss, brier, with threshold by profit
+	// profit_per_row, or by cost cost_per_row.
+	Metric string `yaml:"metric"`
 }
 
 // Drift says what is watched in the traffic and when it speaks.

@@ -12,9 +12,8 @@ import (
 )
 
 var (
-	nameForm   = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
-	metricForm = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
-	zoneForm   = regexp.MustCompile(`^[A-Za-z0-9_+/-]+$`)
+	nameForm = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+	zoneForm = regexp.MustCompile(`^[A-Za-z0-9_+/-]+$`)
 )
 
 // maxName bounds a model's name, which becomes a subject's token.
@@ -30,7 +29,7 @@ func (s *Spec) Validate() error {
 	s.checkConstraints(&f, kinds)
 	oneOf(&f, "calibration", s.Calibration, CalibrationNone, CalibrationSigmoid, CalibrationIsotonic)
 	s.Threshold.check(&f)
-	s.Gates.check(&f)
+	s.Gates.check(&f, s.Threshold.Rule())
 	s.Drift.check(&f, kinds)
 	s.Retrain.check(&f)
 	s.Expectations.check(&f, kinds)

@@ -2,26 +2,36 @@ package spec
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 )
 
-func (g *Gates) check(f *faults) {
+func (g *Gates) check(f *faults, by Rule) {
 	for i, t := range g.Staging {
 		path := fmt.Sprintf("gates.staging[%d]", i)
-		metric(f, path+".metric", t.Metric)
-		share(f, path+".min", t.Min, 0, 1)
+		metric(f, path+".metric", t.Metric, by)
+		switch {
+		case LessIsBetter(t.Metric):
+			f.add(path+".metric", "less is better for %s, and min is the least that is allowed: use f1_churn, roc_auc or pr_auc", t.Metric)
+		case t.Metric == MetricProfit:
+			share(f, path+".min", t.Min, -math.MaxFloat64, math.MaxFloat64)
+		default:
+			share(f, path+".min", t.Min, 0, 1)
+		}
 	}
-	metric(f, "gates.production.metric", g.Production.Metric)
+	metric(f, "gates.production.metric", g.Production.Metric, by)
 }
 
-// metric refuses metrics of which less is better, as every rule here asks for more.
-func metric(f *faults, path, name string) {
+// metric refuses names that no holdout is ever measured by.
+func metric(f *faults, path, name string, by Rule) {
 	switch {
-	case !metricForm.MatchString(name):
-		f.add(path, "want a metric such as f1_churn, roc_auc or pr_auc, got %q", cut(name))
-	case name == "log_loss" || name == "brier":
-		f.add(path, "less is better for %s, and gates ask for more: use f1_churn, roc_auc or pr_auc", name)
+	case name == MetricProfit && by != RuleProfit:
+		f.add(path, "%s is measured with threshold: {by: profit} alone", name)
+	case name == MetricCost && by != RuleCost:
+		f.add(path, "%s is measured with threshold: {by: cost} alone", name)
+	case name != MetricProfit && name != MetricCost:
+		oneOf(f, path, name, gateMetrics...)
 	}
 }
 

@@ -73,7 +73,13 @@ func TestValidate(t *testing.T) {
 		{"split.salt", func(s *Spec) { s.Split.Salt = "" }},
 		{"gates.staging[0].metric", func(s *Spec) { s.Gates.Staging[0].Metric = "log_loss" }},
 		{"gates.staging[1].min", func(s *Spec) { s.Gates.Staging[1].Min = 75 }},
+		{"gates.staging[0].metric", func(s *Spec) { s.Gates.Staging[0].Metric = "f1" }},
 		{"gates.production.metric", func(s *Spec) { s.Gates.Production.Metric = "" }},
+		{"gates.production.metric", func(s *Spec) { s.Gates.Production.Metric = "lift_at_10" }},
+		{"gates.production.metric", func(s *Spec) { s.Gates.Production.Metric = MetricProfit }},
+		{"gates.production.metric", func(s *Spec) {
+			s.Threshold, s.Gates.Production.Metric = &Decision{By: RuleProfit}, MetricCost
+		}},
 		{"drift.window", func(s *Spec) { s.Drift.Window = 0; s.Drift.MinRows = 1 }},
 		{"drift.min_rows", func(s *Spec) { s.Drift.MinRows = 1001 }},
 		{"drift.max_age", func(s *Spec) { s.Drift.MaxAge = 0 }},
