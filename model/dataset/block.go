@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +11,7 @@ import (
 const (
 	// blockSize is how much text is parsed at once: enough for a few thousand rows, little enough for a second-level cache.
 	blockSize = 256 << 10
-	// maxRecord bounds a CSV record, which only a quote that is not closed makes so long.
+	// maxRecord bounds a CSV record, which only a quote that is not closed, or a file without line ends, makes so long.
 	maxRecord = 64 << 20
 )
 
@@ -75,7 +76,7 @@ func (b *blocks) next() (block, error) {
 			return block{}, b.err
 		}
 		if len(data) > maxRecord {
-			return block{}, errNoEnd
+			return block{}, noEnd(e.quoteOpen(data), data)
 		}
 	}
 }
@@ -83,8 +84,21 @@ func (b *blocks) next() (block, error) {
 // errAllRead stands in blocks.err once the last block is handed out.
 var errAllRead = errors.New("all read")
 
-// errNoEnd says that a record is longer than maxRecord.
-var errNoEnd = fmt.Errorf("a record is longer than %d bytes: a quote is opened and not closed", maxRecord)
+// errNoEnd says that a record is longer than maxRecord. What next returns adds why.
+var errNoEnd = fmt.Errorf("a record is longer than %d bytes", maxRecord)
+
+func noEnd(open bool, data []byte) error {
+	switch {
+	case open:
+		return fmt.Errorf("%w: a quote is opened and not closed", errNoEnd)
+	case bytes.IndexByte(data, '\r') >= 0:
+		return fmt.Errorf("%w: %s", errNoEnd, carriageReturns)
+	}
+	return fmt.Errorf("%w: its line has no end", errNoEnd)
+}
+
+// carriageReturns says what is wrong with a file of an old Mac.
+const carriageReturns = "its lines seem to end with carriage returns; want line feeds"
 
 // read is one Read that gave something.
 func (b *blocks) read(p []byte) (int, error) {

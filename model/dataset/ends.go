@@ -34,6 +34,13 @@ func (e *ends) find(data []byte) int {
 	return e.whole
 }
 
+// quoteOpen reads data, with which find ended no record, and reports whether its end is within a quote.
+func (e *ends) quoteOpen(data []byte) bool {
+	for e.step(data) {
+	}
+	return e.at == inQuote
+}
+
 // step reads on to the next stop and reports false where it takes more text to get there.
 func (e *ends) step(data []byte) bool {
 	switch e.at {

@@ -83,3 +83,21 @@ func TestLongRecordsTakeOnePass(t *testing.T) {
 		})
 	}
 }
+
+// A line that is too long is put down to a quote only where one is open, and line ends that are none are named.
+func TestLinesWithoutEnd(t *testing.T) {
+	h := schemaOf(t, fruit)
+	long := strings.Repeat("a", maxRecord+blockSize)
+	for _, c := range []struct{ text, want string }{
+		{fruits(3) + `k,"` + long, "a record is longer than 67108864 bytes: a quote is opened and not closed"},
+		{fruits(3) + "k," + long, "a record is longer than 67108864 bytes: its line has no end"},
+		{fruits(3) + "k,\r" + long, "a record is longer than 67108864 bytes: its lines seem to end with carriage returns"},
+		{strings.ReplaceAll(fruits(3), "\n", "\r"), "the file is one line: its lines seem to end with carriage returns"},
+		{strings.ReplaceAll(fruitHeader+"k,1\n", ",ripe,rotten\n", ",ripe\r"), "the header does not fit the spec: its lines seem to end with carriage returns"},
+		{"key\rk\r", "the header does not fit the spec: its lines seem to end with carriage returns"},
+		{fruitHeader, "the file has a header and no rows"},
+	} {
+		_, _, err := Load(t.Context(), strings.NewReader(c.text), h, LoadOptions{ReaderOptions: ReaderOptions{Format: "csv"}})
+		require.ErrorContains(t, err, c.want, "%q", cut(c.text))
+	}
+}

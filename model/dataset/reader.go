@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -173,6 +174,9 @@ func newCSV(b *blocks, h *Schema, o ReaderOptions, before int64) (*csvSource, []
 		return nil, nil, err
 	}
 	if !s.ahead() && errors.Is(s.err, io.EOF) {
+		if slices.ContainsFunc(names, carried) {
+			return nil, nil, &DataError{Message: "the file is one line: " + carriageReturns}
+		}
 		return nil, nil, &DataError{Message: "the file has a header and no rows"}
 	}
 	return s, warnings, nil
@@ -283,8 +287,14 @@ func (s *csvSource) header(names []string, h *Schema, o ReaderOptions) (warnings
 	return warnings, nil
 }
 
-// found lists the columns of a header, and says so where the delimiter seems to be another one.
+// carried reports whether the name of a column goes on behind a carriage return.
+func carried(name string) bool { return strings.Contains(strings.TrimSpace(name), "\r") }
+
+// found lists the columns of a header, and says so where the delimiter or the line ends seem to be others.
 func found(names []string) string {
+	if slices.ContainsFunc(names, carried) {
+		return carriageReturns
+	}
 	if len(names) == 1 {
 		for _, other := range []string{";", "\t", "|", ","} {
 			if strings.Count(names[0], other) > 0 {
