@@ -152,7 +152,7 @@ type crossFigures struct {
 	Rows    int                    `json:"rows"`
 	Trees   int                    `json:"trees"`
 	Figures map[string]crossFigure `json:"figures"`
-	// Loss is the mean log loss of the folds after each tree, before calibration.
+	// Loss is the mean log loss of the folds after each tree, before calibration; positive rows weigh what learner.positive_weight says.
 	Loss []float64 `json:"loss_by_trees"`
 }
 

@@ -61,7 +61,8 @@ type fitted struct {
 	// judged are rows with scores of trees that never saw them: those of the validation part, or all rows to learn from.
 	judged    sample
 	judgedFor []float64 // of the judged rows, by the final calibrator, which was fitted to them: no evidence of calibration
-	// trainLoss and validLoss are the log loss of the trees before calibration, on the rows they saw and on the judged ones.
+	// trainLoss and validLoss are the log loss of the trees before calibration, on the rows they saw and on the judged ones; positive rows
+	// weigh what learner.positive_weight says.
 	trainLoss, validLoss float64
 	cv                   *crossValidation // nil without folds
 	figures              *crossFigures    // of cv

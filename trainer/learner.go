@@ -1,6 +1,7 @@
 package trainer
 
 import (
+	"encoding/json"
 	"fmt"
 
 	"telco-churn-mlops/model/feature"
@@ -51,7 +52,7 @@ func params(in Input, d data, f *fitted) map[string]string {
 		regime = "drift"
 	}
 	l := in.Spec.Learner
-	return map[string]string{
+	out := map[string]string{
 		"learner":               "gbdt",
 		"trees":                 fmt.Sprint(l.Trees),
 		"trees_used":            fmt.Sprint(f.trees.Trees()),
@@ -62,6 +63,7 @@ func params(in Input, d data, f *fitted) map[string]string {
 		"l2":                    fmt.Sprint(l.L2),
 		"min_child_weight":      fmt.Sprint(l.MinChildWeight),
 		"min_child_rows":        fmt.Sprint(l.MinChildRows),
+		"min_gain":              fmt.Sprint(l.MinGain),
 		"subsample":             fmt.Sprint(l.Subsample),
 		"column_sample":         fmt.Sprint(l.ColumnSample),
 		"column_sample_node":    fmt.Sprint(l.ColumnSampleNode),
@@ -78,5 +80,56 @@ func params(in Input, d data, f *fitted) map[string]string {
 		"examples":              fmt.Sprint(d.examples),
 		"superseded_rows":       fmt.Sprint(d.superseded),
 		"drift_since":           fmt.Sprint(in.DriftSince),
+		"base_score":            "log-odds of the training rows",
 	}
+	if l.BaseScore != nil {
+		out["base_score"] = fmt.Sprint(*l.BaseScore)
+	}
+	addColumnParams(out, in.Spec)
+	return out
+}
+
+// addColumnParams adds what the spec says of single columns, each only where it says something; lists of names are JSON, as a name may hold
+// any character.
+func addColumnParams(out map[string]string, sp *spec.Spec) {
+	l := sp.Learner
+	if m := l.Monotone; m != nil {
+		for key, names := range map[string][]string{"monotone_increasing": m.Increasing, "monotone_decreasing": m.Decreasing} {
+			if len(names) > 0 {
+				out[key] = asJSON(names)
+			}
+		}
+	}
+	if len(l.Interactions) > 0 {
+		out["interactions"] = asJSON(l.Interactions)
+	}
+	encodings, own := map[string][]string{}, false
+	for _, c := range sp.Columns.Categorical {
+		e := sp.EncodingOf(c)
+		encodings[e], own = append(encodings[e], c.Name), own || e != sp.Features.Encoding
+	}
+	if own {
+		out["encoding_by_column"] = asJSON(encodings)
+	}
+	if len(encodings[spec.EncodingNative]) > 0 {
+		c := spec.DefaultCategoricalSplits()
+		if l.CategoricalSplits != nil {
+			c = *l.CategoricalSplits
+		}
+		for key, v := range map[string]any{"smooth": c.Smooth, "l2": c.L2, "max_onehot": c.MaxOneHot, "max_set": c.MaxSet, "min_rows": c.MinRows} {
+			out["categorical_splits_"+key] = fmt.Sprint(v)
+		}
+	}
+	if len(encodings[spec.EncodingTarget]) > 0 {
+		out["target_smoothing"], out["target_folds"] = fmt.Sprint(sp.Features.TargetSmoothing), fmt.Sprint(sp.Features.TargetFolds)
+	}
+}
+
+// asJSON writes lists and maps of strings, which can't fail.
+func asJSON(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"telco-churn-mlops/model/feature"
+	"telco-churn-mlops/model/gbdt"
 	"telco-churn-mlops/model/spec"
 )
 
@@ -133,4 +134,58 @@ func TestPositiveWeightDoesNotStopTraining(t *testing.T) {
 	heavy, high := trees(8)
 	require.Greater(t, heavy, plain/2)
 	require.Greater(t, high, low+0.1, "scores are higher, and no longer shares")
+}
+
+// A run must say what it was made with: each of these keys shows in its parameters.
+func TestParamsTellTheWholeLearner(t *testing.T) {
+	in := quick(t, 300, nil)
+	show := func(edit func(*spec.Spec)) map[string]string {
+		in := in
+		in.Spec = in.Spec.Clone()
+		edit(in.Spec)
+		require.NoError(t, in.Spec.Validate())
+		return params(in, data{}, &fitted{trees: &gbdt.Ensemble{}})
+	}
+	plain := show(func(*spec.Spec) {})
+	require.Equal(t, "0", plain["min_gain"])
+	require.NotContains(t, plain, "monotone_increasing")
+	require.Contains(t, plain["encoding_by_column"], `"onehot":["InternetService","PaymentMethod"]`)
+	score := -1.25
+	for key, c := range map[string]struct {
+		edit func(*spec.Spec)
+		want string
+	}{
+		"min_gain":            {func(s *spec.Spec) { s.Learner.MinGain = 0.5 }, "0.5"},
+		"base_score":          {func(s *spec.Spec) { s.Learner.BaseScore = &score }, "-1.25"},
+		"monotone_increasing": {func(s *spec.Spec) { s.Learner.Monotone = &spec.Monotone{Increasing: []string{"tenure"}} }, `["tenure"]`},
+		"monotone_decreasing": {func(s *spec.Spec) { s.Learner.Monotone = &spec.Monotone{Decreasing: []string{"tenure"}} }, `["tenure"]`},
+		"interactions":        {func(s *spec.Spec) { s.Learner.Interactions = [][]string{{"tenure", "Contract"}} }, `[["tenure","Contract"]]`},
+		"categorical_splits_smooth": {func(s *spec.Spec) {
+			s.Columns.Categorical[0].Encoding = spec.EncodingNative
+			c := spec.DefaultCategoricalSplits()
+			c.Smooth = 3
+			s.Learner.CategoricalSplits = &c
+		}, "3"},
+		"categorical_splits_min_rows": {func(s *spec.Spec) { s.Columns.Categorical[0].Encoding = spec.EncodingNative }, "100"},
+		"target_smoothing":            {func(s *spec.Spec) { s.Features.Encoding = spec.EncodingTarget }, "10"},
+	} {
+		got := show(c.edit)
+		require.Equal(t, c.want, got[key], key)
+		require.NotEqual(t, plain[key], got[key], key)
+	}
+}
+
+// A loss in which positive rows weigh more must not stand under the name of one in which they don't.
+func TestWeightedLossIsNamedSo(t *testing.T) {
+	for _, weight := range []float64{1, 3} {
+		for _, folds := range []int{0, 2} {
+			res, err := Train(context.Background(), quick(t, 400, func(sp *spec.Spec) { sp.Learner.PositiveWeight, sp.Learner.Folds = weight, folds }))
+			require.NoError(t, err)
+			for _, part := range []string{"train", "validation"} {
+				plain, weighted := res.Metrics[part+"_log_loss"], res.Metrics[part+"_weighted_log_loss"]
+				require.Equal(t, weight == 1, plain > 0)
+				require.Equal(t, weight != 1, weighted > 0)
+			}
+		}
+	}
 }

@@ -118,7 +118,11 @@ func (f *fitted) metrics(sp *spec.Spec, test scored) (map[string]float64, error)
 	}
 	out := figures.Map()
 	out["trees"] = float64(f.trees.Trees())
-	out["train_log_loss"], out["validation_log_loss"] = f.trainLoss, f.validLoss
+	trainLoss, validLoss := "train_log_loss", "validation_log_loss"
+	if sp.Learner.PositiveWeight != 1 { // another scale than log_loss
+		trainLoss, validLoss = "train_weighted_log_loss", "validation_weighted_log_loss"
+	}
+	out[trainLoss], out[validLoss] = f.trainLoss, f.validLoss
 	if err := addDetail(out, sp, figures, test); err != nil {
 		return nil, err
 	}
