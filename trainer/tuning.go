@@ -51,8 +51,27 @@ type Tuning struct {
 
 var _ tune.Objective = (*Tuning)(nil)
 
+// FoldsError says that the rows can't be dealt to the folds that are asked for.
+type FoldsError struct {
+	Inner bool // or outer
+	Folds int
+	Err   error
+}
+
+// Error names the folds.
+func (e *FoldsError) Error() string {
+	kind := "outer"
+	if e.Inner {
+		kind = "inner"
+	}
+	return fmt.Sprintf("deal the rows to %d %s folds: %v", e.Folds, kind, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *FoldsError) Unwrap() error { return e.Err }
+
 // NewTuning deals the rows of a labelled table to outer folds and lays out the space around the spec's learner. It is an error if options are
-// out of range or a class has fewer entities than there are folds.
+// out of range, and a *FoldsError if a class has fewer entities than there are folds.
 func NewTuning(sp *spec.Spec, sch *dataset.Schema, table *dataset.Table, o TuneOptions) (*Tuning, error) {
 	switch {
 	case o.Metric != TuneLogLoss && o.Metric != TuneROCAUC && o.Metric != TunePRAUC:
@@ -73,7 +92,17 @@ func NewTuning(sp *spec.Spec, sch *dataset.Schema, table *dataset.Table, o TuneO
 	var err error
 	t.fold, err = eval.GroupFolds(ids, t.label, o.Outer, xxhash.Sum64String(fmt.Sprintf("%s/outer/%d", sp.Split.Salt, o.Seed)))
 	if err != nil {
-		return nil, fmt.Errorf("tune: deal the outer folds: %w", err)
+		return nil, &FoldsError{Folds: o.Outer, Err: err}
+	}
+	for arm := range o.Outer { // each has fewer rows than the arm of all
+		s := t.sample(arm)
+		ids, label := make([]string, len(s.rows)), make([]float64, len(s.rows))
+		for i, r := range s.rows {
+			ids[i], label[i] = table.ID(r), table.Label(r)
+		}
+		if _, err := eval.GroupFolds(ids, label, o.Inner, 0); err != nil {
+			return nil, &FoldsError{Inner: true, Folds: o.Inner, Err: err}
+		}
 	}
 	t.layOut(len(t.rows))
 	return t, nil

@@ -19,7 +19,7 @@ import (
 
 type tuneCmd struct {
 	specFlags
-	Trials  int           `name:"trials" default:"30" help:"Trials of each search, the present parameters counted; 0 for no bound but --budget."`
+	Trials  *int          `name:"trials" help:"Trials of each search, the present parameters counted; 30 without it, or what --budget allows, 1000 at most." placeholder:"N"`
 	Budget  time.Duration `name:"budget" help:"Time to spend on trials, over all processes that worked on --state." placeholder:"TIME"`
 	Metric  string        `name:"metric" default:"log_loss" enum:"log_loss,roc_auc,pr_auc" help:"Figure that chooses: ${enum}."`
 	Outer   int           `name:"outer" default:"5" help:"Outer folds, which say what the search brings on rows it never saw."`
@@ -32,6 +32,27 @@ type tuneCmd struct {
 	connect.Artifacts
 }
 
+// Trials of a search that does not name their number.
+const (
+	defaultTrials = 30
+	mostTrials    = 1000 // within a time budget
+)
+
+// trials returns the bound on the trials.
+func (c tuneCmd) trials() (int, error) {
+	switch {
+	case c.Trials != nil && *c.Trials < 1:
+		return 0, fmt.Errorf("--trials %d: want 1 at least", *c.Trials)
+	case c.Budget < 0:
+		return 0, fmt.Errorf("--budget %s: want more than 0", c.Budget)
+	case c.Trials != nil:
+		return *c.Trials, nil
+	case c.Budget > 0:
+		return mostTrials, nil
+	}
+	return defaultTrials, nil
+}
+
 // Run searches the learner's parameters and prints what was found, improvement or not: neither is a failure.
 func (c tuneCmd) Run(r *run) error {
 	sp, path, err := c.load()
@@ -40,6 +61,9 @@ func (c tuneCmd) Run(r *run) error {
 	}
 	if path == "" {
 		return errors.New("the spec names no dataset to search on: give --data")
+	}
+	if _, err := c.trials(); err != nil {
+		return err
 	}
 	if c.Write != "" { // before hours of work, and not after
 		if _, err := os.Lstat(c.Write); !errors.Is(err, os.ErrNotExist) {
@@ -56,7 +80,13 @@ func (c tuneCmd) Run(r *run) error {
 		return err
 	}
 	t, err := trainer.NewTuning(sp, sch, data, trainer.TuneOptions{Metric: c.Metric, Outer: c.Outer, Inner: c.Inner, Seed: c.Seed})
-	if err != nil {
+	var folds *trainer.FoldsError
+	switch {
+	case errors.As(err, &folds) && folds.Inner:
+		return fmt.Errorf("--inner %d: %w", c.Inner, err)
+	case errors.As(err, &folds):
+		return fmt.Errorf("--outer %d: %w", c.Outer, err)
+	case err != nil:
 		return err
 	}
 	found, err := c.search(r, t, fingerprint)
@@ -89,8 +119,12 @@ type memory struct{}
 func (memory) Append(tune.Entry) error { return nil }
 
 func (c tuneCmd) search(r *run, t *trainer.Tuning, fingerprint string) (found *tune.Outcome, err error) {
+	trials, err := c.trials()
+	if err != nil {
+		return nil, err
+	}
 	space, first := t.Space()
-	config := tune.Config{Space: space, First: first, Seed: c.Seed, Outer: c.Outer, Trials: c.Trials, Budget: c.Budget, Objective: t, Log: memory{}}
+	config := tune.Config{Space: space, First: first, Seed: c.Seed, Outer: c.Outer, Trials: trials, Budget: c.Budget, Objective: t, Log: memory{}}
 	if c.State != "" {
 		journal, done, err := tune.OpenJournal(c.State, t.Key(fingerprint))
 		if err != nil {
@@ -117,76 +151,15 @@ func (c tuneCmd) search(r *run, t *trainer.Tuning, fingerprint string) (found *t
 	return found, err
 }
 
-// tuneProgress tells how far a search is: on a terminal in one line that changes, elsewhere in a line per round.
-type tuneProgress struct {
-	run          *run
-	config       *tune.Config
-	metric       string
-	began        time.Time
-	live         bool
-	seconds      float64
-	present      float64
-	best         float64
-	trial, shown int
-}
-
-func (p *tuneProgress) say(format string, args ...any) {
-	if !p.run.JSON {
-		fmt.Fprintf(p.run.errs, format+"\n", args...)
-	}
-}
-
-func (p *tuneProgress) entry(e tune.Entry) {
-	if p.run.JSON {
-		return
-	}
-	p.seconds += e.Seconds
-	last := e.Arm == p.config.Outer
-	if v, ok := e.Figures[p.metric]; ok && last && !e.Judged {
-		if e.Trial == 0 {
-			p.present, p.best = v, v
-		}
-		better := v < p.best
-		if p.metric != trainer.TuneLogLoss {
-			better = v > p.best
-		}
-		if better {
-			p.best = v
-		}
-	}
-	p.trial = max(p.trial, e.Trial)
-	what := fmt.Sprintf("trial %d, search %d of %d", p.trial, e.Arm+1, p.config.Outer+1)
-	if p.config.Trials > 0 {
-		what = fmt.Sprintf("trial %d of %d, search %d of %d", p.trial+1, p.config.Trials, e.Arm+1, p.config.Outer+1)
-	}
-	if e.Judged {
-		what = fmt.Sprintf("judging on outer fold %d of %d", e.Arm+1, p.config.Outer)
-	}
-	line := fmt.Sprintf("%s  best %s %.5f (present %.5f)  %s of work", what, p.metric, p.best, p.present, time.Duration(p.seconds*1e9).Round(time.Second))
-	switch {
-	case p.live:
-		p.clear()
-		p.shown, _ = fmt.Fprint(p.run.errs, line)
-	case last && !e.Judged:
-		p.say("%s", line)
-	}
-}
-
-// clear takes the line back.
-func (p *tuneProgress) clear() {
-	if p.shown > 0 {
-		fmt.Fprint(p.run.errs, "\r"+strings.Repeat(" ", p.shown)+"\r")
-		p.shown = 0
-	}
-}
-
 // tuneResult is the outcome of a search, for programs and as the artifact tune.json of its run.
 type tuneResult struct {
 	Model       string                  `json:"model"`
 	Metric      string                  `json:"metric"`
 	Improves    bool                    `json:"improves"` // on outer folds, by more than chance explains
+	Worsens     bool                    `json:"worsens"`  // likewise
 	Verdict     string                  `json:"verdict"`
 	Trials      int                     `json:"trials"` // of each search
+	EndedBy     tune.Bound              `json:"ended_by"`
 	WorkSeconds float64                 `json:"work_seconds"`
 	Rows        int                     `json:"rows"`
 	Dataset     string                  `json:"dataset_fingerprint"`
@@ -220,7 +193,8 @@ func (c tuneCmd) result(sp *spec.Spec, t *trainer.Tuning, found *tune.Outcome, f
 	space, first := t.Space()
 	best := found.Best()
 	out := &tuneResult{
-		Model: sp.Name, Metric: c.Metric, Improves: found.Improves(c.Metric, c.Metric == trainer.TuneLogLoss), Trials: found.Trials,
+		Model: sp.Name, Metric: c.Metric, Trials: found.Trials, EndedBy: found.Bound,
+		Improves: found.Improves(c.Metric, c.Metric == trainer.TuneLogLoss), Worsens: found.Worsens(c.Metric, c.Metric == trainer.TuneLogLoss),
 		WorkSeconds: found.Spent.Seconds(), Rows: t.Rows(), Dataset: fingerprint, SpecDigest: sp.Digest(),
 		Present: map[string]float64{}, Chosen: best.Point, Compared: map[string]tuneCompared{},
 		Ranked: found.Ranked, Outer: found.Outer, space: space, base: sp, spec: trainer.Apply(sp, best.Point),
@@ -243,90 +217,26 @@ func (c tuneCmd) result(sp *spec.Spec, t *trainer.Tuning, found *tune.Outcome, f
 		}
 		out.Compared[name] = x
 	}
+	out.Verdict = out.verdict()
+	return out
+}
+
+// verdict says what the outer folds say of the metric, and whether there is anything to change.
+func (t *tuneResult) verdict() string {
+	same, c := t.Ranked[0].Trial == 0, t.Compared[t.Metric]
 	switch {
-	case out.Improves && best.Trial == 0:
-		out.Verdict = "searching improves on outer folds, but on all rows the present parameters are the best: nothing to change"
-	case out.Improves:
-		out.Verdict = fmt.Sprintf("improves: on rows that no search saw, %s is better by more than chance explains", c.Metric)
-	case best.Trial == 0:
-		out.Verdict = "did not improve: nothing better than the present parameters was found"
-	default:
-		out.Verdict = fmt.Sprintf("did not improve: on rows that no search saw, the difference in %s is within what chance explains", c.Metric)
+	case t.Improves && same:
+		return "searching improves on outer folds, but on all rows the present parameters are the best: nothing to change"
+	case t.Improves:
+		return fmt.Sprintf("improves: on rows that no search saw, %s is better by more than chance explains", t.Metric)
+	case t.Worsens:
+		return fmt.Sprintf("did not improve: on rows that no search saw, %s is worse by more than chance explains; keep the present parameters", t.Metric)
+	case same:
+		return "did not improve: nothing better than the present parameters was found"
+	case c.Low == nil || c.High == nil:
+		return fmt.Sprintf("did not improve: on rows that no search saw, the difference in %s has no interval that could tell it from chance", t.Metric)
 	}
-	return out
-}
-
-// shownTrials is how many trials are printed.
-const shownTrials = 8
-
-func (t *tuneResult) print(r *run, metric string) error {
-	fmt.Fprintf(r.out, "%d trials in each of %d searches, %s of work. The best of the search on all rows, by inner folds (which flatter the best of many):\n\n",
-		t.Trials, len(t.Outer)+1, time.Duration(t.WorkSeconds*1e9).Round(100*time.Millisecond))
-	header := "TRIAL\tLOG_LOSS\tROC_AUC\tPR_AUC\tTREES"
-	for _, d := range t.space {
-		header += "\t" + strings.ToUpper(d.Name)
-	}
-	err := table(r, header, func(row func(...any)) {
-		for i, e := range t.Ranked {
-			if i < shownTrials || e.Trial == 0 {
-				row(t.cells(e)...)
-			}
-		}
-	})
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(r.out, "\nOn the %d outer folds, which their searches never saw, trained by the whole recipe:\n\n", len(t.Outer))
-	err = table(r, "FIGURE\tPRESENT\tCHOSEN\tDIFFERENCE\t95 % INTERVAL\tP\tFOLDS BETTER", func(row func(...any)) {
-		for _, name := range []string{"log_loss", "roc_auc", "pr_auc", "f1_churn"} {
-			c, ok := t.Compared[name]
-			if !ok {
-				continue
-			}
-			interval, p := "undefined", "undefined"
-			if c.Low != nil && c.High != nil {
-				interval = fmt.Sprintf("%+.5f to %+.5f", *c.Low, *c.High)
-			}
-			if c.P != nil {
-				p = fmt.Sprintf("%.3f", *c.P)
-			}
-			if name == metric {
-				name = "* " + name
-			}
-			row(name, fmt.Sprintf("%.5f", c.Present), fmt.Sprintf("%.5f", c.Chosen), fmt.Sprintf("%+.5f", c.Difference), interval, p, fmt.Sprintf("%d of %d", c.Better, c.Folds))
-		}
-	})
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(r.out, "\n%s\n", bold(t.Verdict))
-	if t.Written != "" {
-		fmt.Fprintf(r.out, "spec with the chosen parameters: %s\n", t.Written)
-	}
-	if t.RunID != "" {
-		fmt.Fprintf(r.out, "published as run %s\n", t.RunID)
-	}
-	return nil
-}
-
-func (t *tuneResult) cells(e tune.Entry) []any {
-	name := fmt.Sprint(e.Trial)
-	if e.Trial == 0 {
-		name = "present"
-	}
-	out := []any{name}
-	if e.Failed != "" {
-		out = append(out, "failed", "", "", "")
-	} else {
-		for _, figure := range []string{"log_loss", "roc_auc", "pr_auc"} {
-			out = append(out, fmt.Sprintf("%.5f", e.Figures[figure]))
-		}
-		out = append(out, e.Figures["trees"])
-	}
-	for _, d := range t.space {
-		out = append(out, e.Point[d.Name])
-	}
-	return out
+	return fmt.Sprintf("did not improve: on rows that no search saw, the difference in %s is within what chance explains", t.Metric)
 }
 
 // header says, before the spec that is written, where it is from and what else is not as it was.

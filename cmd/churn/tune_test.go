@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -16,6 +17,7 @@ import (
 	"telco-churn-mlops/model/spec"
 	"telco-churn-mlops/registry"
 	"telco-churn-mlops/trainer"
+	"telco-churn-mlops/trainer/tune"
 )
 
 // tuner searches on a few generated customers with a learner of a moment.
@@ -110,6 +112,9 @@ func TestTune(t *testing.T) {
 		out, notes, err := churn(t, u.args("--write", written)...)
 		require.NoError(t, err)
 		require.Contains(t, notes, "trial 4 of 4, search 3 of 3")
+		require.Contains(t, out, "4 trials in each of 3 searches")
+		require.Contains(t, out, "ended by the bound on trials")
+		require.Contains(t, out, "less log_loss is better")
 		require.Contains(t, out, "present")
 		require.Contains(t, out, want.Verdict)
 		text, err := os.ReadFile(written)
@@ -126,10 +131,21 @@ func TestTune(t *testing.T) {
 		require.ErrorContains(t, err, "there already")
 	})
 	t.Run("refuses", func(t *testing.T) {
+		few, mostHeldOut := u.path("few.csv"), u.path("few.yaml")
+		_, _, err := churn(t, "generate", "--rows", "120", "--output", few)
+		require.NoError(t, err)
+		sp := spec.Telco()
+		sp.Split.Holdout = 0.6
+		text, err := sp.Marshal()
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(mostHeldOut, text, 0o600))
 		for want, args := range map[string][]string{
-			"give --data":         {"tune"},
-			"outer":               u.args("--outer", "1"),
-			"bound":               u.args("--trials", "0"),
+			"give --data":        {"tune"},
+			"outer":              u.args("--outer", "1"),
+			"--trials 0: want 1": u.args("--trials", "0"),
+			"want more than 0":   u.args("--budget=-1s"),
+			"--inner 20: deal the rows to 20 inner folds": {"tune", "--spec", mostHeldOut, "--data", few, "--outer", "2", "--inner", "20"},
+			"--outer 20: deal the rows to 20 outer folds": {"tune", "--spec", mostHeldOut, "--data", few, "--outer", "20", "--inner", "2"},
 			"no such file":        {"tune", "--data", u.path("none.csv")},
 			"must be one of":      u.args("--metric", "accuracy"),
 			"no journal":          u.args("--state", u.spec),
@@ -142,6 +158,50 @@ func TestTune(t *testing.T) {
 			require.Contains(t, strings.ToLower(err.Error()), strings.ToLower(want))
 		}
 	})
+}
+
+func TestTuneBounds(t *testing.T) {
+	ten, none := 10, 0
+	for want, c := range map[int]tuneCmd{30: {}, 1000: {Budget: time.Minute}, 10: {Trials: &ten, Budget: time.Minute}} {
+		got, err := c.trials()
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	_, err := tuneCmd{Trials: &none, Budget: time.Minute}.trials()
+	require.ErrorContains(t, err, "want 1 at least")
+}
+
+func TestTuneVerdicts(t *testing.T) {
+	end := 0.1
+	known := map[string]tuneCompared{"log_loss": {Low: &end, High: &end}}
+	for want, r := range map[string]tuneResult{
+		"improves: on rows":      {Improves: true, Ranked: []tune.Entry{{Trial: 3}}},
+		"searching improves on":  {Improves: true, Ranked: []tune.Entry{{}}},
+		"log_loss is worse by":   {Worsens: true, Ranked: []tune.Entry{{Trial: 3}}, Compared: known},
+		"keep the present":       {Worsens: true, Ranked: []tune.Entry{{}}, Compared: known},
+		"nothing better than":    {Ranked: []tune.Entry{{}}, Compared: known},
+		"within what chance":     {Ranked: []tune.Entry{{Trial: 3}}, Compared: known},
+		"no interval that could": {Ranked: []tune.Entry{{Trial: 3}}},
+	} {
+		r.Metric = "log_loss"
+		require.Contains(t, r.verdict(), want)
+		if !r.Improves {
+			require.True(t, strings.HasPrefix(r.verdict(), "did not improve"))
+		}
+		if r.Worsens {
+			require.NotContains(t, r.verdict(), "within what chance explains")
+		}
+	}
+}
+
+// Before there is a figure, none is shown.
+func TestTuneProgressBeforeTheFirstFigure(t *testing.T) {
+	var notes screen
+	p := &tuneProgress{run: &run{errs: &notes}, config: &tune.Config{Outer: 2, Trials: 4}, metric: "log_loss", live: true}
+	p.entry(tune.Entry{Judged: true, Figures: map[string]float64{"log_loss": 0.4}})
+	require.Contains(t, notes.String(), "judging on outer fold 1 of 2  best log_loss - (present -)")
+	p.entry(tune.Entry{Arm: 2, Figures: map[string]float64{"log_loss": 0.5}})
+	require.Contains(t, notes.String(), "trial 1 of 4, search 3 of 3  best log_loss 0.50000 (present 0.50000)")
 }
 
 func TestWrittenSpecSaysWhatElseChanged(t *testing.T) {

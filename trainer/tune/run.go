@@ -52,9 +52,19 @@ type Config struct {
 	OnEntry func(Entry)
 }
 
+// Bound names what ends a search.
+type Bound string
+
+// The bounds of a search.
+const (
+	ByTrials Bound = "trials" // Config.Trials were made
+	ByBudget Bound = "budget" // Config.Budget is spent, and fewer than Config.Trials were made
+)
+
 // Outcome is what a search found.
 type Outcome struct {
 	Trials int           // of each arm
+	Bound  Bound         // what ended the search
 	Spent  time.Duration // on all trials and judgements
 	// Ranked are the trials of the arm of all rows, best first. Their losses flatter: see Outer.
 	Ranked []Entry
@@ -85,6 +95,11 @@ func (o *Outcome) Improves(figure string, lessIsBetter bool) bool {
 		return high < 0
 	}
 	return low > 0
+}
+
+// Worsens reports whether a figure of the chosen parameters is worse on rows that the search never saw, by more than chance explains.
+func (o *Outcome) Worsens(figure string, lessIsBetter bool) bool {
+	return o.Improves(figure, !lessIsBetter)
 }
 
 func (c *Config) validate() error {
@@ -242,7 +257,10 @@ func (r *runner) compute(ctx context.Context, at place, point map[string]float64
 
 // judge compares, on each outer fold, what its arm found best with the present parameters.
 func (r *runner) judge(ctx context.Context) (*Outcome, error) {
-	out := &Outcome{Trials: r.arms[0].Trials(), Compared: map[string]eval.PairedCV{}}
+	out := &Outcome{Trials: r.arms[0].Trials(), Bound: ByBudget, Compared: map[string]eval.PairedCV{}}
+	if out.Trials == r.Trials {
+		out.Bound = ByTrials
+	}
 	values := [2]map[string][]float64{{}, {}}
 	for arm := range r.Outer {
 		j := Judgement{Present: r.present[arm], Chosen: r.present[arm]}

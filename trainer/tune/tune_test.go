@@ -88,6 +88,7 @@ func TestSearchFindsTheBottom(t *testing.T) {
 	out, err := Run(t.Context(), c)
 	require.NoError(t, err)
 	require.Equal(t, 60, out.Trials)
+	require.Equal(t, ByTrials, out.Bound)
 	best := out.Best()
 	require.InDelta(t, -1, math.Log10(best.Point["rate"]), 0.3)
 	require.Equal(t, 4.0, best.Point["depth"])
@@ -95,6 +96,8 @@ func TestSearchFindsTheBottom(t *testing.T) {
 	require.True(t, out.Improves("log_loss", true))
 	require.True(t, out.Improves("roc_auc", false))
 	require.False(t, out.Improves("log_loss", false))
+	require.True(t, out.Worsens("log_loss", false))
+	require.False(t, out.Worsens("log_loss", true))
 	require.False(t, out.Improves("unknown", true))
 	require.Len(t, out.Outer, 3)
 	for arm, j := range out.Outer {
@@ -182,6 +185,7 @@ func TestBudgetCountsTrialsAndEndsWithARound(t *testing.T) {
 	out, err := Run(t.Context(), c)
 	require.NoError(t, err)
 	require.Equal(t, 8, out.Trials)
+	require.Equal(t, ByBudget, out.Bound)
 	require.GreaterOrEqual(t, out.Spent, 32*time.Second)
 	c.Budget = time.Nanosecond
 	out, err = Run(t.Context(), c)
