@@ -135,7 +135,7 @@ func TestTune(t *testing.T) {
 		_, _, err := churn(t, "generate", "--rows", "120", "--output", few)
 		require.NoError(t, err)
 		sp := spec.Telco()
-		sp.Split.Holdout = 0.6
+		sp.Split.Holdout, sp.Expectations.MinRows = 0.6, 10
 		text, err := sp.Marshal()
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(mostHeldOut, text, 0o600))
