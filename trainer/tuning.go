@@ -109,17 +109,21 @@ func NewTuning(sp *spec.Spec, sch *dataset.Schema, table *dataset.Table, o TuneO
 }
 
 // layOut makes the space: each range holds what has been found good on tables of any kind, by orders of magnitude where that is how
-// a parameter acts.
+// a parameter acts. Of depth and leaves the one that bounds the present trees is searched: the leaves where the spec names both, up to as
+// many as its depth lets grow.
 func (t *Tuning) layOut(rows int) {
 	l := t.spec.Learner
 	add := func(d tune.Dim, present float64) {
 		t.space, t.first = append(t.space, d), append(t.first, present)
 	}
 	add(tune.Dim{Name: "learning_rate", Low: 0.02, High: 0.2, Log: true}, l.LearningRate)
-	if l.MaxLeaves > 0 {
+	switch {
+	case l.MaxLeaves > 0 && l.MaxDepth == 0:
 		add(tune.Dim{Name: "max_leaves", Low: 3, High: 128, Log: true, Whole: true}, float64(l.MaxLeaves))
-	} else {
+	case l.MaxLeaves == 0:
 		add(tune.Dim{Name: "max_depth", Low: 2, High: 8, Whole: true}, float64(l.MaxDepth))
+	case l.MaxDepth > 1: // of both the depth stays, and no more leaves are tried than it lets grow; a tree of depth 1 has two
+		add(tune.Dim{Name: "max_leaves", Low: 2, High: float64(int(1) << min(l.MaxDepth, 7)), Log: true, Whole: true}, float64(l.MaxLeaves))
 	}
 	add(tune.Dim{Name: "l2", Low: 0.1, High: 100, Log: true}, l.L2)
 	add(tune.Dim{Name: "min_child_weight", Low: 0.01, High: 50, Log: true}, l.MinChildWeight)

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"telco-churn-mlops/model/spec"
+	"telco-churn-mlops/trainer/tune"
 )
 
 func newTuning(t *testing.T, in Input, metric string) *Tuning {
@@ -94,4 +95,50 @@ func TestScoresOfTrialsAreCalibrated(t *testing.T) {
 	require.Greater(t, raw[TuneLogLoss]-trial[TuneLogLoss], 0.1)
 	require.Greater(t, rawJudged[TuneLogLoss]-judged[TuneLogLoss], 0.1)
 	require.InDelta(t, judged[TuneLogLoss], trial[TuneLogLoss], 0.1)
+}
+
+// Depth and leaves must not be searched apart where both bound a tree: no point may ask for leaves that the depth does not let grow.
+func TestDepthAndLeavesAreSearchedTogether(t *testing.T) {
+	for name, c := range map[string]struct {
+		depth, leaves int
+		searched      string // empty: neither
+		high          float64
+	}{
+		"depth alone":                 {4, 0, "max_depth", 8},
+		"leaves alone":                {0, 31, "max_leaves", 128},
+		"both":                        {4, 9, "max_leaves", 16},
+		"both, shallow":               {2, 3, "max_leaves", 4},
+		"both, the leaves never bind": {3, 64, "max_leaves", 8},
+		"both, deep":                  {20, 31, "max_leaves", 128},
+		"a stump":                     {1, 31, "", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := quick(t, 200, func(sp *spec.Spec) { sp.Learner.MaxDepth, sp.Learner.MaxLeaves = c.depth, c.leaves })
+			u := newTuning(t, in, TuneLogLoss)
+			found := ""
+			for _, d := range u.space {
+				if d.Name == "max_depth" || d.Name == "max_leaves" {
+					require.Empty(t, found, "one of them")
+					require.Equal(t, c.high, d.High)
+					found = d.Name
+				}
+			}
+			require.Equal(t, c.searched, found)
+			require.NoError(t, u.space.Validate())
+			s := tune.NewSearch(u.space, u.first, 1)
+			for n := range 100 {
+				point := map[string]float64{}
+				for i, v := range s.Next() {
+					point[u.space[i].Name] = v
+				}
+				s.Tell(float64(n % 5))
+				sp := Apply(in.Spec, point)
+				require.NoError(t, sp.Validate())
+				if n > 0 && c.depth > 1 && c.leaves > 0 {
+					require.Equal(t, c.depth, sp.Learner.MaxDepth)
+					require.LessOrEqual(t, sp.Learner.MaxLeaves, 1<<c.depth)
+				}
+			}
+		})
+	}
 }
