@@ -69,7 +69,7 @@ func TestLongRecordsTakeOnePass(t *testing.T) {
 			start := time.Now()
 			_, _, err := Load(t.Context(), smallReads{strings.NewReader(text), 4096}, h, LoadOptions{size: 4096})
 			require.Error(t, err)
-			require.Less(t, time.Since(start), 2*time.Second)
+			require.Less(t, time.Since(start), 5*time.Second)
 
 			start = time.Now()
 			r, err := NewReader(smallReads{strings.NewReader(text), 2048}, h, ReaderOptions{})
@@ -79,7 +79,7 @@ func TestLongRecordsTakeOnePass(t *testing.T) {
 			for err == nil || errors.As(err, &record) {
 				err = r.Next(row)
 			}
-			require.Less(t, time.Since(start), 2*time.Second)
+			require.Less(t, time.Since(start), 5*time.Second)
 		})
 	}
 }

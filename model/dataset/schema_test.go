@@ -37,7 +37,7 @@ func TestCleanTakesOnePass(t *testing.T) {
 		start := time.Now()
 		_, err := h.DecodeJSON([]byte(text), row, DecodeOptions{})
 		require.Error(t, err)
-		require.Less(t, time.Since(start), time.Second, "%d bytes", len(text))
+		require.Less(t, time.Since(start), 5*time.Second, "%d bytes", len(text))
 	}
 	require.Equal(t, "a\nb", row.Cat[0])
 }
