@@ -189,3 +189,19 @@ func TestWeightedLossIsNamedSo(t *testing.T) {
 		}
 	}
 }
+
+// With folds nothing asks for a validation part, and with weights and bases far from the rows' own there is still a model.
+func TestFarWeightsAndBases(t *testing.T) {
+	low, high := -10.0, 3.0
+	for name, edit := range map[string]func(*spec.Spec){
+		"no validation part": func(s *spec.Spec) { s.Split.Validation = 0 },
+		"base score -10":     func(s *spec.Spec) { s.Learner.BaseScore, s.Learner.MinChildWeight = &low, 0 },
+		"base score 3":       func(s *spec.Spec) { s.Learner.BaseScore, s.Learner.MinChildWeight = &high, 0 },
+		"weight 0.001":       func(s *spec.Spec) { s.Learner.PositiveWeight, s.Learner.MinChildWeight = 0.001, 0 },
+		"weight 1000":        func(s *spec.Spec) { s.Learner.PositiveWeight, s.Learner.MinChildWeight = 1000, 0 },
+	} {
+		res, err := Train(context.Background(), quick(t, 600, edit))
+		require.NoError(t, err, name)
+		require.Greater(t, res.Metrics["roc_auc"], 0.6, name)
+	}
+}

@@ -35,9 +35,10 @@ type Learner struct {
 	// more to all of these rows. 0 (default) leaves the validation part out of training and chooses on that one, for data so big that
 	// folds+1 fits cost too much; else 2 to 20.
 	Folds int `yaml:"folds" omit:"0"`
-	// PositiveWeight multiplies the weight of positive rows, > 0; default 1. Probabilities are then too high: see Calibration.
+	// PositiveWeight multiplies the weight of positive rows, in [0.001, 1000]; default 1. Probabilities are then too high: see Calibration.
 	PositiveWeight float64 `yaml:"positive_weight" omit:"1"`
-	// BaseScore is the log-odds that the trees start from; nil (default) is the log-odds of the positive share of the training rows.
+	// BaseScore is the log-odds that the trees start from, in [-10, 10]; nil (default) is the log-odds of the positive share of the training rows.
+	// Far above it the first trees overshoot, and early stopping may end with them.
 	BaseScore *float64 `yaml:"base_score"`
 	// Monotone names columns along which the score must not fall or rise; nil = none.
 	Monotone *Monotone `yaml:"monotone"`

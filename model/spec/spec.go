@@ -176,7 +176,7 @@ type Derived struct {
 // Split says which rows are held out. Rows are placed by a hash of salt and id.
 type Split struct {
 	Holdout    float64 `yaml:"holdout"`    // share of all rows, [0.01, 0.9]
-	Validation float64 `yaml:"validation"` // share of the rest, [0.01, 0.9]; trained on too where learner.folds is not 0
+	Validation float64 `yaml:"validation"` // share of the rest, [0.01, 0.9]; trained on too where learner.folds is not 0, and may be 0 then
 	Salt       string  `yaml:"salt"`       // default Name
 }
 

@@ -34,7 +34,9 @@ func (s *Spec) Validate() error {
 	s.Retrain.check(&f)
 	s.Expectations.check(&f, kinds)
 	share(&f, "split.holdout", s.Split.Holdout, 0.01, 0.9)
-	share(&f, "split.validation", s.Split.Validation, 0.01, 0.9)
+	if s.Learner.Folds == 0 || s.Split.Validation != 0 {
+		share(&f, "split.validation", s.Split.Validation, 0.01, 0.9)
+	}
 	atLeast(&f, "labels.horizon", s.Labels.Horizon, 0)
 	atLeast(&f, "labels.slack", s.Labels.Slack, 0)
 	atLeast(&f, "labels.grace", s.Labels.Grace, 0)

@@ -29,11 +29,10 @@ func (l *Learner) check(f *faults) {
 	if l.Folds != 0 {
 		between(f, "learner.folds", l.Folds, 2, 20)
 	}
-	if !(l.PositiveWeight >= 1e-6 && l.PositiveWeight <= 1e6) {
-		f.add("learner.positive_weight", "want 1e-06 to 1e+06, got %g", l.PositiveWeight)
-	}
+	// Beyond these bounds gradients vanish and the trees learn next to nothing.
+	share(f, "learner.positive_weight", l.PositiveWeight, 0.001, 1000)
 	if l.BaseScore != nil {
-		share(f, "learner.base_score", *l.BaseScore, -50, 50)
+		share(f, "learner.base_score", *l.BaseScore, -10, 10)
 	}
 	if c := l.CategoricalSplits; c != nil {
 		const at = "learner.categorical_splits"

@@ -83,13 +83,14 @@ type withErrors struct {
 	plotter.YErrors
 }
 
-func calibrationPlot(rows []Rows, tables map[string]eval.Calibration) ([]byte, error) {
+// calibrationPlot draws the bins of drawn and names the errors of the tables.
+func calibrationPlot(rows []Rows, tables, drawn map[string]eval.Calibration) ([]byte, error) {
 	p := newPlot("Calibration", "mean score", "observed share")
 	p.X.Min, p.Y.Min, p.Legend.Top, p.Legend.Left = 0, 0, true, true
 	most := 0.0
 	for i, set := range rows {
 		var points withErrors
-		for _, b := range tables[set.Name].Bins {
+		for _, b := range drawn[set.Name].Bins {
 			low, high := b.Observed, b.Observed
 			if v, ok := b.Low.Value(); ok {
 				low = v

@@ -31,6 +31,7 @@ const (
 	calibrationBins = 10
 	liftBins        = 20
 	curvePoints     = 200
+	leastGap        = 0.005 // between two points of the calibration plot, of its width
 )
 
 // Rows are scored rows that the trees which scored them never saw.
@@ -148,7 +149,32 @@ func (r *report) calibration() error {
 	if err := r.json(CalibrationFile, tables); err != nil {
 		return err
 	}
-	return r.plot(CalibrationPlot, func() ([]byte, error) { return calibrationPlot(r.in.Rows, tables) })
+	drawn, err := each(r.in.Rows, func(s Rows) (eval.Calibration, error) { return separated(s, tables[s.Name]) })
+	if err != nil {
+		return err
+	}
+	return r.plot(CalibrationPlot, func() ([]byte, error) { return calibrationPlot(r.in.Rows, tables, drawn) })
+}
+
+// separated returns the table with as many bins as leave their mean scores apart, by leastGap of the greatest at least. Scores of few distinct
+// values, as of an isotonic curve, would else be drawn as a line up and down between points of one place.
+func separated(s Rows, table eval.Calibration) (eval.Calibration, error) {
+	var err error
+	for bins := calibrationBins - 1; bins > 0 && crowded(table.Bins); bins-- {
+		if table, err = eval.CalibrationTable(s.Score, s.Label, s.Weight, bins, eval.EqualCount); err != nil {
+			return table, err
+		}
+	}
+	return table, nil
+}
+
+func crowded(bins []eval.CalibrationBin) bool {
+	for i := range bins {
+		if i > 0 && bins[i].Score-bins[i-1].Score < leastGap*bins[len(bins)-1].Score {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *report) lift() error {

@@ -145,3 +145,26 @@ func TestWhatIsMissingIsLeftOut(t *testing.T) {
 	_, err = Files(ctx, input())
 	require.ErrorIs(t, err, context.Canceled)
 }
+
+// Scores of an isotonic curve stand on few steps, some of them close to each other: the line must not go up and down in one place.
+func TestPointsOfTheCalibrationPlotStandApart(t *testing.T) {
+	in := input()
+	rows := &in.Rows[1]
+	for i, p := range rows.Score {
+		rows.Score[i] = []float64{0.1, 0.1001, 0.1002, 0.5, 0.5001, 0.9}[int(p*6)]
+	}
+	table, err := eval.CalibrationTable(rows.Score, rows.Label, nil, calibrationBins, eval.EqualCount)
+	require.NoError(t, err)
+	require.True(t, crowded(table.Bins))
+	got, err := separated(*rows, table)
+	require.NoError(t, err)
+	require.False(t, crowded(got.Bins))
+	require.GreaterOrEqual(t, len(got.Bins), 2)
+	kept, err := separated(in.Rows[0], table)
+	require.NoError(t, err)
+	require.False(t, crowded(kept.Bins))
+
+	var written map[string]eval.Calibration
+	require.NoError(t, json.Unmarshal(files(t, in)[CalibrationFile], &written))
+	require.Equal(t, table.ECE, written["out_of_fold"].ECE, "the table keeps its bins")
+}
