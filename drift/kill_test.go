@@ -160,6 +160,7 @@ func (l *loop) check() {
 	data, notices := l.expectData()
 	live, more := l.expectPerformance()
 	l.await(func() bool { return l.count(events.Drift) >= len(data)+len(live) }, "every evaluation made")
+	l.await(func() bool { return len(deadLetters(l.world)) >= 4 }, "every junk told")
 
 	joined := map[string]int{}
 	examples := of[events.ExampleJoined](l.stored(events.Training))
