@@ -250,7 +250,7 @@ func TestTableWidens(t *testing.T) {
 			require.Equal(t, fmt.Sprint(i), table.Category(2, 3000+i))
 		}
 	}
-	for i := range 70_000 {
+	for i := 0; i < 70_000; i += 13 {
 		require.Equal(t, fmt.Sprint(i), table.Category(2, 3000+i))
 	}
 	codes := table.Codes(2)
