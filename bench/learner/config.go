@@ -62,6 +62,7 @@ func (c Config) Validate() error {
 // sizes are what the sections measure at.
 type sizes struct {
 	fit, holdout, slow, wide, csv, batch int   // rows
+	standIn                              int   // rows of what stands in for the Telco file
 	rows                                 []int // of the scaling by rows
 	columns                              []int // of the scaling by columns
 	trees, telcoTrees                    int
@@ -71,10 +72,10 @@ type sizes struct {
 
 func (c Config) sizes() sizes {
 	if c.Quick {
-		return sizes{fit: 20_000, holdout: 5_000, slow: 2_000, wide: 2_000, csv: 5_000, batch: 2_000, rows: []int{1_000, 10_000}, columns: []int{5, 40},
+		return sizes{standIn: 7043, fit: 20_000, holdout: 5_000, slow: 2_000, wide: 2_000, csv: 5_000, batch: 2_000, rows: []int{1_000, 10_000}, columns: []int{5, 40},
 			trees: 10, telcoTrees: 10, rounds: 1, scaleRounds: 1, seconds: 0.01}
 	}
-	s := sizes{fit: 1_000_000, holdout: 200_000, slow: 100_000, wide: 100_000, csv: 300_000, batch: 100_000, rows: []int{10_000, 100_000, 1_000_000},
+	s := sizes{standIn: 7043, fit: 1_000_000, holdout: 200_000, slow: 100_000, wide: 100_000, csv: 300_000, batch: 100_000, rows: []int{10_000, 100_000, 1_000_000},
 		columns: []int{5, 10, 20, 40, 80}, trees: 100, telcoTrees: 150, rounds: c.Rounds, scaleRounds: min(c.Rounds, 3), seconds: 0.3}
 	if c.Huge {
 		s.rows = append(s.rows, 10_000_000)

@@ -127,6 +127,6 @@ func (b *bench) telco() (path string, real bool, err error) {
 		path, err := filepath.Abs(b.config.Data)
 		return path, true, err
 	}
-	path, err = b.customers(7043)
+	path, err = b.customers(b.sizes.standIn)
 	return path, false, err
 }

@@ -44,15 +44,14 @@ func tiny(t *testing.T, change func(*Config)) *bench {
 	require.NoError(t, c.Validate())
 	b, err := newBench(t.Context(), c, io.Discard)
 	require.NoError(t, err)
-	b.sizes = sizes{fit: 1500, holdout: 300, slow: 400, wide: 300, csv: 300, batch: 200, rows: []int{300, 600}, columns: []int{5, 25},
-		trees: 3, telcoTrees: 3, rounds: 2, scaleRounds: 1, seconds: 0.001}
+	b.sizes = sizes{standIn: 300, fit: 1500, holdout: 300, slow: 400, wide: 300, csv: 300, batch: 200, rows: []int{300, 600}, columns: []int{5, 25},
+		trees: 3, telcoTrees: 3, rounds: 1, scaleRounds: 1, seconds: 0.001}
 	return b
 }
 
 // TestSectionsWithoutPeers runs what our side can do alone, in processes of its own as in a real run.
 func TestSectionsWithoutPeers(t *testing.T) {
-	profiles := t.TempDir()
-	b := tiny(t, func(c *Config) { c.Profiles = profiles })
+	b := tiny(t, nil)
 	require.Nil(t, b.installed)
 	require.Contains(t, strings.Join(b.remarks, " "), "apt-get install")
 	lines := map[string]int{"fit": 2, "slow": 2, "telco": 2, "row": 2, "batch": 0, "csv": 2, "scale": 4, "folds": 0}
@@ -79,29 +78,36 @@ func TestSectionsWithoutPeers(t *testing.T) {
 	require.Contains(t, text, "only our side is measured")
 	require.Contains(t, text, "generated customers of the same number stand in")
 	require.NotContains(t, text, "NaN")
-	made, err := filepath.Glob(filepath.Join(profiles, "Fit-1500-rows*.pprof"))
+}
+
+func TestProfiles(t *testing.T) {
+	profiles := t.TempDir()
+	b := tiny(t, func(c *Config) { c.Profiles = profiles })
+	_, err := csvSection(t.Context(), b)
 	require.NoError(t, err)
-	require.Len(t, made, 2)
+	for _, name := range []string{"Read-300-customers-from-CSV-one-core", "From-CSV-to-quantized-features-300-customers-one-core"} {
+		require.NotEmpty(t, read(t, filepath.Join(profiles, name+".pprof")))
+	}
 }
 
 // TestAnInterruptedRunShowsWhatItHas ends a run in its second section.
 func TestAnInterruptedRunShowsWhatItHas(t *testing.T) {
 	c := DefaultConfig()
-	c.Quick, c.Work, c.Python, c.Only = true, t.TempDir(), "no-such-python", []string{"telco", "csv"}
+	c.Quick, c.Work, c.Python, c.Only = true, t.TempDir(), "no-such-python", []string{"csv", "scale"}
 	c.Data = filepath.Join(t.TempDir(), "none.csv")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var out bytes.Buffer
 	err := drive(ctx, c, &out, writerFunc(func(line []byte) {
-		if bytes.Contains(line, []byte("section csv")) {
+		if bytes.Contains(line, []byte("section scale")) {
 			cancel()
 		}
 	}))
 	require.ErrorIs(t, err, context.Canceled)
-	require.ErrorContains(t, err, "section csv")
-	require.Contains(t, out.String(), "The run ended in section csv")
-	require.Contains(t, out.String(), "| Fit the Telco file, features included")
-	require.NotContains(t, out.String(), "### Reading CSV")
+	require.ErrorContains(t, err, "section scale")
+	require.Contains(t, out.String(), "The run ended in section scale")
+	require.Contains(t, out.String(), "| Read 5,000 customers from CSV")
+	require.NotContains(t, out.String(), "### Time and memory")
 }
 
 type writerFunc func([]byte)
@@ -183,27 +189,27 @@ func TestNPYHeader(t *testing.T) {
 // TestFolds scores generated customers fold by fold and reads the scores back.
 func TestFolds(t *testing.T) {
 	b := tiny(t, nil)
-	file, err := b.customers(400)
+	file, err := b.customers(200)
 	require.NoError(t, err)
 	folds := filepath.Join(b.dir, "folds.csv")
 	var text bytes.Buffer
 	w := csv.NewWriter(&text)
 	require.NoError(t, w.Write([]string{"row", "a", "b"}))
-	for i := range 400 {
-		require.NoError(t, w.Write([]string{strconv.Itoa(i), strconv.Itoa(i % 5), strconv.Itoa(i / 80)}))
+	for i := range 200 {
+		require.NoError(t, w.Write([]string{strconv.Itoa(i), strconv.Itoa(i % 2), strconv.Itoa(i / 40)}))
 	}
 	w.Flush()
 	require.NoError(t, os.WriteFile(folds, text.Bytes(), 0o600))
-	q := request{Task: "folds", File: file, Folds: folds, Scores: filepath.Join(b.dir, "scores.npy"), Threads: 2}
+	q := request{Task: "folds", File: file, Folds: folds, Scores: filepath.Join(b.dir, "scores.npy"), Seeds: 1, Threads: 2}
 	_, err = b.do(t.Context(), b.ours, q, false)
 	require.NoError(t, err)
 	scores := read(t, q.Scores)
-	require.Len(t, scores, len(npyHeader("<f8", 2, 400))+2*400*8)
-	require.Contains(t, string(scores[:128]), "'shape': (2, 400)")
+	require.Len(t, scores, len(npyHeader("<f8", 1, 200))+200*8)
+	require.Contains(t, string(scores[:128]), "'shape': (1, 200)")
 
-	require.NoError(t, os.WriteFile(folds, []byte("row,a\n0,5\n"), 0o600))
+	require.NoError(t, os.WriteFile(folds, []byte("row,a\n0,-1\n"), 0o600))
 	_, err = readFolds(folds)
-	require.ErrorContains(t, err, `in fold "5"`)
+	require.ErrorContains(t, err, `in fold "-1"`)
 	require.NoError(t, os.WriteFile(folds, []byte("row,a\n1,4\n"), 0o600))
 	_, err = readFolds(folds)
 	require.ErrorContains(t, err, `row 0 is numbered "1"`)

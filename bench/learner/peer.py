@@ -210,7 +210,7 @@ def folds(q, result):
     scores = {"ours": np.load(q["scores"])}
     scores.update({name: np.zeros(fold.shape[::-1]) for name in learners})
     for seed in range(fold.shape[1]):
-        for k in range(5):
+        for k in range(fold[:, seed].max() + 1):
             test = fold[:, seed] == k
             features = Features().fit(frame[~test])
             x, held = features.transform(frame[~test]), features.transform(frame[test])
@@ -218,7 +218,7 @@ def folds(q, result):
                 scores[name][seed, test] = new().fit(x, y[~test]).predict_proba(held)[:, 1]
     figures = {"roc_auc": roc_auc_score, "pr_auc": average_precision_score, "log_loss": lambda t, p: log_loss(t, p)}
     result["folds"] = {
-        name: {figure: [float(f(y[fold[:, s] == k], p[s, fold[:, s] == k])) for s in range(fold.shape[1]) for k in range(5)]
+        name: {figure: [float(f(y[fold[:, s] == k], p[s, fold[:, s] == k])) for s in range(fold.shape[1]) for k in range(fold[:, s].max() + 1)]
                for figure, f in figures.items()}
         for name, p in scores.items()}
 

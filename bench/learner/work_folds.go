@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 
 	"telco-churn-mlops/trainer"
@@ -30,7 +31,7 @@ func workFolds(ctx context.Context, q request, r *result) error {
 			return fmt.Errorf("%s has %d rows, the data %d", q.Folds, len(fold), c.table.Len())
 		}
 		scores[s] = make([]float64, len(fold))
-		for k := range 5 {
+		for k := range slices.Max(fold) + 1 {
 			if err := c.scoreFold(ctx, q.Threads, fold, k, scores[s]); err != nil {
 				return fmt.Errorf("seed %d, fold %d: %w", s, k, err)
 			}
@@ -80,8 +81,8 @@ func readFolds(path string) ([][]int, error) {
 		}
 		for s, v := range record[1:] {
 			k, err := strconv.Atoi(v)
-			if err != nil || k < 0 || k > 4 {
-				return nil, fmt.Errorf("%s: row %d is in fold %q, want 0 to 4", path, i, v)
+			if err != nil || k < 0 || k > 99 {
+				return nil, fmt.Errorf("%s: row %d is in fold %q, want 0 to 99", path, i, v)
 			}
 			folds[s] = append(folds[s], k)
 		}
