@@ -87,7 +87,7 @@ func Open(ctx context.Context, js jetstream.JetStream, cfg Config) (*Store, erro
 	cfg = cfg.withDefaults()
 	s := &Store{js: js, cfg: cfg}
 	crowded := time.Now().Add(crowdWait)
-	err := s.retry(ctx, func(ctx context.Context) (err error) {
+	bind := func(ctx context.Context) (err error) {
 		// bind first: a limit that this process would ask for and the server has no room for is no reason to refuse what is there
 		if s.stream, err = js.Stream(ctx, s.streamName()); err == nil || !errors.Is(err, jetstream.ErrStreamNotFound) {
 			return err
@@ -107,7 +107,8 @@ func Open(ctx context.Context, js jetstream.JetStream, cfg Config) (*Store, erro
 		}
 		s.stream, err = js.Stream(ctx, s.streamName())
 		return err
-	})
+	}
+	err := s.retry(ctx, func(ctx context.Context) error { return request(ctx, bind) })
 	if err != nil {
 		return nil, fmt.Errorf("open artifact bucket %s: %w", cfg.Bucket, err)
 	}
