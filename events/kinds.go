@@ -20,12 +20,13 @@ const (
 	Labels      Stream = "LABELS"      // outcomes as the systems of record report them
 	Training    Stream = "TRAINING"    // predictions joined with their outcomes
 	Drift       Stream = "DRIFT"       // every evaluation of drift
+	Tracking    Stream = "TRACKING"    // experiments, runs, metrics, files and models that MLflow clients log
 	Dead        Stream = "DEADLETTER"  // what could not be handled, with the reason
 )
 
 // Streams returns all streams in the order they are provisioned.
 func Streams() []Stream {
-	return []Stream{Lifecycle, Causes, Fleet, Predictions, Labels, Training, Drift, Dead}
+	return []Stream{Lifecycle, Causes, Fleet, Predictions, Labels, Training, Drift, Tracking, Dead}
 }
 
 // The event types. The struct of the same name is the payload; its comment says who publishes it and who reads it.
@@ -53,6 +54,11 @@ const (
 	TypeLabelObserved  Type = "label.observed.v1"
 	TypeExampleJoined  Type = "example.joined.v1"
 	TypeDriftEvaluated Type = "drift.evaluated.v1"
+
+	TypeExperimentChanged Type = "experiment.changed.v1"
+	TypeRunTracked        Type = "run.tracked.v1"
+	TypeArtifactStored    Type = "artifact.stored.v1"
+	TypeModelLogged       Type = "model.logged.v1"
 )
 
 // DeadPrefix starts the subjects of dead letters: "dead.<STREAM>.<consumer>".
@@ -104,6 +110,10 @@ var kinds = []Kind{
 	{TypeLabelObserved, Labels, func() Payload { return new(LabelObserved) }},
 	{TypeExampleJoined, Training, func() Payload { return new(ExampleJoined) }},
 	{TypeDriftEvaluated, Drift, func() Payload { return new(DriftEvaluated) }},
+	{TypeExperimentChanged, Tracking, func() Payload { return new(ExperimentChanged) }},
+	{TypeRunTracked, Tracking, func() Payload { return new(RunTracked) }},
+	{TypeArtifactStored, Tracking, func() Payload { return new(ArtifactStored) }},
+	{TypeModelLogged, Tracking, func() Payload { return new(ModelLogged) }},
 }
 
 // Kinds returns every event type. The slice is the caller's own.

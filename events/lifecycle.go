@@ -118,7 +118,21 @@ type ModelRegistered struct {
 	Artifacts          []Artifact `json:"artifacts"`
 	SpecDigest         string     `json:"spec_digest,omitempty"`
 	DatasetFingerprint string     `json:"dataset_fingerprint,omitempty"`
-	TargetStage        Stage      `json:"target_stage"`
+	// TargetStage is empty for a version of a model without gates.
+	TargetStage Stage `json:"target_stage,omitempty"`
+	// Source is the URI that an MLflow client registered the version from, empty for a version of the trainer's. Artifacts are then the files
+	// below it, named relative to it, and RunID, the run they came from, may be empty.
+	Source string `json:"source,omitempty"`
+	// Format is what Bundle was made from: "lightgbm" or "xgboost"; empty for the trainer's own.
+	Format string `json:"format,omitempty"`
+	// Unservable is why no instance can serve the version; empty if one can. Bundle is empty where it is set.
+	Unservable  string `json:"unservable,omitempty"`
+	RunLink     string `json:"run_link,omitempty"`
+	ModelID     string `json:"model_id,omitempty"`
+	GitCommit   string `json:"git_commit,omitempty"`
+	Description string `json:"description,omitempty"`
+	Tags        []Pair `json:"tags,omitempty"`
+	Actor       string `json:"actor,omitempty"`
 }
 
 // Verdict is the outcome of a version's gates.
@@ -189,6 +203,17 @@ type ModelPromoted struct {
 	Refuted bool   `json:"refuted,omitempty"`
 	Reason  string `json:"reason,omitempty"`
 	Actor   string `json:"actor,omitempty"`
+	// Unservable is why no instance can serve the version; empty if one can. Instances leave such a promotion alone and say so.
+	Unservable string `json:"unservable,omitempty"`
+	// Ungated is true for a model without gates, which follows MLflow's rules: the replaced version leaves Production only if ArchiveExisting is set,
+	// and then every other version in Production is archived by this one message. A model with gates always archives the one it replaces.
+	Ungated         bool `json:"ungated,omitempty"`
+	ArchiveExisting bool `json:"archive_existing,omitempty"`
+	// Demoted is the version that a person takes out of Production by this message, 0 for none, and DemotedTo the stage it gets.
+	Demoted   int   `json:"demoted,omitempty"`
+	DemotedTo Stage `json:"demoted_to,omitempty"`
+	// Override is true if a person promoted against a gate; Reason says why.
+	Override bool `json:"override,omitempty"`
 }
 
 // Change is the kind of a ModelChanged.
@@ -200,6 +225,10 @@ const (
 	ChangeAlias       Change = "alias"
 	ChangeTag         Change = "tag"
 	ChangeDescription Change = "description"
+	ChangeCreate      Change = "create" // of a model without versions; Value is its description
+	ChangeRename      Change = "rename" // of a model; Value is its new name, the subject stays
+	ChangeStage       Change = "stage"  // of a version of a model without gates, save to and from Production; Value is the stage
+	ChangeGates       Change = "gates"  // Value is the gates as JSON; Remove takes them away
 )
 
 // ModelChanged records a change of a version, or of the whole model if Version is 0, that is no promotion. Published by the registry.
@@ -211,6 +240,10 @@ type ModelChanged struct {
 	// Value is the tag's value or the description; an alias or tag with Remove set is taken away.
 	Value  string `json:"value,omitempty"`
 	Remove bool   `json:"remove,omitempty"`
+	// ArchiveExisting archives, with a change of stage, every other version in that stage.
+	ArchiveExisting bool `json:"archive_existing,omitempty"`
+	// Tags are a created model's.
+	Tags   []Pair `json:"tags,omitempty"`
 	Actor  string `json:"actor,omitempty"`
 	Reason string `json:"reason,omitempty"`
 }

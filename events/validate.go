@@ -183,10 +183,15 @@ func (p *RunFailed) Validate() error {
 func (p *ModelRegistered) Validate() error {
 	var c check
 	c.version("version", p.Version, 1)
-	c.required("run_id", p.RunID)
-	c.artifact("bundle", p.Bundle)
+	if p.Source == "" {
+		c.required("run_id", p.RunID)
+		c.target("target_stage", p.TargetStage)
+	} else if p.TargetStage != "" {
+		c.target("target_stage", p.TargetStage)
+	}
+	c.bundle(p.Bundle, p.Unservable)
 	c.artifacts("artifacts", p.Artifacts)
-	c.target("target_stage", p.TargetStage)
+	c.pairs("tags", p.Tags)
 	return c.err
 }
 
@@ -194,7 +199,6 @@ func (p *ModelRegistered) Validate() error {
 func (p *ModelGated) Validate() error {
 	var c check
 	c.version("version", p.Version, 1)
-	c.required("run_id", p.RunID)
 	c.required("reason", p.Reason)
 	c.version("champion", p.Champion, 0)
 	c.count("holdout_rows", int64(p.HoldoutRows))
@@ -222,6 +226,10 @@ func (p *ModelPromoted) Validate() error {
 		c.that(false, "cause %q is unknown", p.Cause)
 	}
 	c.that(!p.Refuted || p.Cause == PromotedByRollback, "refuted needs the cause rollback")
+	c.version("demoted", p.Demoted, 0)
+	if p.Demoted > 0 {
+		c.stage("demoted_to", p.DemotedTo)
+	}
 	if p.Version == 0 {
 		c.that(p.Cause == PromotionWithdrawn || p.Cause == PromotionRepair, "version 0 needs the cause withdrawn or repair")
 		if p.Bundle != (Artifact{}) {
@@ -229,9 +237,25 @@ func (p *ModelPromoted) Validate() error {
 		}
 		return c.err
 	}
-	c.required("run_id", p.RunID)
-	c.artifact("bundle", p.Bundle)
+	c.bundle(p.Bundle, p.Unservable)
 	return c.err
+}
+
+// bundle checks that a version has a bundle, or a reason why it has none.
+func (c *check) bundle(b Artifact, unservable string) {
+	if unservable == "" {
+		c.artifact("bundle", b)
+		return
+	}
+	c.that(b == (Artifact{}), "bundle must be absent where unservable is set")
+}
+
+func (c *check) stage(field string, s Stage) {
+	switch s {
+	case StageNone, StageStaging, StageProduction, StageArchived:
+	default:
+		c.that(false, "%s %q is unknown", field, s)
+	}
 }
 
 // Validate implements [Payload].
@@ -239,12 +263,19 @@ func (p *ModelChanged) Validate() error {
 	var c check
 	c.version("version", p.Version, 0)
 	switch p.Change {
-	case ChangeArchive, ChangeDelete, ChangeDescription:
+	case ChangeArchive, ChangeDelete, ChangeDescription, ChangeCreate, ChangeGates:
 	case ChangeAlias, ChangeTag:
 		c.required("key", p.Key)
+	case ChangeRename:
+		c.required("value", p.Value)
+	case ChangeStage:
+		c.version("version", p.Version, 1)
+		c.stage("value", Stage(p.Value))
+		c.that(p.Value != string(StageProduction), "a change to Production is a promotion")
 	default:
 		c.that(false, "change %q is unknown", p.Change)
 	}
+	c.pairs("tags", p.Tags)
 	return c.err
 }
 

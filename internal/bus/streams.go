@@ -11,7 +11,7 @@ import (
 const day = 24 * time.Hour
 
 // Shares of the store in percent. With the streams' own they leave more than 10 % free: a full store would refuse the next promotion.
-const artifactShare = 30
+const artifactShare = 25
 
 // ArtifactMaxBytes returns the size limit of the artifact bucket within a store of storeBytes; 0 or less means DefaultStoreBytes.
 func ArtifactMaxBytes(storeBytes int64) int64 {
@@ -30,6 +30,8 @@ type streamSpec struct {
 	share  int64
 	maxAge time.Duration // 0: kept for ever
 	dedupe time.Duration
+	// refuse has a full stream refuse new messages, as one without a limit does, instead of forgetting old ones.
+	refuse bool
 	// republish gives plain subscribers each stored fact once, on its subject without the model.
 	republish bool
 	// locked streams can neither be purged nor have a message deleted.
@@ -51,11 +53,13 @@ func streamSpecs(predictionsMaxAge time.Duration) []streamSpec {
 		{stream: events.Predictions, about: "Every answer given. An id in the dedupe window costs 154 bytes, so the window is short.",
 			share: 20, maxAge: predictionsMaxAge, dedupe: 20 * time.Second},
 		{stream: events.Labels, about: "Outcomes as the systems of record report them.",
-			share: 8, maxAge: 2 * 365 * day, dedupe: dedupe},
+			share: 6, maxAge: 2 * 365 * day, dedupe: dedupe},
 		{stream: events.Training, about: "Predictions joined with their outcomes: what retraining reads, kept past PREDICTIONS.",
-			share: 15, maxAge: 2 * 365 * day, dedupe: dedupe},
+			share: 12, maxAge: 2 * 365 * day, dedupe: dedupe},
 		{stream: events.Drift, about: "Every evaluation of drift; the last one is the checkpoint that drift goes on from.",
 			share: 4, maxAge: 90 * day, dedupe: dedupe},
+		{stream: events.Tracking, about: "What MLflow clients log: experiments, runs, metric points, files, models. Kept for ever; a full one refuses.",
+			share: 10, dedupe: dedupe, refuse: true},
 		{stream: events.Dead, about: "What could not be handled, with the reason. The window spans the stream's life: the same junk is one letter.",
 			share: 4, maxAge: 90 * day, dedupe: 90 * day,
 			subjects: []string{events.DeadPrefix + ".>", "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>", "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.>"}},
@@ -94,7 +98,10 @@ func (s streamSpec) config(storeBytes int64, replicas int) jetstream.StreamConfi
 		c.Duplicates = min(c.Duplicates, c.MaxAge)
 	}
 	if s.share == 0 {
-		c.MaxBytes, c.Discard = -1, jetstream.DiscardNew
+		c.MaxBytes = -1
+	}
+	if s.share == 0 || s.refuse {
+		c.Discard = jetstream.DiscardNew
 	}
 	if s.republish {
 		c.RePublish = &jetstream.RePublish{Source: "*.*.*", Destination: "{{wildcard(1)}}.{{wildcard(2)}}"}
