@@ -1,0 +1,2 @@
+// Package tracking keeps what MLflow clients log.
+package tracking
