@@ -228,7 +228,7 @@ func TestLoadAgreesWithThePlainWay(t *testing.T) {
 	h := schemaOf(t, fruit)
 	noID := schemaOf(t, strings.Replace(strings.Replace(fruit, "  id: key\n", "", 1), "[comment]", "[comment, key]", 1))
 	numbers := schemaOf(t, strings.Replace(fruit, `[NA, "-"]`, `[NA, "-", "5.", "1001", "-1"]`, 1))
-	for seed := range uint64(120) {
+	for seed := range uint64(60) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		data := oddFile(rng, 1+rng.IntN(60), []float64{0, 0.05, 0.3, 0.6}[seed%4])
 		o := LoadOptions{ReaderOptions: ReaderOptions{RequireLabel: seed%3 == 0, TakeRange: seed%5 == 0}, MaxQuarantined: 1}
@@ -238,7 +238,7 @@ func TestLoadAgreesWithThePlainWay(t *testing.T) {
 	}
 	// Rows enough for the early end of a bad file, with faults on both sides of it.
 	rng := rand.New(rand.NewPCG(9, 9))
-	data := oddFile(rng, 4000, 0.1)
+	data := oddFile(rng, 2200, 0.1)
 	data = bytes.ReplaceAll(data, []byte(`"`), nil)
 	for _, most := range []float64{0, 0.01, 0.06, 0.5, 1} {
 		agree(t, data, h, LoadOptions{MaxQuarantined: most})

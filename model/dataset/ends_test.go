@@ -60,10 +60,10 @@ func (s smallReads) Read(p []byte) (int, error) { return s.r.Read(p[:min(len(p),
 func TestLongRecordsTakeOnePass(t *testing.T) {
 	h := schemaOf(t, fruit)
 	for name, text := range map[string]string{
-		"an open quote":      fruits(3) + "k,\"" + strings.Repeat("a\n", 2<<20),
-		"quotes in a quote":  fruits(3) + "k,\"" + strings.Repeat("\"\"\n", 1<<20),
-		"many quoted fields": fruits(3) + strings.Repeat("\"a\n\",", 1<<19),
-		"a long line":        fruits(3) + strings.Repeat("a,", 1<<20),
+		"an open quote":      fruits(3) + "k,\"" + strings.Repeat("a\n", 1<<19),
+		"quotes in a quote":  fruits(3) + "k,\"" + strings.Repeat("\"\"\n", 1<<18),
+		"many quoted fields": fruits(3) + strings.Repeat("\"a\n\",", 1<<17),
+		"a long line":        fruits(3) + strings.Repeat("a,", 1<<18),
 	} {
 		t.Run(name, func(t *testing.T) {
 			start := time.Now()

@@ -159,7 +159,7 @@ func TestSplitsAgreeWithExactGreedyReference(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			splits := 0
-			for seed := range uint64(8) {
+			for seed := range uint64(5) {
 				random := rand.New(rand.NewPCG(seed, 3))
 				p := DefaultParams()
 				p.Trees, p.LearningRate, p.MinChildRows = 5, 0.4, 1+int(seed%4)
@@ -170,7 +170,7 @@ func TestSplitsAgreeWithExactGreedyReference(t *testing.T) {
 				m, names := smallRandom(random, 150, 5, p.Categorical)
 				splits += requireReference(t, p, names, m, fmt.Sprintf("seed %d", seed))
 			}
-			require.Greater(t, splits, 100, "trees were grown")
+			require.Greater(t, splits, 60, "trees were grown")
 		})
 	}
 }

@@ -25,7 +25,7 @@ func (c computed) Rows() func(i int, dst []float64) (label, weight float64) { re
 func TestEveryWayToQuantizeGivesTheSameModel(t *testing.T) {
 	for _, width := range []int{6, 24} {
 		for _, weighted := range []bool{false, true} {
-			m, names := generate(31, 9000, width)
+			m, names := generate(31, 4000, width)
 			asCodes(m, 2)
 			if weighted {
 				m.Weight = make([]float64, m.Rows)
@@ -34,7 +34,7 @@ func TestEveryWayToQuantizeGivesTheSameModel(t *testing.T) {
 				}
 			}
 			p := gbdt.DefaultParams()
-			p.Trees, p.Categorical, p.MinRowsPerCategory, p.MaxBins = 5, []int{2}, 10, 300
+			p.Trees, p.Categorical, p.MinRowsPerCategory, p.MaxBins = 3, []int{2}, 10, 300
 			want := text(t, train(t, p, names, m))
 			fit := func(d *gbdt.Data) []byte {
 				require.Equal(t, m.Rows, d.Len())
@@ -59,8 +59,8 @@ func TestEveryWayToQuantizeGivesTheSameModel(t *testing.T) {
 			bins, err := gbdt.CutBins(p, names, m)
 			require.NoError(t, err)
 			var parts []*gbdt.Part
-			for low := 0; low < m.Rows; low += 3500 {
-				parts = append(parts, part(t, bins, m, low, min(low+3500, m.Rows)))
+			for low := 0; low < m.Rows; low += 1500 {
+				parts = append(parts, part(t, bins, m, low, min(low+1500, m.Rows)))
 			}
 			joined, err := gbdt.Join(parts...)
 			require.NoError(t, err)

@@ -26,7 +26,7 @@ func independent(t *testing.T, model []byte) *leaves.Ensemble {
 }
 
 func TestIndependentReaderAgrees(t *testing.T) {
-	m, names := generate(10, 4000, 17)
+	m, names := generate(10, 1200, 17)
 	for _, maxLeaves := range []int{0, 40} {
 		p := gbdt.DefaultParams()
 		p.MaxLeaves, p.Trees = maxLeaves, 60
@@ -51,7 +51,7 @@ func TestIndependentReaderAgrees(t *testing.T) {
 // TestIndependentReaderAgreesOnCategories trains on columns of few and of many categories.
 func TestIndependentReaderAgreesOnCategories(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	m := gbdt.Matrix{Rows: 4000, Width: 3}
+	m := gbdt.Matrix{Rows: 1500, Width: 3}
 	for range m.Rows {
 		few, many, number := float64(random.IntN(4)), float64(random.IntN(150)), random.NormFloat64()
 		label := 0.0
