@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"testing"
@@ -45,11 +46,15 @@ func replacements(typ reflect.Type, enums map[string][]string) []any {
 	}
 	switch typ.Kind() {
 	case reflect.String:
-		all = append(all, "bogus", "..", "/etc", "a..b", "@daily", "0 2 * * 1", digest+"0")
+		all = append(all, "bogus", "..", "/etc", "a..b", "a/../b", "a/b", "a/", "a//b", "./a", ".hidden", "@daily", "0 2 * * 1", digest+"0", "{}",
+			events.StageActive, events.LoggedModelReady)
 		for _, v := range enums[typ.Name()] {
 			all = append(all, v)
 		}
 	case reflect.Float64:
+		if typ == reflect.TypeFor[events.Number]() {
+			all = append(all, math.NaN(), math.Inf(1), math.Inf(-1), math.MaxFloat64, -math.MaxFloat64)
+		}
 		all = append(all, -0.5, 0.5, 1.0, 1.0000001, 1e300)
 	case reflect.Int, reflect.Int64:
 		all = append(all, -1, 1, 1<<53-1, 1<<53)
@@ -106,6 +111,35 @@ func TestSchemasAgreeOnCombinations(t *testing.T) {
 		{"withdrawn with a version", &events.ModelPromoted{Version: 1, RunID: "r", Bundle: bundle(), Cause: events.PromotionWithdrawn}, false},
 		{"gate", &events.ModelPromoted{Version: 1, RunID: "r", Bundle: bundle(), Cause: events.PromotedByGate}, true},
 		{"no bundle", &events.ModelPromoted{Version: 1, RunID: "r", Cause: events.PromotedByGate}, false},
+		{"no run", &events.ModelPromoted{Version: 1, Bundle: bundle(), Cause: events.PromotedManually, Ungated: true}, true},
+		{"unservable", &events.ModelPromoted{Version: 1, Unservable: "a pickle", Cause: events.PromotedManually, Ungated: true}, true},
+		{"unservable with a bundle", &events.ModelPromoted{Version: 1, Bundle: bundle(), Unservable: "a pickle", Cause: events.PromotedManually}, false},
+		{"demoted to nowhere", &events.ModelPromoted{Cause: events.PromotionWithdrawn, Demoted: 3}, false},
+		{"demoted to Staging", &events.ModelPromoted{Cause: events.PromotionWithdrawn, Demoted: 3, DemotedTo: events.StageStaging}, true},
+		{"demoted to Production", &events.ModelPromoted{Cause: events.PromotionWithdrawn, Demoted: 3, DemotedTo: events.StageProduction}, false},
+		{"an override that says why", &events.ModelPromoted{Version: 1, Bundle: bundle(), Cause: events.PromotedManually, Override: true, Reason: "asked"}, true},
+		{"an override that does not", &events.ModelPromoted{Version: 1, Bundle: bundle(), Cause: events.PromotedManually, Override: true}, false},
+		{"a client's version", &events.ModelRegistered{Version: 1, Source: "s3://b/m", Bundle: bundle()}, true},
+		{"a client's version that none can serve", &events.ModelRegistered{Version: 1, Source: "s3://b/m", Unservable: "a pickle"}, true},
+		{"a version from nowhere", &events.ModelRegistered{Version: 1, Unservable: "a pickle", TargetStage: events.StageStaging}, false},
+		{"a run's version without a target", &events.ModelRegistered{Version: 1, RunID: "r", Bundle: bundle()}, false},
+		{"a version without bundle or reason", &events.ModelRegistered{Version: 1, Source: "s3://b/m"}, false},
+		{"an empty file", &events.ArtifactStored{Path: "1/a", Digest: digest}, true},
+		{"a file that is gone", &events.ArtifactStored{Path: "1/a", Removed: true}, true},
+		{"a file that is gone and there", &events.ArtifactStored{Path: "1/a", Removed: true, Digest: digest}, false},
+		{"a file that is gone and has a length", &events.ArtifactStored{Path: "1/a", Removed: true, SizeBytes: 1}, false},
+		{"a model", &events.ModelChanged{Change: events.ChangeCreate, Tags: pairs()}, true},
+		{"a model with a version", &events.ModelChanged{Change: events.ChangeCreate, Version: 1}, false},
+		{"a new name", &events.ModelChanged{Change: events.ChangeRename, Value: "x"}, true},
+		{"no new name", &events.ModelChanged{Change: events.ChangeRename}, false},
+		{"gates", &events.ModelChanged{Change: events.ChangeGates, Value: `{"rules":[]}`}, true},
+		{"gates of a version", &events.ModelChanged{Change: events.ChangeGates, Value: `{"rules":[]}`, Version: 1}, false},
+		{"gates as a list", &events.ModelChanged{Change: events.ChangeGates, Value: `[]`}, false},
+		{"gates taken away", &events.ModelChanged{Change: events.ChangeGates, Remove: true}, true},
+		{"a stage", &events.ModelChanged{Change: events.ChangeStage, Version: 1, Value: "Archived"}, true},
+		{"a stage of no version", &events.ModelChanged{Change: events.ChangeStage, Value: "Archived"}, false},
+		{"Production without a promotion", &events.ModelChanged{Change: events.ChangeStage, Version: 1, Value: "Production"}, false},
+		{"a tag of a trainer's run", &events.RunTracked{RunID: "r", Tags: pairs()}, true},
 		{"refuted by hand", &events.ModelPromoted{Version: 1, RunID: "r", Bundle: bundle(), Cause: events.PromotedManually, Refuted: true}, false},
 		{"an alias without a name", &events.ModelChanged{Change: events.ChangeAlias, Version: 1}, false},
 		{"a description", &events.ModelChanged{Change: events.ChangeDescription, Value: "x"}, true},
@@ -222,7 +256,12 @@ func TestDeadLetterSchema(t *testing.T) {
 	require.Greater(t, refused, 50)
 }
 
-// The rule that a schema cannot say.
+// The rules that a schema cannot say.
+func TestGatesAreJSON(t *testing.T) {
+	p := &events.ModelChanged{Change: events.ChangeGates, Value: `{"rules":`}
+	require.ErrorContains(t, p.Validate(), "value must be a JSON object")
+}
+
 func TestArtifactNamesAreUnique(t *testing.T) {
 	p := sample(t, events.TypeRunCompleted).(*events.RunCompleted)
 	p.Artifacts = slices.Repeat(p.Artifacts[:1], 2)

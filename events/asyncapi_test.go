@@ -1,6 +1,7 @@
 package events_test
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"regexp"
@@ -76,8 +77,11 @@ func TestAsyncAPIHasAChannelForEachKind(t *testing.T) {
 		}
 		return nil
 	}
+	last := map[events.Type]string{events.TypeExperimentChanged: "experiments", events.TypeRunTracked: "run", events.TypeArtifactStored: "owner",
+		events.TypeModelLogged: "loggedModel"}
 	for _, k := range events.Kinds() {
-		m := expect(k.Prefix()+".{model}", k.Stream, string(k.Type), string(k.Type))
+		parameter := cmp.Or(last[k.Type], "model")
+		m := expect(k.Prefix()+".{"+parameter+"}", k.Stream, string(k.Type), string(k.Type))
 		headers := at(t, m, "headers")
 		require.Equal(t, "object", headers["type"])
 		all := headers["allOf"].([]any)

@@ -197,7 +197,7 @@ func TestEncodeRefusesWhatIsNotFinite(t *testing.T) {
 	n := 0
 	for _, k := range events.Kinds() {
 		for i, spot := range spots(sample(t, k.Type)) {
-			if spot.typ.Kind() != reflect.Float64 {
+			if spot.typ.Kind() != reflect.Float64 || spot.typ == reflect.TypeFor[events.Number]() { // which has words for them
 				continue
 			}
 			for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {

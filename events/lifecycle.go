@@ -17,7 +17,7 @@ const (
 
 // Artifact names one stored object of a run or version.
 type Artifact struct {
-	// Name is the file's name within the run, for instance "fitted_features.json"; it is unique there.
+	// Name is the file's name within the run, for instance "fitted_features.json" or "model/MLmodel"; it is unique there.
 	Name string `json:"name"`
 	// Digest is "sha256:" and 64 hexadecimal digits: the object's address in the artifact store.
 	Digest string `json:"digest"`
@@ -114,7 +114,7 @@ type RunFailed struct {
 type ModelRegistered struct {
 	Version            int        `json:"version"`
 	RunID              string     `json:"run_id"`
-	Bundle             Artifact   `json:"bundle"`
+	Bundle             Artifact   `json:"bundle,omitzero"`
 	Artifacts          []Artifact `json:"artifacts"`
 	SpecDigest         string     `json:"spec_digest,omitempty"`
 	DatasetFingerprint string     `json:"dataset_fingerprint,omitempty"`
@@ -209,7 +209,7 @@ type ModelPromoted struct {
 	// and then every other version in Production is archived by this one message. A model with gates always archives the one it replaces.
 	Ungated         bool `json:"ungated,omitempty"`
 	ArchiveExisting bool `json:"archive_existing,omitempty"`
-	// Demoted is the version that a person takes out of Production by this message, 0 for none, and DemotedTo the stage it gets.
+	// Demoted is the version that a person takes out of Production by this message, 0 for none, and DemotedTo the stage it gets, which is not Production.
 	Demoted   int   `json:"demoted,omitempty"`
 	DemotedTo Stage `json:"demoted_to,omitempty"`
 	// Override is true if a person promoted against a gate; Reason says why.
@@ -225,10 +225,10 @@ const (
 	ChangeAlias       Change = "alias"
 	ChangeTag         Change = "tag"
 	ChangeDescription Change = "description"
-	ChangeCreate      Change = "create" // of a model without versions; Value is its description
+	ChangeCreate      Change = "create" // of a model without versions, so Version is 0; Value is its description
 	ChangeRename      Change = "rename" // of a model; Value is its new name, the subject stays
 	ChangeStage       Change = "stage"  // of a version of a model without gates, save to and from Production; Value is the stage
-	ChangeGates       Change = "gates"  // Value is the gates as JSON; Remove takes them away
+	ChangeGates       Change = "gates"  // of a model; Value is the gates as a JSON object, or Remove takes them away
 )
 
 // ModelChanged records a change of a version, or of the whole model if Version is 0, that is no promotion. Published by the registry.
@@ -237,7 +237,7 @@ type ModelChanged struct {
 	Version int    `json:"version"`
 	// Key is the alias or tag name; empty for the others.
 	Key string `json:"key,omitempty"`
-	// Value is the tag's value or the description; an alias or tag with Remove set is taken away.
+	// Value is the tag's value or the description, or what the kind of change says; an alias or tag with Remove set is taken away.
 	Value  string `json:"value,omitempty"`
 	Remove bool   `json:"remove,omitempty"`
 	// ArchiveExisting archives, with a change of stage, every other version in that stage.

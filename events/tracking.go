@@ -2,6 +2,7 @@ package events
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 )
@@ -21,6 +22,13 @@ const (
 	StatusFinished  RunStatus = "FINISHED"
 	StatusFailed    RunStatus = "FAILED"
 	StatusKilled    RunStatus = "KILLED"
+)
+
+// Statuses of a logged model, as MLflow names them.
+const (
+	LoggedModelPending      = "LOGGED_MODEL_PENDING"
+	LoggedModelReady        = "LOGGED_MODEL_READY"
+	LoggedModelUploadFailed = "LOGGED_MODEL_UPLOAD_FAILED"
 )
 
 // AllExperiments is the last token of the one subject that every [ExperimentChanged] stands on: a compare-and-set there keeps names unique.
@@ -51,15 +59,21 @@ func (n Number) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON implements [json.Unmarshaler].
 func (n *Number) UnmarshalJSON(data []byte) error {
-	switch string(data) {
-	case `"NaN"`:
-		*n = Number(math.NaN())
-		return nil
-	case `"Infinity"`:
-		*n = Number(math.Inf(1))
-		return nil
-	case `"-Infinity"`:
-		*n = Number(math.Inf(-1))
+	if len(data) > 0 && data[0] == '"' {
+		var word string
+		if err := json.Unmarshal(data, &word); err != nil {
+			return fmt.Errorf("number: %w", err)
+		}
+		switch word {
+		case "NaN":
+			*n = Number(math.NaN())
+		case "Infinity":
+			*n = Number(math.Inf(1))
+		case "-Infinity":
+			*n = Number(math.Inf(-1))
+		default:
+			return fmt.Errorf("number: %q", word)
+		}
 		return nil
 	}
 	var v *float64
@@ -67,7 +81,7 @@ func (n *Number) UnmarshalJSON(data []byte) error {
 		return fmt.Errorf("number: %w", err)
 	}
 	if v == nil {
-		return fmt.Errorf("number: null")
+		return errors.New("number: null")
 	}
 	*n = Number(*v)
 	return nil
@@ -152,7 +166,7 @@ type ExperimentChanged struct {
 // ArtifactStored says that a file of the artifact proxy was written or, with Removed, taken away. The last one of a path counts. Published by
 // the registry's artifact proxy; the subject's last token is the owner: the run or logged model whose file it is, or "shared".
 type ArtifactStored struct {
-	// Path is the file's path below mlflow-artifacts:/, with slashes and no "..".
+	// Path is the file's path below mlflow-artifacts:/, of names between single slashes, none of them "." or "..".
 	Path string `json:"path"`
 	// Digest and SizeBytes are those of the content in the artifact store; absent where Removed.
 	Digest    string `json:"digest,omitempty"`
@@ -175,7 +189,7 @@ type LoggedModelCreation struct {
 type ModelLogged struct {
 	ModelID string               `json:"model_id"`
 	Created *LoggedModelCreation `json:"created,omitempty"`
-	// Status is LOGGED_MODEL_PENDING, LOGGED_MODEL_READY or LOGGED_MODEL_UPLOAD_FAILED; absent leaves it.
+	// Status is [LoggedModelPending], [LoggedModelReady] or [LoggedModelUploadFailed]; absent leaves it.
 	Status      string   `json:"status,omitempty"`
 	Params      []Pair   `json:"params,omitempty"`
 	Tags        []Pair   `json:"tags,omitempty"`
@@ -196,9 +210,20 @@ func (*ArtifactStored) EventType() Type { return TypeArtifactStored }
 // EventType implements [Payload].
 func (*ModelLogged) EventType() Type { return TypeModelLogged }
 
+// pairs checks parameters or tags. How long keys and values may be is the API's to say: a stored event stays valid when that changes.
 func (c *check) pairs(field string, ps []Pair) {
-	for i, p := range ps {
-		c.that(p.Key != "", "%s[%d].key is required", field, i)
+	for i := range ps {
+		if ps[i].Key == "" {
+			c.that(false, "%s[%d].key is required", field, i)
+		}
+	}
+}
+
+func (c *check) removed(keys []string) {
+	for i, k := range keys {
+		if k == "" {
+			c.that(false, "removed_tags[%d] must not be empty", i)
+		}
 	}
 }
 
@@ -212,6 +237,7 @@ func (p *RunTracked) Validate() error {
 	c.required("run_id", p.RunID)
 	if p.Created != nil {
 		c.required("created.experiment_id", p.Created.ExperimentID)
+		c.required("created.artifact_uri", p.Created.ArtifactURI)
 	}
 	switch p.Status {
 	case "", StatusRunning, StatusScheduled, StatusFinished, StatusFailed, StatusKilled:
@@ -221,11 +247,14 @@ func (p *RunTracked) Validate() error {
 	if p.Lifecycle != "" {
 		c.lifecycle("lifecycle_stage", p.Lifecycle)
 	}
-	for i, m := range p.Metrics {
-		c.that(m.Key != "", "metrics[%d].key is required", i)
+	for i := range p.Metrics {
+		if p.Metrics[i].Key == "" {
+			c.that(false, "metrics[%d].key is required", i)
+		}
 	}
 	c.pairs("params", p.Params)
 	c.pairs("tags", p.Tags)
+	c.removed(p.RemovedTags)
 	for i, d := range p.Inputs {
 		c.that(d.Name != "" && d.Digest != "", "inputs[%d]: name and digest are required", i)
 		c.pairs(fmt.Sprintf("inputs[%d].tags", i), d.Tags)
@@ -243,17 +272,20 @@ func (p *ExperimentChanged) Validate() error {
 	c.required("name", p.Name)
 	c.lifecycle("lifecycle_stage", p.Lifecycle)
 	c.pairs("tags", p.Tags)
+	c.removed(p.RemovedTags)
 	return c.err
 }
 
 // Validate implements [Payload].
 func (p *ArtifactStored) Validate() error {
 	var c check
+	c.path("path", p.Path)
 	if p.Removed {
-		c.required("path", p.Path)
+		c.that(p.Digest == "" && p.SizeBytes == 0, "digest and size_bytes must be absent where removed is set")
 		return c.err
 	}
-	c.artifact("path", Artifact{Name: p.Path, Digest: p.Digest, SizeBytes: p.SizeBytes})
+	c.digest("digest", p.Digest)
+	c.count("size_bytes", p.SizeBytes)
 	return c.err
 }
 
@@ -263,13 +295,15 @@ func (p *ModelLogged) Validate() error {
 	c.required("model_id", p.ModelID)
 	if p.Created != nil {
 		c.required("created.experiment_id", p.Created.ExperimentID)
+		c.required("created.artifact_uri", p.Created.ArtifactURI)
 	}
 	switch p.Status {
-	case "", "LOGGED_MODEL_PENDING", "LOGGED_MODEL_READY", "LOGGED_MODEL_UPLOAD_FAILED":
+	case "", LoggedModelPending, LoggedModelReady, LoggedModelUploadFailed:
 	default:
 		c.that(false, "status %q is unknown", p.Status)
 	}
 	c.pairs("params", p.Params)
 	c.pairs("tags", p.Tags)
+	c.removed(p.RemovedTags)
 	return c.err
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"unicode/utf8"
 )
 
 // check collects the first broken rule of a payload.
@@ -36,10 +37,19 @@ func (c *check) digest(field, d string) {
 	c.that(ok, "%s must be sha256: and 64 hexadecimal digits, is %q", field, d)
 }
 
+// path checks the name of a file below a root: names between single slashes, none of them "." or "..".
+func (c *check) path(field, path string) {
+	c.required(field, path)
+	c.that(utf8.ValidString(path), "%s is not UTF-8", field)
+	for part := range strings.SplitSeq(path, "/") {
+		if part == "" || part == "." || part == ".." {
+			c.that(false, "%s %q must be a path that stays inside, without empty parts", field, path)
+		}
+	}
+}
+
 func (c *check) artifact(field string, a Artifact) {
-	c.required(field+".name", a.Name)
-	c.that(a.Name != "." && a.Name != ".." && !strings.HasPrefix(a.Name, "/") && !strings.Contains(a.Name, ".."),
-		"%s.name %q must stay inside the run", field, a.Name)
+	c.path(field+".name", a.Name)
 	c.digest(field+".digest", a.Digest)
 	c.count(field+".size_bytes", a.SizeBytes)
 }
@@ -226,9 +236,10 @@ func (p *ModelPromoted) Validate() error {
 		c.that(false, "cause %q is unknown", p.Cause)
 	}
 	c.that(!p.Refuted || p.Cause == PromotedByRollback, "refuted needs the cause rollback")
+	c.that(!p.Override || p.Reason != "", "override needs a reason")
 	c.version("demoted", p.Demoted, 0)
-	if p.Demoted > 0 {
-		c.stage("demoted_to", p.DemotedTo)
+	if p.Demoted > 0 || p.DemotedTo != "" {
+		c.rest("demoted_to", p.DemotedTo)
 	}
 	if p.Version == 0 {
 		c.that(p.Cause == PromotionWithdrawn || p.Cause == PromotionRepair, "version 0 needs the cause withdrawn or repair")
@@ -250,12 +261,9 @@ func (c *check) bundle(b Artifact, unservable string) {
 	c.that(b == (Artifact{}), "bundle must be absent where unservable is set")
 }
 
-func (c *check) stage(field string, s Stage) {
-	switch s {
-	case StageNone, StageStaging, StageProduction, StageArchived:
-	default:
-		c.that(false, "%s %q is unknown", field, s)
-	}
+// rest checks a stage that a version comes to without a promotion.
+func (c *check) rest(field string, s Stage) {
+	c.that(s == StageNone || s == StageStaging || s == StageArchived, "%s must be None, Staging or Archived, is %q", field, s)
 }
 
 // Validate implements [Payload].
@@ -263,20 +271,29 @@ func (p *ModelChanged) Validate() error {
 	var c check
 	c.version("version", p.Version, 0)
 	switch p.Change {
-	case ChangeArchive, ChangeDelete, ChangeDescription, ChangeCreate, ChangeGates:
+	case ChangeArchive, ChangeDelete, ChangeDescription:
 	case ChangeAlias, ChangeTag:
 		c.required("key", p.Key)
-	case ChangeRename:
-		c.required("value", p.Value)
 	case ChangeStage:
 		c.version("version", p.Version, 1)
-		c.stage("value", Stage(p.Value))
-		c.that(p.Value != string(StageProduction), "a change to Production is a promotion")
+		c.rest("value", Stage(p.Value)) // to Production leads a promotion alone
+	case ChangeCreate:
+		c.wholeModel(p)
+	case ChangeRename:
+		c.wholeModel(p)
+		c.required("value", p.Value)
+	case ChangeGates:
+		c.wholeModel(p)
+		c.that(p.Remove || p.Value != "" && p.Value[0] == '{' && json.Valid([]byte(p.Value)), "value must be a JSON object")
 	default:
 		c.that(false, "change %q is unknown", p.Change)
 	}
 	c.pairs("tags", p.Tags)
 	return c.err
+}
+
+func (c *check) wholeModel(p *ModelChanged) {
+	c.that(p.Version == 0, "version must be 0 in a change of kind %s, is %d", p.Change, p.Version)
 }
 
 func (m *Measurement) validate() error {

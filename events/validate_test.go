@@ -26,6 +26,9 @@ func TestValidateNamesFieldAndRule(t *testing.T) {
 		completed = *events.RunCompleted
 		promoted  = *events.ModelPromoted
 		evaluated = *events.DriftEvaluated
+		tracked   = *events.RunTracked
+		stored    = *events.ArtifactStored
+		logged    = *events.ModelLogged
 	)
 	for _, tt := range []broken{
 		{events.TypeRunStarted, of(func(p started) { p.RunID = "" }), "run_id is required"},
@@ -36,7 +39,7 @@ func TestValidateNamesFieldAndRule(t *testing.T) {
 		{events.TypeRunCompleted, of(func(p completed) { p.Artifacts[1].Digest = "sha256:00" }), "artifacts[1].digest must be sha256:"},
 		{events.TypeRunCompleted, of(func(p completed) { p.Artifacts[0].Digest = "sha1:" + digest[7:] }), "artifacts[0].digest must be sha256:"},
 		{events.TypeRunCompleted, of(func(p completed) { p.Artifacts[0].Name = "../x" }), "artifacts[0].name"},
-		{events.TypeRunCompleted, of(func(p completed) { p.Artifacts[0].Name = "/x" }), "must stay inside the run"},
+		{events.TypeRunCompleted, of(func(p completed) { p.Artifacts[0].Name = "/x" }), "must be a path that stays inside"},
 		{events.TypeRunCompleted, of(func(p completed) { p.Artifacts[0].SizeBytes = -1 }), "artifacts[0].size_bytes must not be negative"},
 		{events.TypeRunCompleted, of(func(p completed) { p.Artifacts[1].Name = p.Artifacts[0].Name }), "stands twice"},
 		{events.TypeRunCompleted, of(func(p completed) { p.DurationMS = -1 }), "duration_ms must not be negative"},
@@ -53,8 +56,16 @@ func TestValidateNamesFieldAndRule(t *testing.T) {
 		{events.TypeModelPromoted, of(func(p promoted) { p.Cause = events.PromotedByGate }), "refuted needs the cause rollback"},
 		{events.TypeModelPromoted, of(func(p promoted) { p.Version, p.Refuted, p.Cause = 0, false, events.PromotedByGate }), "version 0 needs the cause withdrawn"},
 		{events.TypeModelPromoted, of(func(p promoted) { p.Refuted, p.Cause = false, events.PromotionWithdrawn }), "a withdrawal's version must be 0, is 1"},
-		{events.TypeModelPromoted, of(func(p promoted) { p.RunID = "" }), "run_id is required"},
+		{events.TypeModelPromoted, of(func(p promoted) { p.Unservable = "a pickle" }), "bundle must be absent where unservable is set"},
+		{events.TypeModelPromoted, of(func(p promoted) { p.Reason = "" }), "override needs a reason"},
+		{events.TypeModelPromoted, of(func(p promoted) { p.Demoted = -1 }), "demoted must be at least 0, is -1"},
+		{events.TypeModelPromoted, of(func(p promoted) { p.DemotedTo = "" }), `demoted_to must be None, Staging or Archived, is ""`},
 		{events.TypeModelPromoted, of(func(p promoted) { p.Version = 1 << 53 }), "version must be at least 0"},
+		{events.TypeModelRegistered, of(func(p *events.ModelRegistered) { p.Source, p.RunID = "", "" }), "run_id is required"},
+		{events.TypeModelRegistered, of(func(p *events.ModelRegistered) { p.TargetStage = events.StageArchived }), "target_stage must be"},
+		{events.TypeModelRegistered, of(func(p *events.ModelRegistered) { p.Tags[0].Key = "" }), "tags[0].key is required"},
+		{events.TypeModelChanged, of(func(p *events.ModelChanged) { p.Change = events.ChangeCreate }), "version must be 0 in a change of kind create, is 2"},
+		{events.TypeModelChanged, of(func(p *events.ModelChanged) { p.Change, p.Value = events.ChangeStage, "Production" }), "value must be None, Staging or Archived"},
 		{events.TypeModelChanged, of(func(p *events.ModelChanged) { p.Change = "move" }), `change "move" is unknown`},
 		{events.TypeModelChanged, of(func(p *events.ModelChanged) { p.Change, p.Key = events.ChangeTag, "" }), "key is required"},
 		{events.TypeDriftAlert, of(func(p *events.DriftAlert) { p.Column = "" }), "column is required"},
@@ -85,6 +96,30 @@ func TestValidateNamesFieldAndRule(t *testing.T) {
 		{events.TypeDriftEvaluated, of(func(p evaluated) { p.Rows = -1 }), "rows must not be negative"},
 		{events.TypeDriftEvaluated, of(func(p evaluated) { p.Columns[0].State = "shaky" }), `columns[0].state "shaky" is unknown`},
 		{events.TypeDriftEvaluated, of(func(p evaluated) { p.Columns[0].Action = "" }), `columns[0].action "" is unknown`},
+		{events.TypeExperimentChanged, of(func(p *events.ExperimentChanged) { p.Name = "" }), "name is required"},
+		{events.TypeExperimentChanged, of(func(p *events.ExperimentChanged) { p.Lifecycle = "" }), `lifecycle_stage must be active or deleted, is ""`},
+		{events.TypeExperimentChanged, of(func(p *events.ExperimentChanged) { p.RemovedTags[0] = "" }), "removed_tags[0] must not be empty"},
+		{events.TypeRunTracked, of(func(p tracked) { p.RunID = "" }), "run_id is required"},
+		{events.TypeRunTracked, of(func(p tracked) { p.Created.ExperimentID = "" }), "created.experiment_id is required"},
+		{events.TypeRunTracked, of(func(p tracked) { p.Created.ArtifactURI = "" }), "created.artifact_uri is required"},
+		{events.TypeRunTracked, of(func(p tracked) { p.Status = "DONE" }), `status "DONE" is unknown`},
+		{events.TypeRunTracked, of(func(p tracked) { p.Lifecycle = "gone" }), `lifecycle_stage must be active or deleted, is "gone"`},
+		{events.TypeRunTracked, of(func(p tracked) { p.Metrics[0].Key = "" }), "metrics[0].key is required"},
+		{events.TypeRunTracked, of(func(p tracked) { p.Params[1].Key = "" }), "params[1].key is required"},
+		{events.TypeRunTracked, of(func(p tracked) { p.Tags[1].Key = "" }), "tags[1].key is required"},
+		{events.TypeRunTracked, of(func(p tracked) { p.Inputs[0].Digest = "" }), "inputs[0]: name and digest are required"},
+		{events.TypeRunTracked, of(func(p tracked) { p.Inputs[0].Tags[0].Key = "" }), "inputs[0].tags[0].key is required"},
+		{events.TypeRunTracked, of(func(p tracked) { p.Outputs[0].ModelID = "" }), "outputs[0].model_id is required"},
+		{events.TypeArtifactStored, of(func(p stored) { p.Path = "" }), "path is required"},
+		{events.TypeArtifactStored, of(func(p stored) { p.Path = "1/../2" }), `path "1/../2" must be a path that stays inside`},
+		{events.TypeArtifactStored, of(func(p stored) { p.Path = "1/\xff" }), "path is not UTF-8"},
+		{events.TypeArtifactStored, of(func(p stored) { p.Digest = "" }), "digest must be sha256:"},
+		{events.TypeArtifactStored, of(func(p stored) { p.SizeBytes = -1 }), "size_bytes must not be negative"},
+		{events.TypeModelLogged, of(func(p logged) { p.ModelID = "" }), "model_id is required"},
+		{events.TypeModelLogged, of(func(p logged) { p.Created.ExperimentID = "" }), "created.experiment_id is required"},
+		{events.TypeModelLogged, of(func(p logged) { p.Created.ArtifactURI = "" }), "created.artifact_uri is required"},
+		{events.TypeModelLogged, of(func(p logged) { p.Status = "READY" }), `status "READY" is unknown`},
+		{events.TypeModelLogged, of(func(p logged) { p.Params[0].Key = "" }), "params[0].key is required"},
 		{events.TypeDriftEvaluated, of(func(p evaluated) { p.Columns[0].Streak = -1 }), "columns[0].streak must not be negative"},
 	} {
 		t.Run(string(tt.typ)+" "+tt.says, func(t *testing.T) {
