@@ -7,6 +7,7 @@ import (
 	"math"
 	"runtime"
 	"slices"
+	"unicode/utf8"
 
 	"telco-churn-mlops/model/baseline"
 	"telco-churn-mlops/model/calibrate"
@@ -22,7 +23,8 @@ const FormatVersion = 1
 // Manifest says what a bundle is. It holds neither the time nor the run of its making: the same data, spec and seed give the same bytes.
 type Manifest struct {
 	Format             int                `json:"format"`              // FormatVersion
-	Model              string             `json:"model"`               // the spec's name
+	Model              string             `json:"model"`               // the spec's name; of an imported one see SpecName
+	Imported           string             `json:"imported,omitempty"`  // format of the file that the trees came from; "" where they were trained here
 	SpecDigest         string             `json:"spec_digest"`         // spec.Spec.Digest
 	DatasetFingerprint string             `json:"dataset_fingerprint"` // of the rows it was made from
 	Seed               uint64             `json:"seed"`                // of the learner
@@ -60,7 +62,8 @@ type Baselines struct {
 	Reference baseline.Baseline `json:"reference"` // what drift compares with
 }
 
-// Bundle is a model with all that belongs to it. It is immutable: nobody writes to its fields or to what they point at. Make one with
+// Bundle is a model with all that belongs to it. One whose Manifest.Imported is set was trained elsewhere: its spec only names columns and
+// target, its pipeline is a passthrough, and it has neither a calibration nor baselines. It is immutable: nobody writes to its fields or to what they point at. Make one with
 // [New] or [Decode]; the zero value is not valid.
 type Bundle struct {
 	Manifest Manifest
@@ -70,14 +73,18 @@ type Bundle struct {
 	Trees    *gbdt.Ensemble
 	// Calibrator makes the published probability of the trees' one; the zero value leaves it as it is.
 	Calibrator calibrate.Calibrator
-	Baselines  Baselines
+	Baselines  Baselines // zero where HasBaselines is false
 	Golden     []Golden
 
 	files []File // the parts as written
 }
 
-// Parts is what a bundle is made of. Spec, Pipeline, Trees, Baselines, Holdout and HoldoutRows are required.
+// Parts is what a bundle is made of. Spec, Pipeline, Trees, Baselines, Holdout and HoldoutRows are required; with Imported, Model is and
+// Baselines must be zero.
 type Parts struct {
+	// Imported is the format of the file that the trees came from, and Model the model's name, any text; both are "" for a model trained here,
+	// whose name is the spec's.
+	Imported, Model    string
 	Spec               *spec.Spec
 	Pipeline           *feature.Pipeline
 	Trees              *gbdt.Ensemble
@@ -96,7 +103,7 @@ type Parts struct {
 }
 
 // New joins the parts and scores the golden rows. It fails if the parts do not fit each other (the trees' feature names are not the
-// pipeline's, the pipeline's columns, a baseline's or the calibration are not the spec's), on a threshold outside [0, 1], a metric that is not finite, a
+// pipeline's, the name is not the spec's, the pipeline's columns, a baseline's or the calibration are not the spec's), on a threshold outside [0, 1], a metric that is not finite, a
 // negative count, or no holdout row; and if what it made does not decode and verify. The spec is copied, and the place of its dataset left out of the copy, as it is no part of the model.
 func New(p Parts) (*Bundle, error) {
 	b, err := assemble(p)
@@ -116,8 +123,12 @@ func assemble(p Parts) (*Bundle, error) {
 		return nil, fmt.Errorf("schema: %w", err)
 	}
 	b := &Bundle{Spec: s, Schema: sch, Pipeline: p.Pipeline, Trees: p.Trees, Calibrator: p.Calibrator, Baselines: p.Baselines}
+	name := p.Model
+	if p.Imported == "" {
+		name = s.Name
+	}
 	b.Manifest = Manifest{
-		Format: FormatVersion, Model: s.Name, SpecDigest: s.Digest(), DatasetFingerprint: p.DatasetFingerprint,
+		Format: FormatVersion, Model: name, Imported: p.Imported, SpecDigest: s.Digest(), DatasetFingerprint: p.DatasetFingerprint,
 		Seed: p.Seed, Threshold: p.Threshold, Metrics: maps.Clone(p.Metrics), Rows: p.Rows, Period: p.Period,
 		Schema: columns(sch), Features: p.Pipeline.Width(), Trees: p.Trees.Trees(), GoArch: runtime.GOARCH,
 	}
@@ -189,6 +200,35 @@ func (b *Bundle) check() error {
 	if err := b.checkFit(); err != nil {
 		return err
 	}
+	if err := b.checkBaselines(); err != nil {
+		return err
+	}
+	return b.checkGolden()
+}
+
+// HasBaselines reports whether the bundle says what its training data looked like. An imported one does not, and there is nothing that its
+// traffic could be compared with.
+func (b *Bundle) HasBaselines() bool { return b.Manifest.Imported == "" }
+
+// importedSpec is the spec's name of an imported bundle whose model has a name that no spec can have.
+const importedSpec = "imported"
+
+// SpecName returns the name of the spec of an imported model: the model's own where a spec can have it, else "imported".
+func SpecName(model string) string {
+	if spec.ValidName(model) {
+		return model
+	}
+	return importedSpec
+}
+
+// checkBaselines holds both baselines to the spec, and an imported bundle to having none.
+func (b *Bundle) checkBaselines() error {
+	if !b.HasBaselines() {
+		if b.Baselines.Training.Columns != nil || b.Baselines.Reference.Columns != nil {
+			return errors.New("an imported model has no baselines")
+		}
+		return nil
+	}
 	for _, part := range []struct {
 		name     string
 		baseline *baseline.Baseline
@@ -197,7 +237,7 @@ func (b *Bundle) check() error {
 			return fmt.Errorf("%s baseline: %w", part.name, err)
 		}
 	}
-	return b.checkGolden()
+	return nil
 }
 
 // checkFit holds the trees to the pipeline, and the calibration to the spec.
@@ -211,6 +251,9 @@ func (b *Bundle) checkFit() error {
 			return fmt.Errorf("feature %d is %q for the trees, %q for the pipeline", i, names[i], features[i])
 		}
 	}
+	if imported := b.Manifest.Imported != ""; b.Pipeline.IsPassthrough() != imported {
+		return errors.New("a passthrough pipeline belongs to an imported model, and no other does")
+	}
 	if got, want := string(b.Calibrator.Method()), string(b.Spec.Calibration); got != want {
 		return fmt.Errorf("calibration is %s, the spec says %s", got, want)
 	}
@@ -222,8 +265,12 @@ func (b *Bundle) checkManifest() error {
 	switch {
 	case m.Format != FormatVersion:
 		return fmt.Errorf("format %d, want %d", m.Format, FormatVersion)
-	case m.Model != b.Spec.Name:
+	case m.Imported == "" && m.Model != b.Spec.Name, m.Imported != "" && SpecName(m.Model) != b.Spec.Name:
 		return fmt.Errorf("model %q, the spec's name is %q", m.Model, b.Spec.Name)
+	case m.Imported != "" && (m.Model == "" || !utf8.ValidString(m.Model) || !utf8.ValidString(m.Imported)):
+		return fmt.Errorf("imported model %q of format %q: not a text", m.Model, m.Imported)
+	case m.Imported != "" && b.Spec.Calibration != spec.CalibrationNone:
+		return fmt.Errorf("an imported model with calibration %s", b.Spec.Calibration)
 	case m.SpecDigest != b.Spec.Digest():
 		return fmt.Errorf("spec digest %s, the spec's is %s", m.SpecDigest, b.Spec.Digest())
 	case !(m.Threshold >= 0 && m.Threshold <= 1):

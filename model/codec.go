@@ -28,8 +28,9 @@ const (
 	TreesFile    = "model.txt"
 	// CalibrationFile is there only if the bundle calibrates.
 	CalibrationFile = "calibration.json"
-	BaselineFile    = "baseline.json"
-	GoldenFile      = "golden.json"
+	// BaselineFile is there but for an imported model.
+	BaselineFile = "baseline.json"
+	GoldenFile   = "golden.json"
 )
 
 // MaxSize is the greatest size in bytes of an encoded bundle that Decode takes.
@@ -121,6 +122,9 @@ func decode(data []byte) (*Bundle, error) {
 		}
 		return nil, fmt.Errorf("%s: digests of parts that do not exist", ManifestFile)
 	}
+	if has := slices.ContainsFunc(files, func(f File) bool { return f.Name == BaselineFile }); has != b.HasBaselines() {
+		return nil, fmt.Errorf("%s: an imported model has none, every other one", BaselineFile)
+	}
 	if err := b.decodeParts(files); err != nil {
 		return nil, err
 	}
@@ -167,7 +171,10 @@ func (b *Bundle) decodeParts(files []File) error {
 	return nil
 }
 
-// readArchive returns the files of a tar archive that holds exactly a bundle's parts in their order, calibration.json or not.
+// mayLack reports whether there are bundles without a part.
+func mayLack(name string) bool { return name == CalibrationFile || name == BaselineFile }
+
+// readArchive returns the files of a tar archive that holds exactly a bundle's parts in their order, those that some bundles lack or not.
 func readArchive(data []byte) ([]File, error) {
 	r := tar.NewReader(bytes.NewReader(data))
 	files := make([]File, 0, len(fileNames))
@@ -183,8 +190,8 @@ func readArchive(data []byte) ([]File, error) {
 		if len(next) == 0 {
 			return nil, fmt.Errorf("part %q after the last one", h.Name)
 		}
-		if next[0] == CalibrationFile && h.Name != CalibrationFile {
-			next = next[1:]
+		for h.Name != next[0] && mayLack(next[0]) {
+			next = next[1:] // the last part is none of these
 		}
 		if h.Name != next[0] || h.Typeflag != tar.TypeReg {
 			return nil, fmt.Errorf("part %d is %q, want the file %q", len(files), h.Name, next[0])
@@ -198,11 +205,10 @@ func readArchive(data []byte) ([]File, error) {
 		}
 		files, next = append(files, File{h.Name, content}), next[1:]
 	}
-	if len(next) > 0 && next[0] == CalibrationFile {
-		next = next[1:]
-	}
-	if len(next) > 0 {
-		return nil, fmt.Errorf("%s is missing", next[0])
+	for _, name := range next {
+		if !mayLack(name) {
+			return nil, fmt.Errorf("%s is missing", name)
+		}
 	}
 	return files, nil
 }
@@ -228,6 +234,9 @@ func (b *Bundle) contents() ([]File, error) {
 			}
 			data, err = plainJSON(b.Calibrator, "  ")
 		case BaselineFile:
+			if !b.HasBaselines() {
+				continue
+			}
 			data, err = plainJSON(b.Baselines, "  ")
 		case GoldenFile:
 			data, err = encodeGolden(b.Golden)
@@ -268,6 +277,10 @@ func (b *Bundle) decodeSpec(data []byte) error {
 }
 
 func (b *Bundle) decodePipeline(data []byte) (err error) {
+	if b.Manifest.Imported != "" {
+		b.Pipeline, err = feature.ParsePassthrough(data, b.Schema)
+		return err
+	}
 	b.Pipeline, err = feature.Parse(data, b.Spec, b.Schema)
 	return err
 }

@@ -8,7 +8,7 @@
 //   - fitted_features.json: what the feature pipeline learned from the training rows
 //   - model.txt: the trees, in LightGBM's text format
 //   - calibration.json: how the trees' scores become probabilities, where the spec asks for a calibration
-//   - baseline.json: what columns and scores looked like, for drift
+//   - baseline.json: what columns and scores looked like, for drift; a model that was trained elsewhere and imported has none
 //   - golden.json: rows of the holdout with their expected features, leaves, margin (of the trees) and probability (calibrated)
 //
 // They travel as one tar archive in this order with fixed headers: [Bundle.Encode] and [Decode]. There is no clock and no chance in it,

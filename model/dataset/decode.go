@@ -75,17 +75,17 @@ func (d *decoder) number(s slot, text string) {
 	if d.h.isMissing(text) {
 		return
 	}
-	v, rule := parseNumber(text)
+	b := &d.h.bounds[s.index]
+	v, rule := b.parse(text)
 	switch rule {
 	case RuleNotFinite:
 		d.fault(s.name, rule, text, "%q is not a finite number", cut(text))
 		return
 	case RuleType:
-		d.fault(s.name, rule, text, "want a number, got %q", cut(text))
+		d.fault(s.name, rule, text, "want %s, got %q", b.wants(), cut(text))
 		return
 	}
 	d.row.Num[s.index] = v
-	b := d.h.bounds[s.index]
 	if v >= b.min && v <= b.max {
 		return
 	}
@@ -93,7 +93,7 @@ func (d *decoder) number(s slot, text string) {
 	if d.severity.rangeFault {
 		report = d.fault
 	}
-	report(s.name, RuleRange, text, "%s is outside %s", cut(text), b)
+	report(s.name, RuleRange, text, "%s is outside %s", cut(text), *b)
 }
 
 func (b bounds) String() string {
@@ -167,7 +167,7 @@ func (d *decoder) needs(s slot) bool {
 	case slotID, slotTarget:
 		return d.need
 	}
-	return true
+	return !s.optional
 }
 
 // finish gives a row its digest as id where the spec has no id column, and returns the record's faults as an error.

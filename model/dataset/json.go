@@ -8,12 +8,14 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"telco-churn-mlops/model/spec"
 )
 
 // DecodeJSON decodes one JSON object into row, whose fields it overwrites, and returns warnings.
 //
 // All faults are reported at once in a *RecordError; row is then filled as far as possible and must not be used. Every
-// feature column must be there, with null or a missing marker where the value is not known. Numbers may be written as
+// feature column that is not optional must be there, with null or a missing marker where the value is not known. Numbers may be written as
 // text; numbers and booleans in a categorical column become their text. A key that the spec does not know is a warning, a
 // key that is there twice a fault, a column that the spec ignores is not looked at beyond its syntax.
 //
@@ -131,8 +133,8 @@ func (d *decoder) value(s *scanner, c slot, use bool) error {
 			return nil
 		}
 		text := string(s.data[start:s.pos])
-		if c.kind == slotNumeric {
-			d.fault(c.name, RuleType, text, "want a number, got %s", text)
+		if c.kind == slotNumeric && d.h.bounds[c.index].kind != spec.NumberBoolean {
+			d.fault(c.name, RuleType, text, "want %s, got %s", d.h.bounds[c.index].wants(), text)
 			return nil
 		}
 		d.text(c, text, false)
@@ -175,7 +177,7 @@ func numberText(raw string) string {
 }
 
 // AppendJSON appends the record as one JSON object that DecodeJSON reads back bit-equal: numbers in their shortest exact
-// form, missing values as null, columns in the schema's order. Without withLabel the label is left out; a row without one
+// form, true and false as 1 and 0, missing values as null, columns in the schema's order. Without withLabel the label is left out; a row without one
 // has null. An id column is left out where the row has no id.
 func (h *Schema) AppendJSON(dst []byte, row *Row, withLabel bool) []byte {
 	dst = append(dst, '{')

@@ -51,6 +51,7 @@ type parser struct {
 	labels  interner     // text of a cell -> label
 	row     *Row
 	numbers bool // a missing marker may look like a number
+	narrow  bool // the file leaves optional columns out
 	buf     []byte
 }
 
@@ -59,6 +60,13 @@ func newParser(h *Schema, o ReaderOptions, columns []slot, comma string) *parser
 	for m := range h.missing {
 		p.numbers = p.numbers || m != "" && (m[0] >= '0' && m[0] <= '9' || m[0] == '-' || m[0] == '+' || m[0] == '.')
 	}
+	features := 0
+	for _, c := range columns {
+		if c.kind == slotNumeric || c.kind == slotCategorical {
+			features++
+		}
+	}
+	p.narrow = features < len(h.numeric)+len(h.categorical)
 	return p
 }
 
@@ -83,7 +91,7 @@ func (p *parser) parse(b block) *part {
 			break
 		}
 		out.rows++
-		if syntax == nil && len(s.fields) == len(p.columns) && p.fast(t) {
+		if syntax == nil && len(s.fields) == len(p.columns) && !p.narrow && p.fast(t) {
 			continue
 		}
 		t.truncate()
@@ -174,7 +182,7 @@ func (p *parser) number(column int, raw []byte) (float64, bool) {
 		}
 	}
 	b := &p.h.bounds[column]
-	return v, v >= b.min && v <= b.max
+	return v, v >= b.min && v <= b.max && b.takes(v)
 }
 
 // learnWord judges a cell of a categorical column that was not seen before. It reports false, and keeps nothing, for one that every row

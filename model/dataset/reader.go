@@ -42,7 +42,7 @@ type Reader struct {
 }
 
 // NewReader reads as far as the first row. A *DataError says that the file is empty, has a header and no rows, or that
-// the header lacks a column or has one twice. A byte-order mark and CRLF line ends are accepted. A column that the spec
+// the header lacks a column that is not optional or has one twice. A byte-order mark and CRLF line ends are accepted. A column that the spec
 // does not name is a warning.
 //
 // Without RequireLabel a CSV file may lack the label and the id column.

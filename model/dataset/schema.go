@@ -26,10 +26,26 @@ type slot struct {
 	index int // in Row.Num or Row.Cat
 	seen  int // in the decoder's bitmap of columns that were there
 	name  string
+	// optional says that the column may be absent.
+	optional bool
 }
 
 // bounds of a numeric column; infinite where the spec has none.
-type bounds struct{ min, max float64 }
+type bounds struct {
+	min, max float64
+	kind     string // the spec's type: "", integer or boolean
+}
+
+// takes reports whether a number is of the column's type.
+func (b *bounds) takes(v float64) bool {
+	switch b.kind {
+	case spec.NumberInteger:
+		return v == math.Trunc(v)
+	case spec.NumberBoolean:
+		return v == 0 || v == 1
+	}
+	return true
+}
 
 // Schema is a spec's columns compiled to slots. It is immutable and safe for concurrent use.
 type Schema struct {
@@ -63,25 +79,25 @@ func NewSchema(s *spec.Spec) (*Schema, error) {
 		h.missing[m] = true
 	}
 	for _, n := range c.Numeric {
-		b := bounds{math.Inf(-1), math.Inf(1)}
+		b := bounds{math.Inf(-1), math.Inf(1), n.Type}
 		if n.Min != nil {
 			b.min = *n.Min
 		}
 		if n.Max != nil {
 			b.max = *n.Max
 		}
-		h.add(slotNumeric, len(h.numeric), n.Name)
+		h.add(slot{kind: slotNumeric, index: len(h.numeric), name: n.Name, optional: n.Optional})
 		h.numeric, h.bounds = append(h.numeric, n.Name), append(h.bounds, b)
 	}
 	for _, k := range c.Categorical {
-		h.add(slotCategorical, len(h.categorical), k.Name)
+		h.add(slot{kind: slotCategorical, index: len(h.categorical), name: k.Name, optional: k.Optional})
 		h.categorical, h.sets = append(h.categorical, k.Name), append(h.sets, spellings(k.Values))
 		h.known = append(h.known, listed(k.Values))
 	}
 	if c.ID != "" {
-		h.add(slotID, 0, c.ID)
+		h.add(slot{kind: slotID, name: c.ID})
 	}
-	h.add(slotTarget, 0, c.Target.Name)
+	h.add(slot{kind: slotTarget, name: c.Target.Name})
 	for _, name := range c.Ignored {
 		h.slots[name] = slot{kind: slotIgnored, seen: -1, name: name}
 	}
@@ -94,9 +110,9 @@ func NewSchema(s *spec.Spec) (*Schema, error) {
 	return h, nil
 }
 
-func (h *Schema) add(kind slotKind, index int, name string) {
-	s := slot{kind: kind, index: index, seen: len(h.order), name: name}
-	h.slots[name] = s
+func (h *Schema) add(s slot) {
+	s.seen = len(h.order)
+	h.slots[s.name] = s
 	h.order = append(h.order, s)
 }
 
@@ -218,6 +234,34 @@ func unixLines(s string) string {
 		out = append(out, strings.TrimRight(s[:i], "\r")...)
 		s = s[i+1:]
 	}
+}
+
+// parse returns the number of a trimmed text that is not a missing marker; rule is "" where it is one of the column's type.
+func (b *bounds) parse(text string) (v float64, rule string) {
+	if b.kind == spec.NumberBoolean {
+		switch spec.CanonicalWord(text) {
+		case "true":
+			return 1, ""
+		case "false":
+			return 0, ""
+		}
+	}
+	v, rule = parseNumber(text)
+	if rule == "" && !b.takes(v) {
+		return math.NaN(), RuleType
+	}
+	return v, rule
+}
+
+// wants names the column's type for a message.
+func (b *bounds) wants() string {
+	switch b.kind {
+	case spec.NumberInteger:
+		return "a whole number"
+	case spec.NumberBoolean:
+		return "true or false"
+	}
+	return "a number"
 }
 
 // parseNumber returns the number of a trimmed text that is not a missing marker; rule is "" where it is one.

@@ -78,6 +78,9 @@ type derivedDoc struct {
 // MarshalJSON writes the pipeline: settings, and per column its median, mean and scale or its vocabulary, and the order of the
 // features. The same pipeline gives the same bytes, and [Parse] reads it back bit for bit.
 func (p *Pipeline) MarshalJSON() ([]byte, error) {
+	if p.inputs != nil {
+		return p.passthroughJSON()
+	}
 	d := document{
 		Format: p.format(), FittedRows: p.rows,
 		Impute: spec.ImputeNone, Scale: spec.ScaleNone, Encoding: p.settings.encoding,

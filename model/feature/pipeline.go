@@ -7,7 +7,8 @@ import (
 	"telco-churn-mlops/model/spec"
 )
 
-// Pipeline turns raw records into features. It is made by [Fit], [FitTransform] or [Parse], is immutable, and is safe for concurrent use.
+// Pipeline turns raw records into features. It is made by [Fit], [FitTransform] or [Parse], or, where nothing was fitted here, by
+// [Passthrough] or [ParsePassthrough]. It is immutable and safe for concurrent use.
 type Pipeline struct {
 	rows        int // rows that it was fitted on
 	settings    settings
@@ -15,7 +16,8 @@ type Pipeline struct {
 	categorical []categoricalColumn
 	derived     []derivedColumn
 	names       []string
-	plan        plan // what Transform runs; it follows from the rest
+	inputs      []Input // of a passthrough pipeline, else nil
+	plan        plan    // what Transform runs; it follows from the rest
 }
 
 // settings are the choices of the spec that apply to every column.
@@ -44,14 +46,14 @@ type numericColumn struct {
 // Width returns the number of features.
 func (p *Pipeline) Width() int { return len(p.names) }
 
-// Names returns a copy of the features' names in the order in which Transform writes them. They are unique and free of white space,
-// the equals sign and what JSON reserves, so every reader of LightGBM's text format takes them.
+// Names returns a copy of the features' names in the order in which Transform writes them. They are unique and, but for a passthrough
+// pipeline, free of white space, the equals sign and what JSON reserves, so every reader of LightGBM's text format takes them.
 func (p *Pipeline) Names() []string { return slices.Clone(p.names) }
 
 // Rows returns the number of rows the pipeline was fitted on, rows of weight 0 not counted.
 func (p *Pipeline) Rows() int { return p.rows }
 
-// Categorical returns the places, among Names, of the features with native encoding, ascending; nil if there are none. Their values are
+// Categorical returns the places, among Names, of the features with native encoding, in the order of the columns; nil if there are none. Their values are
 // whole numbers from 0 without an order, and NaN where missing.
 func (p *Pipeline) Categorical() []int {
 	var places []int
@@ -68,7 +70,7 @@ func (p *Pipeline) Categorical() []int {
 func (p *Pipeline) Features(column string) []int {
 	for i := range p.numeric {
 		if p.numeric[i].name == column {
-			return []int{i}
+			return []int{p.plan.numeric[i].place}
 		}
 	}
 	for i, c := range p.plan.words {
@@ -104,7 +106,8 @@ func (p *Pipeline) Median(column string) (float64, bool) {
 	return 0, false
 }
 
-// Vocabulary returns a copy of the levels fitted for a categorical column, sorted by bytes, and whether there is such a column.
+// Vocabulary returns a copy of the levels fitted for a categorical column, sorted by bytes, and whether there is such a column. In a
+// passthrough pipeline they are in the order of their codes.
 func (p *Pipeline) Vocabulary(column string) ([]string, bool) {
 	for i := range p.categorical {
 		if p.categorical[i].name == column {

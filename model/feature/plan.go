@@ -21,7 +21,7 @@ type plan struct {
 }
 
 type numericStep struct {
-	slot                int
+	slot, place         int
 	median, mean, scale float64
 }
 
@@ -59,10 +59,14 @@ type derivedStep struct {
 
 // compile makes the plan, once everything else is fitted or parsed.
 func (p *Pipeline) compile() {
+	if p.inputs != nil {
+		p.compileInputs()
+		return
+	}
 	pl := plan{}
 	for i := range p.numeric {
 		c := &p.numeric[i]
-		step := numericStep{slot: c.slot}
+		step := numericStep{slot: c.slot, place: i}
 		step.median, step.mean, step.scale = p.settings.neutral(c.moments)
 		pl.numeric = append(pl.numeric, step)
 	}
@@ -174,7 +178,7 @@ func (pl *plan) begin(num, dst []float64) {
 	}
 	for i := range pl.numeric {
 		c := &pl.numeric[i]
-		dst[i] = standard(num[c.slot], c.median, c.mean, c.scale)
+		dst[c.place] = standard(num[c.slot], c.median, c.mean, c.scale)
 	}
 	clear(dst[pl.derivedPlace:])
 }

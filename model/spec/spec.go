@@ -20,6 +20,12 @@ const (
 	FormatJSONL = "jsonl"
 )
 
+// The types of a numeric column, beside "" for any number.
+const (
+	NumberInteger = "integer" // whole numbers
+	NumberBoolean = "boolean" // true and false, as 1 and 0
+)
+
 // The choices of Features.
 const (
 	ImputeMedian    = "median"
@@ -132,6 +138,10 @@ type Numeric struct {
 	Name string   `yaml:"name"`
 	Min  *float64 `yaml:"min"` // nil = unbounded
 	Max  *float64 `yaml:"max"` // nil = unbounded
+	// Type narrows what is a number here: "integer" takes whole ones, "boolean" true and false, which are 1 and 0; "" (default) any.
+	Type string `yaml:"type" omit:"\"\""`
+	// Optional says that a record may leave the column out, and a file too; the value is missing then.
+	Optional bool `yaml:"optional" omit:"false"`
 }
 
 // Categorical is a column of words.
@@ -141,6 +151,8 @@ type Categorical struct {
 	MaxLevels int      `yaml:"max_levels"` // levels beyond this, the rarest first, count as unseen; default 64
 	// Encoding is this column's own: ordinal, onehot, target or native; "" (default) = features.encoding.
 	Encoding string `yaml:"encoding" omit:"\"\""`
+	// Optional says that a record may leave the column out, and a file too; the value is missing then.
+	Optional bool `yaml:"optional" omit:"false"`
 }
 
 // Features says how columns become numbers.

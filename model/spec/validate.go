@@ -43,6 +43,9 @@ func (s *Spec) Validate() error {
 	return f.err()
 }
 
+// ValidName reports whether a spec, and so a model that is trained here, can have a name: letters, digits, _ and -, at most 128 bytes.
+func ValidName(name string) bool { return len(name) <= maxName && nameForm.MatchString(name) }
+
 func (s *Spec) checkHead(f *faults) {
 	switch {
 	case s.Name == "":
@@ -149,6 +152,7 @@ func (n *Numeric) check(f *faults, path string) {
 			f.add(path+b.key, "want a finite number")
 		}
 	}
+	oneOf(f, path+".type", n.Type, "", NumberInteger, NumberBoolean)
 	if n.Min != nil && n.Max != nil && *n.Min > *n.Max {
 		f.add(path+".min", "%g is greater than max, %g", *n.Min, *n.Max)
 	}
