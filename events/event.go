@@ -126,12 +126,20 @@ func Decode(subject string, header map[string][]string, data []byte) (Event, err
 		}
 		e.Time = e.Time.UTC()
 	}
+	if run, ok := e.Payload.(*RunTracked); ok && readPlain(data, run) {
+		return e.valid(subject)
+	}
+	e.Payload = kind.New()
 	if err := json.Unmarshal(data, e.Payload); err != nil {
 		return Event{}, fmt.Errorf("%s: %w: %s", subject, ErrInvalid, err.Error())
 	}
 	if bytes.Equal(bytes.TrimSpace(data), []byte("null")) { // which Unmarshal takes for "leave it as it is"
 		return Event{}, fmt.Errorf("%s: %w: the data is null", subject, ErrInvalid)
 	}
+	return e.valid(subject)
+}
+
+func (e Event) valid(subject string) (Event, error) {
 	if err := e.Payload.Validate(); err != nil {
 		return Event{}, fmt.Errorf("%s: %w", subject, err)
 	}

@@ -116,17 +116,22 @@ var kinds = []Kind{
 	{TypeModelLogged, Tracking, func() Payload { return new(ModelLogged) }},
 }
 
+// byType and byPrefix find a kind; both are only read.
+var byType, byPrefix = func() (map[Type]Kind, map[string]Kind) {
+	types, prefixes := make(map[Type]Kind, len(kinds)), make(map[string]Kind, len(kinds))
+	for _, k := range kinds {
+		types[k.Type], prefixes[k.Prefix()] = k, k
+	}
+	return types, prefixes
+}()
+
 // Kinds returns every event type. The slice is the caller's own.
 func Kinds() []Kind { return append([]Kind(nil), kinds...) }
 
 // KindOf returns the kind of a type, and false for an unknown one.
 func KindOf(t Type) (Kind, bool) {
-	for _, k := range kinds {
-		if k.Type == t {
-			return k, true
-		}
-	}
-	return Kind{}, false
+	k, ok := byType[t]
+	return k, ok
 }
 
 // KindsOn returns the kinds that live on a stream.
@@ -164,11 +169,9 @@ func ParseSubject(subject string) (Kind, string, error) {
 	if i < 0 {
 		return Kind{}, "", fmt.Errorf("%w: subject %q", ErrUnknownType, subject)
 	}
-	for _, k := range kinds {
-		if k.Prefix() == subject[:i] {
-			model, err := FromToken(subject[i+1:])
-			return k, model, err
-		}
+	if k, ok := byPrefix[subject[:i]]; ok {
+		model, err := FromToken(subject[i+1:])
+		return k, model, err
 	}
 	return Kind{}, "", fmt.Errorf("%w: subject %q", ErrUnknownType, subject)
 }

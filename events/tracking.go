@@ -64,17 +64,7 @@ func (n *Number) UnmarshalJSON(data []byte) error {
 		if err := json.Unmarshal(data, &word); err != nil {
 			return fmt.Errorf("number: %w", err)
 		}
-		switch word {
-		case "NaN":
-			*n = Number(math.NaN())
-		case "Infinity":
-			*n = Number(math.Inf(1))
-		case "-Infinity":
-			*n = Number(math.Inf(-1))
-		default:
-			return fmt.Errorf("number: %q", word)
-		}
-		return nil
+		return n.word(word)
 	}
 	var v *float64
 	if err := json.Unmarshal(data, &v); err != nil {
@@ -84,6 +74,21 @@ func (n *Number) UnmarshalJSON(data []byte) error {
 		return errors.New("number: null")
 	}
 	*n = Number(*v)
+	return nil
+}
+
+// word sets what a JSON number cannot say.
+func (n *Number) word(w string) error {
+	switch w {
+	case "NaN":
+		*n = Number(math.NaN())
+	case "Infinity":
+		*n = Number(math.Inf(1))
+	case "-Infinity":
+		*n = Number(math.Inf(-1))
+	default:
+		return fmt.Errorf("number: %q", w)
+	}
 	return nil
 }
 
