@@ -11,13 +11,14 @@ import (
 	"sync"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"telco-churn-mlops/internal/artifact"
 )
 
-// Harness gives the suite a store and two looks behind it. All fields are required.
+// Harness gives the suite a store and three looks behind it. All fields are required.
 type Harness struct {
 	// Open returns an empty store.
 	Open func(t *testing.T) artifact.Store
@@ -25,6 +26,8 @@ type Harness struct {
 	Replace func(t *testing.T, s artifact.Store, d artifact.Digest, content []byte)
 	// Raw counts what is stored, complete or not, in whatever unit: 0 for an empty store.
 	Raw func(t *testing.T, s artifact.Store) int
+	// Later sets the clock that the store measures ages by forward.
+	Later func(t *testing.T, s artifact.Store, by time.Duration)
 }
 
 const large = 20 << 20
@@ -55,6 +58,10 @@ func Run(t *testing.T, h Harness) {
 		{"put repairs damage", testRepair},
 		{"limit of ReadAll", testLimit},
 		{"reader in small steps, closed early", testReader},
+		{"list", testList},
+		{"delete", testDelete},
+		{"put makes an old object young", testRefresh},
+		{"puts and deletions at once", testRace},
 	} {
 		t.Run(tc.name, func(t *testing.T) { tc.run(t, h, h.Open(t)) })
 	}

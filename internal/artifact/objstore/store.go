@@ -30,6 +30,8 @@ type Config struct {
 	// RetryFor is how long one step of a call (finding an object, fetching a chunk, naming an upload) goes on trying while the
 	// server doesn't answer; the context may end it sooner. The default outlives the election of a new stream leader.
 	RetryFor time.Duration
+	// Now is the clock that an object's age is measured by; nil means time.Now.
+	Now func() time.Time
 }
 
 // DefaultConfig returns a Config with every default written out.
@@ -46,6 +48,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.RetryFor == 0 {
 		c.RetryFor = DefaultRetryFor
+	}
+	if c.Now == nil {
+		c.Now = time.Now
 	}
 	return c
 }
@@ -71,7 +76,11 @@ type Store struct {
 	stream jetstream.Stream
 }
 
-var _ artifact.Store = (*Store)(nil)
+var (
+	_ artifact.Store   = (*Store)(nil)
+	_ artifact.Lister  = (*Store)(nil)
+	_ artifact.Deleter = (*Store)(nil)
+)
 
 // crowdWait is how long a store without room for the bucket is asked again: of several that make it at once each has its limit set aside by the
 // server until it is seen that one was first.
@@ -122,7 +131,7 @@ func (s *Store) streamName() string              { return "OBJ_" + s.cfg.Bucket 
 func (s *Store) chunkSubject(nuid string) string { return "$O." + s.cfg.Bucket + ".C." + nuid }
 
 // Put stores the content of r; see artifact.Store. An object that is there already is read and checked instead, which costs
-// less than writing it; if it is damaged it is written anew.
+// less than writing it; if it is damaged it is written anew, and if it is older than artifact.RefreshAfter its info is, for the same chunks.
 func (s *Store) Put(ctx context.Context, r io.Reader) (artifact.Ref, error) {
 	spool, err := artifact.NewSpool(ctx, r)
 	if err != nil {
@@ -144,12 +153,16 @@ func (s *Store) put(ctx context.Context, spool *artifact.Spool) error {
 			}
 			if old.exists() {
 				err := artifact.Verify(ctx, s, spool.Ref().Digest)
-				if err == nil {
-					return nil
+				switch {
+				case err == nil:
+					err = s.refresh(ctx, spool.Ref().Digest, old)
+				case !artifact.Transient(err):
+					err = s.upload(ctx, spool, old)
 				}
-				if artifact.Transient(err) {
+				if !errors.Is(err, errOvertaken) {
 					return err
 				}
+				continue
 			}
 			err = s.upload(ctx, spool, old)
 			if !errors.Is(err, errOvertaken) {

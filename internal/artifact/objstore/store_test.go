@@ -73,6 +73,9 @@ func TestConformance(t *testing.T) {
 			replace(t, s.(*Store), d, content)
 		},
 		Raw: func(t *testing.T, s artifact.Store) int { return messages(t, s.(*Store)) },
+		Later: func(_ *testing.T, s artifact.Store, by time.Duration) {
+			s.(*Store).cfg.Now = func() time.Time { return time.Now().Add(by) }
+		},
 	})
 }
 
@@ -410,7 +413,10 @@ func TestCallsOutliveARestartOfTheServer(t *testing.T) {
 func TestConfig(t *testing.T) {
 	require.NoError(t, Config{}.Validate())
 	require.NoError(t, DefaultConfig().Validate())
-	require.Equal(t, DefaultConfig(), Config{}.withDefaults())
+	filled := Config{}.withDefaults()
+	require.NotNil(t, filled.Now)
+	filled.Now = nil
+	require.Equal(t, DefaultConfig(), filled)
 	for _, bad := range []Config{{Replicas: 6}, {Replicas: -1}, {MaxBytes: -1}, {RetryFor: -1}} {
 		_, err := Open(t.Context(), nil, bad)
 		require.Error(t, err, "%+v", bad)
@@ -419,4 +425,46 @@ func TestConfig(t *testing.T) {
 	require.Equal(t, "nats object store models", s.String())
 	_, err := Open(t.Context(), s.js, Config{Bucket: "not a name"})
 	require.ErrorIs(t, err, jetstream.ErrInvalidStreamName)
+}
+
+func TestSweepRemovesWhatAnInterruptedDeletionLeft(t *testing.T) {
+	s := open(t, Config{})
+	kept, err := artifact.PutBytes(t.Context(), s, artifacttest.Content(1000))
+	require.NoError(t, err)
+	before := messages(t, s)
+	ref, err := artifact.PutBytes(t.Context(), s, artifacttest.Content(300_000))
+	require.NoError(t, err)
+	m, err := s.find(t.Context(), ref.Digest)
+	require.NoError(t, err)
+	// What Delete does before it is killed: the name is gone, the chunks are there.
+	gone := m.info
+	gone.Deleted = true
+	_, err = s.publishMeta(t.Context(), ref.Digest, gone, m.seq)
+	require.NoError(t, err)
+	swept, err := s.sweep(t.Context(), 0)
+	require.NoError(t, err)
+	require.Equal(t, 1, swept)
+	require.Equal(t, before+1, messages(t, s), "the mark of the deletion stays")
+	require.NoError(t, artifact.Verify(t.Context(), s, kept.Digest))
+}
+
+func TestARefreshAndADeletionExcludeEachOther(t *testing.T) {
+	s := open(t, Config{})
+	content := artifacttest.Content(300_000)
+	ref, err := artifact.PutBytes(t.Context(), s, content)
+	require.NoError(t, err)
+	old, err := s.find(t.Context(), ref.Digest)
+	require.NoError(t, err)
+	s.cfg.Now = func() time.Time { return time.Now().Add(artifact.RefreshAfter) }
+	require.NoError(t, s.refresh(t.Context(), ref.Digest, old))
+	require.NoError(t, s.refresh(t.Context(), ref.Digest, old), "made young by somebody: that is all it is for")
+	require.ErrorIs(t, s.Delete(t.Context(), ref.Digest, old.at), artifact.ErrRecent)
+
+	young, err := s.find(t.Context(), ref.Digest)
+	require.NoError(t, err)
+	require.NoError(t, s.Delete(t.Context(), ref.Digest, young.at))
+	require.ErrorIs(t, s.refresh(t.Context(), ref.Digest, young), errOvertaken)
+	_, err = artifact.PutBytes(t.Context(), s, content)
+	require.NoError(t, err)
+	require.NoError(t, artifact.Verify(t.Context(), s, ref.Digest))
 }

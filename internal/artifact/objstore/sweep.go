@@ -50,7 +50,9 @@ func (s *Store) sweep(ctx context.Context, age time.Duration) (int, error) {
 		if m.junk != nil {
 			return 0, fmt.Errorf("%s: %w", subject, m.junk)
 		}
-		delete(chunks, s.chunkSubject(m.info.NUID))
+		if !m.info.Deleted { // a deletion that was interrupted leaves its chunks
+			delete(chunks, s.chunkSubject(m.info.NUID))
+		}
 	}
 	swept := 0
 	for subject := range chunks {

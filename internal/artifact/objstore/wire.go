@@ -86,6 +86,7 @@ func request(ctx context.Context, f func(context.Context) error) error {
 type meta struct {
 	info jetstream.ObjectInfo
 	seq  uint64
+	at   time.Time // when it was stored, by the server's clock
 	// junk is set when the message can't be decoded; it counts as a damaged object.
 	junk error
 }
@@ -136,7 +137,7 @@ func (s *Store) readMeta(ctx context.Context, d artifact.Digest) (meta, error) {
 }
 
 func decodeMeta(msg message) meta {
-	m := meta{seq: msg.Seq}
+	m := meta{seq: msg.Seq, at: msg.Time}
 	if err := json.Unmarshal(msg.Data, &m.info); err != nil {
 		m.info, m.junk = jetstream.ObjectInfo{}, fmt.Errorf("decode object info: %w", err)
 	}

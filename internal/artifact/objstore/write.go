@@ -128,7 +128,7 @@ func settle(due []jetstream.PubAckFuture) {
 	}
 }
 
-// publishMeta names the chunks, if the name still is as it was at sequence expect. settled says whether the outcome is known; an
+// publishMeta names the chunks (or, with Deleted, takes the name away), if the name still is as it was at sequence expect. settled says whether the outcome is known; an
 // unanswered request is decided by reading from the leader, and sent again if nothing has changed. The same message can't take effect
 // twice, since the first makes the expectation false.
 func (s *Store) publishMeta(ctx context.Context, d artifact.Digest, info jetstream.ObjectInfo, expect uint64) (settled bool, err error) {
@@ -156,8 +156,8 @@ func (s *Store) publishMeta(ctx context.Context, d artifact.Digest, info jetstre
 			return errors.Join(refusal, err)
 		}
 		switch {
-		case now.info.NUID == info.NUID:
-			settled = true
+		case now.seq != expect && now.info.NUID == info.NUID && now.info.Deleted == info.Deleted:
+			settled = true // this message, or another's to the same effect
 			return nil
 		case now.seq != expect:
 			settled = true

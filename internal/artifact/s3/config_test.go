@@ -53,7 +53,7 @@ func TestValidate(t *testing.T) {
 	for want, change := range map[string]func(*Config){
 		"bucket is required":      func(c *Config) { c.Bucket = "" },
 		"secret key are required": func(c *Config) { c.SecretKey = "" },
-		"key and secret key":      func(c *Config) { c.AccessKey = "" },
+		"part size 5":             func(c *Config) { c.PartSize = 5 },
 		"no slash at its ends":    func(c *Config) { c.Prefix = "/a" },
 	} {
 		c := good

@@ -7,16 +7,16 @@ import (
 	"io"
 	"net/http"
 	"path"
+	"time"
 
 	"github.com/minio/minio-go/v7"
-	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"telco-churn-mlops/internal/artifact"
 )
 
 const (
-	// partSize is the size from which on a put is multipart, and the size of its parts.
-	partSize = 16 << 20
+	// partThreads is how many parts of one put are on their way at a time.
+	partThreads = 2
 	// maxRetries is how often the client sends a request that got no answer or a 5xx; its pauses grow to a second.
 	maxRetries = 8
 )
@@ -25,9 +25,16 @@ const (
 type Store struct {
 	core minio.Core
 	cfg  Config
+	// looked is called by a deletion between its last look and the removal; nil but in a test.
+	looked func()
 }
 
-var _ artifact.Store = (*Store)(nil)
+var (
+	_ artifact.Store     = (*Store)(nil)
+	_ artifact.Lister    = (*Store)(nil)
+	_ artifact.Deleter   = (*Store)(nil)
+	_ artifact.Presigner = (*Store)(nil)
+)
 
 // Open checks that the bucket is there, or makes it if the Config says so; any number of processes may do so at once.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
@@ -35,8 +42,12 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
+	keys, err := cfg.keys(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("open s3 endpoint %s: %w", cfg.Endpoint, err)
+	}
 	client, err := minio.New(cfg.Endpoint, &minio.Options{
-		Creds:      credentials.NewStaticV4(cfg.AccessKey, cfg.SecretKey, cfg.SessionToken),
+		Creds:      keys,
 		Secure:     cfg.Secure,
 		Region:     cfg.Region,
 		MaxRetries: maxRetries,
@@ -83,7 +94,7 @@ func (s *Store) String() string {
 func (s *Store) key(d artifact.Digest) string { return path.Join(s.cfg.Prefix, "sha256", d.Hex()) }
 
 // Put stores the content of r; see artifact.Store. An object that is there already is read and checked instead; if it is damaged
-// it is written anew.
+// or older than artifact.RefreshAfter it is written anew.
 func (s *Store) Put(ctx context.Context, r io.Reader) (artifact.Ref, error) {
 	spool, err := artifact.NewSpool(ctx, r)
 	if err != nil {
@@ -98,42 +109,52 @@ func (s *Store) Put(ctx context.Context, r io.Reader) (artifact.Ref, error) {
 
 func (s *Store) put(ctx context.Context, spool *artifact.Spool) error {
 	ref := spool.Ref()
-	err := s.checkStored(ctx, ref)
-	if err == nil || artifact.Transient(err) {
+	young, err := s.checkStored(ctx, ref)
+	if young || artifact.Transient(err) {
 		return err
 	}
-	_, err = s.core.Client.PutObject(ctx, s.cfg.Bucket, s.key(ref.Digest), spool.NewReader(), ref.Size, minio.PutObjectOptions{
-		ContentType: "application/octet-stream",
-		PartSize:    partSize,
-		NumThreads:  2,
-	})
-	return translate(err)
+	for {
+		_, err = s.core.Client.PutObject(ctx, s.cfg.Bucket, s.key(ref.Digest), spool.NewReader(), ref.Size, minio.PutObjectOptions{
+			ContentType: "application/octet-stream",
+			PartSize:    uint64(s.cfg.PartSize),
+			NumThreads:  partThreads,
+		})
+		if err != nil {
+			return translate(err)
+		}
+		if stays, err := s.survives(ctx, ref.Digest); stays || err != nil {
+			return err
+		}
+	}
 }
 
-// checkStored returns nil if the object is stored and whole; a wrong size is told without reading it.
-func (s *Store) checkStored(ctx context.Context, ref artifact.Ref) error {
-	stored, err := s.Stat(ctx, ref.Digest)
+// checkStored returns nil if the object is stored and whole, and whether it is young, too; a wrong size is told without reading it.
+func (s *Store) checkStored(ctx context.Context, ref artifact.Ref) (young bool, err error) {
+	stored, modified, err := s.stat(ctx, ref.Digest)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if stored.Size != ref.Size {
-		return artifact.ErrCorrupt
+		return false, artifact.ErrCorrupt
 	}
-	return artifact.Verify(ctx, s, ref.Digest)
+	if err := artifact.Verify(ctx, s, ref.Digest); err != nil {
+		return false, err
+	}
+	return s.cfg.Now().Sub(modified) < artifact.RefreshAfter, nil
 }
 
 // Stat returns the stored size; see artifact.Store.
 func (s *Store) Stat(ctx context.Context, d artifact.Digest) (artifact.Ref, error) {
-	ref, err := s.stat(ctx, d)
+	ref, _, err := s.stat(ctx, d)
 	if err != nil {
 		return artifact.Ref{}, fmt.Errorf("stat artifact %s: %w", d, err)
 	}
 	return ref, nil
 }
 
-func (s *Store) stat(ctx context.Context, d artifact.Digest) (artifact.Ref, error) {
+func (s *Store) stat(ctx context.Context, d artifact.Digest) (ref artifact.Ref, modified time.Time, err error) {
 	if err := d.Validate(); err != nil {
-		return artifact.Ref{}, err
+		return artifact.Ref{}, time.Time{}, err
 	}
 	info, err := s.core.Client.StatObject(ctx, s.cfg.Bucket, s.key(d), minio.StatObjectOptions{})
 	if err = translate(err); errors.Is(err, artifact.ErrNotFound) {
@@ -141,15 +162,15 @@ func (s *Store) stat(ctx context.Context, d artifact.Digest) (artifact.Ref, erro
 		there, lookErr := s.core.BucketExists(ctx, s.cfg.Bucket)
 		switch {
 		case lookErr != nil:
-			return artifact.Ref{}, fmt.Errorf("look for bucket: %w", lookErr)
+			err = fmt.Errorf("look for bucket: %w", lookErr)
 		case !there:
-			return artifact.Ref{}, errNoBucket
+			err = errNoBucket
 		}
 	}
 	if err != nil {
-		return artifact.Ref{}, err
+		return artifact.Ref{}, time.Time{}, err
 	}
-	return artifact.Ref{Digest: d, Size: info.Size}, nil
+	return artifact.Ref{Digest: d, Size: info.Size}, info.LastModified, nil
 }
 
 // Open streams the object in one request; see artifact.Store.

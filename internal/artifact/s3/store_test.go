@@ -143,6 +143,9 @@ func TestConformance(t *testing.T) {
 			replace(t, s.(*Store), d, content)
 		},
 		Raw: func(t *testing.T, s artifact.Store) int { return stored(t, s.(*Store)) },
+		Later: func(_ *testing.T, s artifact.Store, by time.Duration) {
+			s.(*Store).cfg.Now = func() time.Time { return time.Now().Add(by) }
+		},
 	})
 }
 
