@@ -18,7 +18,7 @@ import (
 //
 // LIFECYCLE is read back, and a difference in anything that protects it is [ErrStreamDiffers]. On the other streams missing
 // subjects, flags, republishing or another dedupe window are put right, while limits of size and age and the number of replicas, once a stream exists, are the
-// operator's: they are left alone. So is LIFECYCLE's size limit, as a full LIFECYCLE refuses messages and loses none.
+// operator's: they are left alone, save an age limit of TRACKING, which is kept for ever. So are the size limits of LIFECYCLE and TRACKING, which refuse messages when full and lose none.
 func (b *Bus) Provision(ctx context.Context) error {
 	replicas := b.replicas()
 	for _, s := range streamSpecs(b.cfg.PredictionsMaxAge) {
@@ -173,6 +173,9 @@ func mend(have, want jetstream.StreamConfig) jetstream.StreamConfig {
 	have.AllowMsgTTL, have.AllowMsgCounter, have.AllowDirect, have.NoAck = false, false, false, false
 	have.AllowMsgSchedules, have.AllowRollup = want.AllowMsgSchedules, want.AllowRollup
 	have.SubjectTransform, have.RePublish = nil, want.RePublish
+	if want.Discard == jetstream.DiscardNew { // a fold of what is kept for ever must find its beginnings
+		have.MaxAge, have.MaxMsgs, have.MaxMsgsPerSubject, have.SubjectDeleteMarkerTTL = want.MaxAge, want.MaxMsgs, want.MaxMsgsPerSubject, want.SubjectDeleteMarkerTTL
+	}
 	return have
 }
 

@@ -84,8 +84,16 @@ func TestStreamsAreAsDesigned(t *testing.T) {
 			continue
 		}
 		require.Positive(t, c.MaxBytes, name)
-		require.Equal(t, jetstream.DiscardOld, c.Discard, name)
 		sum += c.MaxBytes
+		if name == events.Tracking {
+			require.Equal(t, s.StoreBytes()/100*10, c.MaxBytes)
+			require.Zero(t, c.MaxAge)
+			require.EqualValues(t, -1, c.MaxMsgs)
+			require.Equal(t, jetstream.DiscardNew, c.Discard)
+			require.ElementsMatch(t, []string{"experiment.changed.*", "run.tracked.*", "artifact.stored.*", "model.logged.*"}, c.Subjects)
+			continue
+		}
+		require.Equal(t, jetstream.DiscardOld, c.Discard, name)
 	}
 	sum += bus.ArtifactMaxBytes(s.StoreBytes())
 	require.LessOrEqual(t, sum, s.StoreBytes()*9/10, "the streams and the artifacts must leave 10 % of the store free")
@@ -180,6 +188,27 @@ func TestOtherStreamsArePutRightAndLimitsLeftAlone(t *testing.T) {
 	require.Equal(t, want.Duplicates, have.Duplicates)
 	require.EqualValues(t, 12345678, have.MaxBytes)
 	require.Equal(t, 77*time.Hour, have.MaxAge)
+}
+
+func TestTrackingIsKeptForEver(t *testing.T) {
+	t.Parallel()
+	b := bustest.Start(t).Connect(t)
+	ctx := testContext(t)
+	st, err := b.JetStream().Stream(ctx, "TRACKING")
+	require.NoError(t, err)
+	c := st.CachedInfo().Config
+	c.MaxAge, c.MaxMsgs, c.MaxMsgsPerSubject, c.Discard, c.MaxBytes = time.Hour, 1000, 5, jetstream.DiscardOld, 12345678
+	_, err = b.JetStream().UpdateStream(ctx, c)
+	require.NoError(t, err)
+	require.NoError(t, b.Provision(ctx))
+	st, err = b.JetStream().Stream(ctx, "TRACKING")
+	require.NoError(t, err)
+	have := st.CachedInfo().Config
+	require.Zero(t, have.MaxAge)
+	require.EqualValues(t, -1, have.MaxMsgs)
+	require.EqualValues(t, -1, have.MaxMsgsPerSubject)
+	require.Equal(t, jetstream.DiscardNew, have.Discard)
+	require.EqualValues(t, 12345678, have.MaxBytes, "how much it may take is the operator's to say")
 }
 
 func TestLifecycleCannotBeErased(t *testing.T) {

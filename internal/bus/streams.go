@@ -59,7 +59,7 @@ func streamSpecs(predictionsMaxAge time.Duration) []streamSpec {
 		{stream: events.Drift, about: "Every evaluation of drift; the last one is the checkpoint that drift goes on from.",
 			share: 4, maxAge: 90 * day, dedupe: dedupe},
 		{stream: events.Tracking, about: "What MLflow clients log: experiments, runs, metric points, files, models. Kept for ever; a full one refuses.",
-			share: 10, dedupe: dedupe, refuse: true},
+			share: 10, dedupe: 20 * time.Second, refuse: true}, // as with PREDICTIONS; what must not stand twice is a compare-and-set
 		{stream: events.Dead, about: "What could not be handled, with the reason. The window spans the stream's life: the same junk is one letter.",
 			share: 4, maxAge: 90 * day, dedupe: 90 * day,
 			subjects: []string{events.DeadPrefix + ".>", "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>", "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.>"}},
