@@ -69,7 +69,7 @@ type Server struct {
 
 // NewServer takes over ln: Run or Close closes it.
 func NewServer(ln net.Listener, h http.Handler, log *slog.Logger) *Server {
-	return &Server{ln: ln, log: log, http: &http.Server{
+	s := &Server{ln: ln, log: log, http: &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: ReadHeaderTimeout,
 		ReadTimeout:       ReadTimeout,
@@ -78,6 +78,8 @@ func NewServer(ln net.Listener, h http.Handler, log *slog.Logger) *Server {
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}}
+	tellDraining(s.http)
+	return s
 }
 
 // Addr is the bound address, with the real port if port 0 was asked for.
