@@ -54,3 +54,7 @@ func (o objective) mean(sum float64, trees int) float64 {
 	}
 	return sum
 }
+
+// Objective returns what the ensemble was fitted to, in LightGBM's words: "binary", whose parameter [Ensemble.FromMargin] knows, or
+// "cross_entropy".
+func (e *Ensemble) Objective() string { return e.objective.name }

@@ -32,22 +32,19 @@ import (
 // within a small multiple of the text: category sets are bits up to the greatest member here, and it is an error if all sets together take
 // more than a quarter of a megabyte and than eight times the bytes of the trees, white space not counted.
 func ParseXGBoost(r io.Reader) (*Ensemble, error) {
-	text, err := readAll(r)
-	if err != nil {
-		return nil, fmt.Errorf("read xgboost model: %w", err)
-	}
-	e, err := parseXGBoost([]byte(text))
-	if err != nil {
-		return nil, fmt.Errorf("parse xgboost model: %w", err)
-	}
-	return e, nil
+	e, _, err := ReadXGBoost(r)
+	return e, err
 }
 
 // xgbFile is what is read of the file.
 type xgbFile struct {
 	Learner *struct {
 		FeatureNames []string `json:"feature_names"`
-		Booster      struct {
+		FeatureTypes []string `json:"feature_types"`
+		Attributes   struct {
+			BestIteration xgbNumber `json:"best_iteration"`
+		} `json:"attributes"`
+		Booster struct {
 			Name   string    `json:"name"`
 			Model  *xgbModel `json:"model"`
 			GBTree struct {
@@ -70,9 +67,13 @@ type xgbFile struct {
 type xgbModel struct {
 	Param struct {
 		NumTrees xgbNumber `json:"num_trees"`
+		Parallel xgbNumber `json:"num_parallel_tree"`
 	} `json:"gbtree_model_param"`
-	TreeInfo []int32  `json:"tree_info"`
-	Trees    xgbTrees `json:"trees"`
+	TreeInfo   []int32  `json:"tree_info"`
+	Trees      xgbTrees `json:"trees"`
+	Categories struct {
+		Columns []json.RawMessage `json:"enc"`
+	} `json:"cats"`
 }
 
 // xgbNumber is the text of a number, which XGBoost writes as a string, from version 3 on in brackets where there could be many.
@@ -143,21 +144,39 @@ func setWords(data []byte) int {
 	return max(least, perByte*content)
 }
 
-func parseXGBoost(data []byte) (*Ensemble, error) {
+func parseXGBoost(data []byte) (*Ensemble, XGBoostInfo, error) {
+	file, model, err := decodeXGBoost(data)
+	if err != nil {
+		return nil, XGBoostInfo{}, err
+	}
+	e, err := file.ensemble(model, len(data))
+	if err != nil {
+		return nil, XGBoostInfo{}, err
+	}
+	return e, file.info(model), nil
+}
+
+// decodeXGBoost reads the file, whose trees are checked on the way, and checks that it is of a kind that is supported.
+func decodeXGBoost(data []byte) (*xgbFile, *xgbModel, error) {
 	if i := bytes.IndexByte(data, '{'); i >= 0 && i+1 < len(data) && strings.IndexByte("Lil", data[i+1]) >= 0 {
-		return nil, errors.New("the binary UBJSON format is not supported: save the model under a name that ends in .json")
+		return nil, nil, errors.New("the binary UBJSON format is not supported: save the model under a name that ends in .json")
 	}
 	var file xgbFile
 	if err := json.Unmarshal(strictJSON(data), &file); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if file.Learner == nil {
-		return nil, errors.New("no field learner")
+		return nil, nil, errors.New("no field learner")
 	}
 	model, err := file.model()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	return &file, model, nil
+}
+
+// ensemble makes the ensemble of a file of a size.
+func (f *xgbFile) ensemble(model *xgbModel, size int) (*Ensemble, error) {
 	trees := model.Trees.trees
 	if len(trees) == 0 {
 		return nil, errors.New("no trees")
@@ -168,18 +187,18 @@ func parseXGBoost(data []byte) (*Ensemble, error) {
 	if slices.ContainsFunc(model.TreeInfo, func(class int32) bool { return class != 0 }) {
 		return nil, errors.New("trees of several classes are not supported")
 	}
-	names, err := file.names(len(data))
+	names, err := f.names(size)
 	if err != nil {
 		return nil, err
 	}
 	if int(model.Trees.features) >= len(names) {
 		return nil, fmt.Errorf("a tree splits on feature %d of %d", model.Trees.features, len(names))
 	}
-	if err := file.weigh(trees); err != nil {
+	if err := f.weigh(trees); err != nil {
 		return nil, err
 	}
 	e := newEnsemble(names, xgbInfos(trees, len(names)), nil, trees)
-	if file.Learner.Objective.Name == "reg:logistic" {
+	if f.Learner.Objective.Name == "reg:logistic" {
 		e.objective.name = "cross_entropy"
 	}
 	return e, nil
