@@ -28,6 +28,8 @@ type FollowConfig struct {
 	// OnReset, if set, is called when the stream was re-created or lost messages that had been handled: the fold must start from empty, and every message
 	// comes again, from the first one.
 	OnReset func()
+	// Raw leaves decoding to the handler: Event and Err of its messages are zero.
+	Raw bool
 	// DeadLetterJunk has messages that do not decode dead-lettered, rather than passed to the handler with Err set.
 	DeadLetterJunk bool
 }
@@ -44,7 +46,7 @@ func (b *Bus) Follow(ctx context.Context, f FollowConfig, fn func(context.Contex
 	}
 	w := &follower{b: b, f: f, fn: fn, look: time.NewTicker(checkTail)}
 	defer w.look.Stop()
-	w.o = &ordered{b: b, stream: f.Stream, filters: f.Filters, next: max(f.From, 1)}
+	w.o = &ordered{b: b, stream: f.Stream, filters: f.Filters, next: max(f.From, 1), raw: f.Raw}
 	w.seen = w.o.next - 1
 	defer func() { w.o.close() }()
 	for n := uint64(0); ; {

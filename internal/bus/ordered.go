@@ -29,6 +29,7 @@ type ordered struct {
 	stream  events.Stream
 	filters []string
 	next    uint64 // stream sequence to go on from
+	raw     bool   // leave messages undecoded
 
 	name     string // of the consumer, empty if none is open
 	pull     *puller
@@ -104,7 +105,10 @@ func (o *ordered) accept(msg *nats.Msg) (Message, error) {
 		return Message{}, errOrder
 	}
 	o.delivery++
-	m := newMessage(o.stream, msg.Subject, msg.Header, msg.Data)
+	m := Message{Stream: o.stream, Subject: msg.Subject, Header: msg.Header, Data: msg.Data}
+	if !o.raw {
+		m = newMessage(o.stream, msg.Subject, msg.Header, msg.Data)
+	}
 	m.Sequence, m.Time = meta.Sequence.Stream, meta.Timestamp
 	return m, nil
 }
