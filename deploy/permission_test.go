@@ -14,6 +14,24 @@ import (
 
 // denials are what each user must not be able to do: publish on a subject, or subscribe to one.
 var denials = []struct{ user, publish, subscribe string }{
+	// What MLflow clients log is the registry's alone to state, and others neither read nor end it.
+	{user: "labels", publish: "run.tracked.r1"},
+	{user: "app", publish: "run.tracked.r1"},
+	{user: "downstream", publish: "run.tracked.r1"},
+	{user: "inference", publish: "run.tracked.r1"},
+	{user: "trainer", publish: "run.tracked.r1"},
+	{user: "drift", publish: "run.tracked.r1"},
+	{user: "operator", publish: "run.tracked.r1"},
+	{user: "operator", publish: "experiment.changed.all"},
+	{user: "trainer", publish: "artifact.stored.shared"},
+	{user: "inference", publish: "model.logged.m-1"},
+	{user: "trainer", publish: "$JS.API.STREAM.MSG.GET.TRACKING"},
+	{user: "inference", publish: "$JS.API.CONSUMER.CREATE.TRACKING.spy"},
+	{user: "trainer", publish: "$JS.API.STREAM.PURGE.TRACKING"},
+	{user: "operator", publish: "$JS.API.STREAM.PURGE.TRACKING"},
+	{user: "operator", publish: "$JS.API.STREAM.MSG.DELETE.TRACKING"},
+	{user: "operator", publish: "$JS.API.STREAM.DELETE.TRACKING"},
+
 	{user: "labels", publish: "model.promoted." + model},
 	{user: "labels", publish: "prediction.made." + model},
 	{user: "labels", publish: "example.joined." + model},
@@ -73,12 +91,20 @@ var denials = []struct{ user, publish, subscribe string }{
 	{user: "drift", publish: "$JS.API.CONSUMER.DELETE.CAUSES.trainer"},
 	{user: "drift", publish: "$O.artifacts.C.x"},
 
-	{user: "registry", publish: "run.completed." + model},
+	{user: "registry", publish: "run.started." + model},
+	{user: "registry", publish: "run.failed." + model},
 	{user: "registry", publish: "drift.alert." + model},
 	{user: "registry", publish: "prediction.made." + model},
 	{user: "registry", publish: "$JS.API.STREAM.DELETE.LIFECYCLE"},
 	{user: "registry", publish: "$JS.API.STREAM.UPDATE.LIFECYCLE"},
-	{user: "registry", publish: "$O.artifacts.C.x"},
+	{user: "registry", publish: "$JS.API.STREAM.PURGE.TRACKING"},
+	{user: "registry", publish: "$JS.API.STREAM.MSG.DELETE.TRACKING"},
+	{user: "registry", publish: "$JS.API.STREAM.PURGE.PREDICTIONS"},
+	{user: "registry", publish: "$JS.API.CONSUMER.CREATE.LABELS.spy"},
+	{user: "registry", publish: "$JS.API.CONSUMER.DELETE.CAUSES.trainer"},
+	{user: "registry", publish: "$JS.API.CONSUMER.CREATE.CAUSES.trainer.retrain.requested.*"},
+	{user: "registry", publish: "$JS.API.CONSUMER.MSG.NEXT.DRIFT.drift-evaluations"},
+	{user: "registry", publish: "$JS.ACK.CAUSES.trainer.1.1.1.1.0"},
 
 	{user: "operator", publish: "run.completed." + model},
 	{user: "operator", publish: "model.gated." + model},
@@ -95,7 +121,7 @@ var denials = []struct{ user, publish, subscribe string }{
 func (s *stack) nobodyDoesWhatIsAnothers() {
 	s.t.Helper()
 	before := map[events.Stream]uint64{}
-	for _, st := range []events.Stream{events.Lifecycle, events.Causes, events.Labels, events.Training} {
+	for _, st := range []events.Stream{events.Lifecycle, events.Causes, events.Labels, events.Training, events.Tracking} {
 		before[st] = s.last(st)
 	}
 	for _, d := range denials {

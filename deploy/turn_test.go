@@ -42,6 +42,7 @@ func (s *stack) turn() {
 	s.traffic()
 	s.labelsReport()
 	s.junk()
+	s.tracks()
 	s.nobodyDoesWhatIsAnothers()
 	s.byHand()
 	s.natsTool()
