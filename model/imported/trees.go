@@ -59,6 +59,9 @@ func readLightGBM(d *description, data []byte) (*trained, error) {
 	return t, nil
 }
 
+// maxPandas is the greatest size in bytes of the categories in a LightGBM file.
+const maxPandas = 4 << 20
+
 // pandasWords returns the categories of the columns that were of pandas' type category, by feature. LightGBM's Python package writes them in the
 // last line, in the order of the columns; which features these are is a parameter of the file.
 func pandasWords(data []byte, width int) (map[int][]string, error) {
@@ -68,6 +71,9 @@ func pandasWords(data []byte, width int) (map[int][]string, error) {
 		return nil, nil
 	}
 	text, _, _ := bytes.Cut(data[i+len(line):], []byte("\n"))
+	if len(text) > maxPandas {
+		return nil, fmt.Errorf("pandas_categorical has %d bytes, at most %d are read", len(text), maxPandas)
+	}
 	var lists [][]json.RawMessage
 	if err := json.Unmarshal(text, &lists); err != nil {
 		return nil, fmt.Errorf("pandas_categorical is no list of lists of categories: %w", err)
