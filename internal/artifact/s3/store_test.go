@@ -6,10 +6,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -22,85 +18,14 @@ import (
 	"telco-churn-mlops/internal/artifact/artifacttest"
 )
 
+// The keys of artifacttest's server.
 const accessKey, secretKey = "testaccess", "testsecret"
 
-// binary is where versitygw is: in the repository's .tools, named by the environment, or in $PATH.
-func binary(t *testing.T) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	require.NoError(t, err)
-	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
-		p := filepath.Join(dir, ".tools", "versitygw")
-		if _, err := os.Stat(p); err == nil {
-			return p
-		}
-	}
-	if p := os.Getenv("CHURN_TEST_VERSITYGW"); p != "" {
-		return p
-	}
-	p, err := exec.LookPath("versitygw")
-	require.NoError(t, err, "no S3 server to test against: run make tools")
-	return p
-}
-
-// startServer runs versitygw until the test ends and returns how to reach it, and a function that kills it. A port that somebody
-// else took in between is tried again.
+// startServer runs a server until the test ends and returns how to reach it, and a function that kills it.
 func startServer(t *testing.T) (Config, func()) {
 	t.Helper()
-	for range 5 {
-		addr := freeAddr(t)
-		cmd := exec.Command(binary(t), "--port", addr, "posix", t.TempDir())
-		cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+accessKey, "ROOT_SECRET_KEY="+secretKey)
-		var output bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &output, &output
-		require.NoError(t, cmd.Start())
-		exited := make(chan struct{})
-		go func() {
-			_ = cmd.Wait() // killed at the end, so never nil
-			close(exited)
-		}()
-		stop := sync.OnceFunc(func() {
-			_ = cmd.Process.Kill() // it may have ended
-			<-exited
-		})
-		t.Cleanup(stop)
-		cfg := Config{Endpoint: addr, Region: DefaultRegion, AccessKey: accessKey, SecretKey: secretKey}
-		if answers(addr, exited) {
-			return cfg, stop
-		}
-		stop()
-		t.Logf("versitygw on %s did not answer: %s", addr, output.String())
-	}
-	require.FailNow(t, "versitygw did not start")
-	return Config{}, nil
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer ln.Close()
-	return ln.Addr().String()
-}
-
-// answers polls until the server takes connections, has exited, or 20 s are over.
-func answers(addr string, exited <-chan struct{}) bool {
-	deadline := time.After(20 * time.Second)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-exited:
-			return false
-		case <-deadline:
-			return false
-		case <-tick.C:
-			if c, err := net.Dial("tcp", addr); err == nil {
-				_ = c.Close()
-				return true
-			}
-		}
-	}
+	g := artifacttest.StartGateway(t)
+	return Config{Endpoint: g.Addr, Region: DefaultRegion, AccessKey: g.AccessKey, SecretKey: g.SecretKey}, g.Kill
 }
 
 var buckets atomic.Int64

@@ -1,0 +1,28 @@
+// Package collect removes from the artifact store what nothing points to any more.
+//
+// An object is kept if any of these points to it (the class is what a [Report] counts it under):
+//
+//   - version: a version that is not deleted
+//   - alias: an alias, whatever became of its version
+//   - production: a version that was in Production within the last [Config.History]
+//   - run: the files of a run that is not deleted, and what a run of the trainer completed with
+//   - model: the files of a logged model that is not deleted
+//   - shared: the files that belong to neither
+//   - released: any of these until less than [Config.OlderThan] ago, such as a version or run that was deleted or a file that was replaced since
+//   - unread: a message that could not be decoded but has the object's digest in its text
+//   - recent: nothing, but it was stored less than [Config.OlderThan] ago
+//
+// Order makes it safe beside everything else that goes on. The store is listed first; then LIFECYCLE and TRACKING are folded up to what they
+// hold by then; then what was listed and not marked is deleted, on the condition, which the store itself checks, that it is still that
+// old. An object that somebody puts meanwhile, or put up to a week ago and has not named yet, is young, as a put makes what is there already young
+// again. An object that somebody could still see in a fold of the last week and name again without a put is kept as released.
+//
+// The files of runs and logged models that were deleted longer ago than OlderThan are taken out of them first, by the event that a client's own
+// removal is. Their objects are released from then on, and go with a collection that runs OlderThan later. So a run that is restored in
+// the same moment may miss files in its list, but none that it lists is gone.
+//
+// Two collections at once, or one that is killed half way, do what one would: each step is conditional or harmless to repeat.
+//
+// A collection refuses to work where the streams can't say everything: if one of them lost messages, or if they know not a single object
+// of a store that is not empty, as then it is another loop's. Two loops must not share a bucket and prefix.
+package collect
