@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"telco-churn-mlops/internal/access"
 	"telco-churn-mlops/internal/app"
 	"telco-churn-mlops/internal/artifact"
 	"telco-churn-mlops/internal/bus"
@@ -34,6 +35,10 @@ type Config struct {
 	// Addr is where the pages, /health and /metrics are served; Flag is the flag that sets it, for the error of a busy port.
 	Addr string
 	Flag string
+	// TLS are the files of the certificate that the address is served with; the zero value means plain HTTP.
+	TLS app.TLSFiles
+	// Access says who may do what. Nil means that everybody may do everything who reaches the address as localhost or by its number.
+	Access *access.Policy
 	// Actor stands in the promotions that the registry writes by itself.
 	Actor string
 	// Instance tells this process from others in ce-source.

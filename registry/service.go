@@ -62,7 +62,12 @@ func New(c Config) (*Service, error) {
 		_ = ln.Close() // as above
 		return nil, err
 	}
-	s.server = app.NewServer(ln, handler, s.log)
+	served, err := c.TLS.Listen(ln, s.log)
+	if err != nil {
+		_ = ln.Close() // as above
+		return nil, err
+	}
+	s.server = app.NewServer(served, c.Access.Wrap(handler), s.log)
 	c.Health.Set(healthCheck, false, "folding the streams")
 	return s, nil
 }
