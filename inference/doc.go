@@ -24,6 +24,9 @@
 // that) or when the bytes are right and the bundle is not (never tried again). A newer promotion ends every retry. Version 0, withdrawn, takes the
 // predictor away: 503 over HTTP, and the instance leaves the queue group.
 //
+// A promotion that is marked unservable (a version that no instance can serve, of a model without gates) is left alone: what answers goes on,
+// /health, the log and churn_promotion_unservable say so, and there is no model.load_failed. With nothing loaded it stays 503 with the reason.
+//
 // On restart: the note on disk is read first, so that HTTP answers without NATS and without the store; the bundle's digest and golden rows
 // are checked again. The stream decides as soon as it can be read. The first exchange of a boot is announced by model.loaded, from disk
 // or not.

@@ -32,7 +32,8 @@ func (e *bundleError) Unwrap() error { return e.cause }
 // target is a promotion that has to be served.
 type target struct {
 	Promotion
-	received time.Time
+	received   time.Time
+	unservable string // why nobody can serve it; "" if one can
 }
 
 // loader follows the model's promotions and brings the newest one into the slot.
@@ -97,7 +98,7 @@ func (l *loader) see(m bus.Message) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.newest = &target{received: l.now(), Promotion: Promotion{
+	l.newest = &target{received: l.now(), unservable: p.Unservable, Promotion: Promotion{
 		Version: p.Version, Digest: p.Bundle.Digest, RunID: p.RunID, Sequence: m.Sequence}}
 	if l.caughtUp {
 		l.offer()
@@ -109,7 +110,7 @@ func (l *loader) foresee(m bus.Message) {
 	p, ok := m.Event.Payload.(*events.ModelRegistered)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if ok && l.caughtUp {
+	if ok && l.caughtUp && p.Unservable == "" {
 		l.shelf.announce(p.Bundle.Digest)
 	}
 }
@@ -177,8 +178,12 @@ func (l *loader) run(ctx context.Context, store artifact.Store) error {
 
 // reach brings t into the slot. It returns when that is done, can never be, or ctx has ended.
 func (l *loader) reach(ctx context.Context, store artifact.Store, t *target) {
-	if t.Version == 0 {
+	switch {
+	case t.Version == 0:
 		l.withdraw(t)
+		return
+	case t.unservable != "":
+		l.leave(t)
 		return
 	}
 	if p := l.slot.predictor(); p != nil && p.promotion == t.Promotion {

@@ -35,6 +35,7 @@ type metrics struct {
 	loadedAt     prometheus.Gauge
 	loadDuration prometheus.Histogram
 	loadFailures *prometheus.CounterVec // class
+	unservable   prometheus.Gauge
 	junk         prometheus.Counter
 	cacheErrors  prometheus.Counter
 
@@ -70,6 +71,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		loadDuration: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "churn_model_load_duration_seconds",
 			Help: "Time from receiving a promotion to the exchange.", Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .5, 1, 5, 30}}),
 		loadFailures: prometheus.NewCounterVec(counter("model_load_failures_total", "Attempts to load a promoted version that failed."), []string{"class"}),
+		unservable:   prometheus.NewGauge(gauge("promotion_unservable", "1 while the newest promotion is of a version that can't be served.")),
 		junk:         prometheus.NewCounter(counter("promotion_junk_total", "Messages on model.promoted that could not be read.")),
 		cacheErrors:  prometheus.NewCounter(counter("bundle_cache_errors_total", "Reads and writes of the local bundle folder that failed.")),
 
@@ -79,7 +81,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		logDropped: prometheus.NewCounterVec(counter("prediction_log_dropped_total", "Answers that were not published."), []string{"reason"}),
 	}
 	for _, c := range []prometheus.Collector{m.requests, m.duration, m.predictions, m.score, m.warnings, m.inFlight, m.rejected, m.info, m.loadedAt,
-		m.loadDuration, m.loadFailures, m.junk, m.cacheErrors, m.logQueued, m.logged, m.logRetries, m.logDropped} {
+		m.loadDuration, m.loadFailures, m.unservable, m.junk, m.cacheErrors, m.logQueued, m.logged, m.logRetries, m.logDropped} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
@@ -90,6 +92,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 // serving moves churn_model_info to p, or takes it away for nil, and drops the former version's series.
 func (m *metrics) serving(model string, former, p *Predictor, at time.Time) {
 	m.info.Reset()
+	m.unservable.Set(0)
 	if former != nil && (p == nil || former.promotion.Version != p.promotion.Version) {
 		version := prometheus.Labels{"version": strconv.Itoa(former.promotion.Version)}
 		m.predictions.DeletePartialMatch(version)

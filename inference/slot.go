@@ -12,6 +12,7 @@ import (
 type state struct {
 	predictor *Predictor
 	withdrawn bool
+	none      *RequestError // why there is none, where that is neither of these
 }
 
 // slot holds what is served. Reading it is one atomic load; exchanging is done by the loader alone.
@@ -20,6 +21,7 @@ type slot struct {
 	current atomic.Pointer[state]
 	changed chan struct{} // something was exchanged; one reader
 	health  *app.Health
+	left    uint64 // sequence of the unservable promotion that is shown, 0 for none; the loader's alone
 }
 
 // newSlot returns an empty slot, and says so to health.
@@ -53,6 +55,8 @@ func (s *slot) take() (*Predictor, *RequestError) {
 		return now.predictor, nil
 	case now.withdrawn:
 		return nil, errWithdrawn(s.model)
+	case now.none != nil:
+		return nil, now.none
 	}
 	return nil, errNoModel(s.model)
 }
@@ -60,6 +64,7 @@ func (s *slot) take() (*Predictor, *RequestError) {
 // exchange makes p answer from now on and returns what answered until now, nil for nothing.
 func (s *slot) exchange(p *Predictor) (former *Predictor) {
 	former = s.current.Swap(&state{predictor: p}).predictor
+	s.servable()
 	s.health.Note("version", p.promotion.Version)
 	s.health.Note("digest", p.promotion.Digest)
 	s.health.Note("promotion_sequence", p.promotion.Sequence)
@@ -72,6 +77,7 @@ func (s *slot) exchange(p *Predictor) (former *Predictor) {
 // withdraw leaves the slot empty.
 func (s *slot) withdraw(p Promotion) (former *Predictor) {
 	former = s.current.Swap(&state{withdrawn: true}).predictor
+	s.servable()
 	s.health.Note("version", 0)
 	s.health.Note("digest", nil)
 	s.health.Note("promotion_sequence", p.Sequence)
