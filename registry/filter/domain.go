@@ -18,7 +18,8 @@ type Domain uint8
 const (
 	// Runs have the attributes run_id, run_name, status, artifact_uri, user_id, lifecycle_stage and experiment_id, and the numbers start_time and end_time.
 	Runs Domain = iota
-	// Experiments have the attribute name, and the numbers creation_time, last_update_time and, to order by, experiment_id.
+	// Experiments have the attribute name, the numbers creation_time and last_update_time, and to order by experiment_id, a text (of a number's digits
+	// with zeros before them, so that it orders as the number does: no float64 holds the longest).
 	Experiments
 	// Models are registered models: name, and to order by the numbers last_updated_timestamp and creation_timestamp.
 	Models
@@ -66,9 +67,9 @@ func grammarOf(d Domain) grammar {
 	case Experiments:
 		return grammar{
 			name:       "experiments",
-			attributes: map[string]attribute{"name": text(), "creation_time": number(), "last_update_time": number(), "experiment_id": orderOnly()},
+			attributes: map[string]attribute{"name": text(), "creation_time": number(), "last_update_time": number(), "experiment_id": {orderOnly: true}},
 			kinds:      []Kind{Tag},
-			ties:       []field{{kind: Attribute, key: "creation_time", numeric: true, down: true}, {kind: Attribute, key: "experiment_id", numeric: true}},
+			ties:       []field{{kind: Attribute, key: "creation_time", numeric: true, down: true}, {kind: Attribute, key: "experiment_id"}},
 		}
 	case Models:
 		return grammar{

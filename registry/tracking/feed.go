@@ -1,0 +1,129 @@
+package tracking
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"telco-churn-mlops/events"
+	"telco-churn-mlops/internal/bus"
+)
+
+// queued bounds the messages that are read and not folded yet.
+const queued = 4096
+
+// item is a message on its way to the fold, or a call that must come between two messages.
+type item struct {
+	msg  bus.Message
+	call func()
+	fact fact
+	done chan struct{} // closed when fact is filled in
+}
+
+// followStream reads a stream, decodes its messages on all processors and folds them in order, until ctx ends. once is for the first time that it has caught up.
+func (b *Book) followStream(ctx context.Context, stream events.Stream, once *sync.Once) error {
+	work, order := make(chan *item, queued), make(chan *item, queued)
+	g, ctx := errgroup.WithContext(ctx)
+	send := func(it *item) bool {
+		if it.call == nil {
+			it.done = make(chan struct{})
+			select {
+			case work <- it:
+			case <-ctx.Done():
+				return false
+			}
+		}
+		select {
+		case order <- it:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	for range runtime.GOMAXPROCS(0) {
+		g.Go(func() error {
+			for it := range work {
+				it.fact = decode(it.msg)
+				close(it.done)
+			}
+			return nil
+		})
+	}
+	g.Go(func() error {
+		for it := range order {
+			b.fold(stream, it)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		defer close(order)
+		defer close(work)
+		return b.bus.Follow(ctx, bus.FollowConfig{
+			Name: "tracking", Stream: stream, Raw: true,
+			OnCaughtUp: func() { send(&item{call: func() { once.Do(b.caughtUp) }}) },
+			OnReset:    func() { send(&item{call: func() { b.restart(stream) }}) },
+		}, func(_ context.Context, m bus.Message) error {
+			if !send(&item{msg: m}) {
+				return context.Cause(ctx)
+			}
+			return nil
+		})
+	})
+	return g.Wait()
+}
+
+// fold folds one item.
+func (b *Book) fold(stream events.Stream, it *item) {
+	if it.call != nil {
+		it.call()
+		return
+	}
+	<-it.done
+	defer b.marks[stream].advance(it.msg.Sequence)
+	defer b.survive(it.msg)
+	b.state.follow(it.fact)
+}
+
+// survive keeps a message that the fold can't take from ending the process, again after each restart.
+func (b *Book) survive(m bus.Message) {
+	if p := recover(); p != nil {
+		b.log.Error("message cannot be folded", "subject", m.Subject, "sequence", m.Sequence, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	}
+}
+
+// caughtUp notes that one of the followers has folded all there was.
+func (b *Book) caughtUp() {
+	if b.waiting.Add(-1) == 0 {
+		close(b.ready)
+	}
+}
+
+// restart empties the fold of a stream that was created again.
+func (b *Book) restart(stream events.Stream) {
+	b.log.Error("stream was created again, folding anew", "stream", string(stream))
+	b.marks[stream].reset()
+	b.state.reset(stream)
+}
+
+// decode turns a message into a fact. Junk has no payload, but moves what a compare-and-set expects where its subject is one of ours.
+func decode(m bus.Message) fact {
+	f := fact{stream: m.Stream, seq: m.Sequence, at: m.Time.UnixMilli()}
+	kind, subject, err := events.ParseSubject(m.Subject)
+	if err != nil {
+		return f
+	}
+	f.typ, f.subject = kind.Type, subject
+	ev, err := events.Decode(m.Subject, m.Header, m.Data)
+	if err != nil {
+		return f
+	}
+	f.payload, f.source = ev.Payload, ev.Source
+	if !ev.Time.IsZero() {
+		f.at = ev.Time.UnixMilli()
+	}
+	return f
+}
