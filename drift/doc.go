@@ -24,6 +24,9 @@
 // from its first row, and goes on. An alert that was written by a process that died before its drift.evaluated is found by its id and
 // not written again. TRAINING is read from its first message; examples up to the last evaluation of their version only fill the window.
 //
+// A version that was trained elsewhere has no reference: its traffic fills the window and its labels are joined, its columns are not evaluated, and
+// log, status and churn_drift_reference say so. As it leaves no checkpoint, its predictions are read from the first one at each start.
+//
 // Every event is written as a compare-and-set on its subject, by a writer that knows all ids on that subject (see ledger). So nothing is written
 // twice after a kill or by a second process beside it, however long ago; Nats-Msg-Id is only a shortcut.
 //

@@ -29,6 +29,7 @@ type metrics struct {
 	notices     *prometheus.CounterVec // model, kind, event
 	predictions *prometheus.CounterVec // model
 	labels      *prometheus.CounterVec // outcome
+	reference   *prometheus.GaugeVec   // model
 	lag         prometheus.Gauge
 }
 
@@ -47,11 +48,12 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		evaluations: counter("drift_evaluations_total", "Evaluations made.", "model", "kind"),
 		notices:     counter("drift_events_total", "Alerts, repeated alerts and clearings published.", "model", "kind", "event"),
 		predictions: counter("drift_predictions_total", "Predictions taken into the window.", "model"),
+		reference:   gauge("drift_reference", "1 if the version judged has a reference to be compared with, 0 if its columns are not evaluated.", "model"),
 		labels:      counter("labels_total", "Labels handled, by outcome.", "outcome"),
 		lag: prometheus.NewGauge(prometheus.GaugeOpts{Name: "churn_drift_lag_seconds",
 			Help: "Age by the stream's time of the last prediction taken into a window, when it was taken."}),
 	}
-	for _, c := range []prometheus.Collector{m.psi, m.rows, m.state, m.f1, m.evaluations, m.notices, m.predictions, m.labels, m.lag} {
+	for _, c := range []prometheus.Collector{m.psi, m.rows, m.state, m.f1, m.evaluations, m.notices, m.predictions, m.labels, m.reference, m.lag} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
@@ -96,4 +98,13 @@ func (m *metrics) live(model string, ref *Reference, live float64) {
 	if holdout, ok := ref.Holdout["f1_churn"]; ok {
 		m.f1.WithLabelValues(model, version, "holdout").Set(holdout)
 	}
+}
+
+// referenced shows whether a model's columns are evaluated.
+func (m *metrics) referenced(model string, has bool) {
+	v := 0.0
+	if has {
+		v = 1
+	}
+	m.reference.WithLabelValues(model).Set(v)
 }

@@ -22,6 +22,8 @@ type ModelStatus struct {
 	// Version and PromotionSequence are those of the reference in use; zero before the first prediction since the start.
 	Version           int    `json:"version"`
 	PromotionSequence uint64 `json:"promotion_sequence"`
+	// NoReference is why no column of this version is evaluated; "" if they are.
+	NoReference string `json:"no_reference,omitempty"`
 	// Ordinal counts the model's predictions, Rows those in the window.
 	Ordinal     uint64                 `json:"ordinal"`
 	Rows        int                    `json:"rows"`
@@ -56,7 +58,10 @@ func (b *statusBoard) window(model string, ref *Reference, ordinal uint64, rows 
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	m := b.of(model)
-	m.Version, m.PromotionSequence, m.Ordinal, m.Rows = ref.Version, ref.Promotion, ordinal, rows
+	m.Version, m.PromotionSequence, m.Ordinal, m.Rows, m.NoReference = ref.Version, ref.Promotion, ordinal, rows, ""
+	if ref.Baseline == nil {
+		m.NoReference = noReference
+	}
 }
 
 func (b *statusBoard) evaluated(model string, e *events.DriftEvaluated) {

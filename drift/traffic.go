@@ -128,7 +128,7 @@ func (s *Service) take(ctx context.Context, tr *tracker, m bus.Message) error {
 	if ref.Promotion == p.PromotionSequence {
 		tr.fault = fault // it was served under this very schema
 	}
-	tr.due = tr.ordinal%uint64(ref.Spec.Drift.Every) == 0
+	tr.due = ref.Baseline != nil && tr.ordinal%uint64(ref.Spec.Drift.Every) == 0
 	s.metrics.predictions.WithLabelValues(tr.model).Inc()
 	s.metrics.lag.Set(s.cfg.Now().Sub(m.Time).Seconds())
 	s.status.window(tr.model, ref, tr.ordinal, tr.window.Len())
@@ -161,8 +161,15 @@ func (s *Service) use(ctx context.Context, tr *tracker, promotion uint64) error 
 	default:
 		tr.window.Use(ref)
 	}
+	s.metrics.referenced(tr.model, ref.Baseline != nil)
+	if ref.Baseline == nil {
+		s.log.Info("no reference for this version: its columns are not evaluated", "model", tr.model, "version", ref.Version, "reason", noReference)
+	}
 	return nil
 }
+
+// noReference says why a version's columns are not evaluated.
+const noReference = "the version was trained elsewhere, and its bundle does not say what its training data looked like"
 
 // evaluate publishes the evaluation that is due and moves on.
 func (s *Service) evaluate(ctx context.Context, tr *tracker) error {

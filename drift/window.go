@@ -17,16 +17,19 @@ type Reference struct {
 	Promotion uint64 // sequence in LIFECYCLE
 	Spec      *spec.Spec
 	Schema    *dataset.Schema
-	Baseline  *baseline.Baseline
+	// Baseline is nil for a version that was trained elsewhere: nothing says what its data looked like, and its columns are not evaluated.
+	Baseline *baseline.Baseline
 	// Holdout holds the version's metrics as they were when it was trained, by name.
 	Holdout map[string]float64
 }
 
 // NewReference returns the reference of a bundle that was promoted as a version at a sequence of LIFECYCLE.
 func NewReference(b *model.Bundle, version int, promotion uint64) *Reference {
-	return &Reference{
-		Version: version, Promotion: promotion, Spec: b.Spec, Schema: b.Schema, Baseline: &b.Baselines.Reference, Holdout: b.Manifest.Metrics,
+	ref := &Reference{Version: version, Promotion: promotion, Spec: b.Spec, Schema: b.Schema, Holdout: b.Manifest.Metrics}
+	if b.HasBaselines() {
+		ref.Baseline = &b.Baselines.Reference
 	}
+	return ref
 }
 
 // Row is one prediction as the window keeps it.
@@ -99,6 +102,9 @@ func newMonitor(ref *Reference, m spec.Monitor) monitor {
 	}
 	if m.Column == events.ColumnScore {
 		out.kind = events.DriftPrediction
+	}
+	if ref.Baseline == nil {
+		return out
 	}
 	found, ok := ref.Baseline.Column(m.Column)
 	if !ok {
