@@ -72,7 +72,7 @@ func DecodeToken(q Query, o Order, token string) (Key, error) {
 	if len(token) > maxToken {
 		return nil, bad
 	}
-	raw, err := base64.RawURLEncoding.DecodeString(token)
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
 	if err != nil || len(raw) < 1+2*sumBytes || raw[0] != tokenVersion {
 		return nil, bad
 	}
