@@ -31,8 +31,11 @@ type Login struct {
 // Artifacts says where bundles and run artifacts are kept.
 type Artifacts struct {
 	Artifacts   string `name:"artifacts" env:"CHURN_ARTIFACTS" default:"nats" help:"Artifact store: nats (JetStream object store) or s3://bucket/prefix?endpoint=http://host:port&region=R&create=true." placeholder:"STORE"`
-	S3AccessKey string `name:"s3-access-key" env:"CHURN_S3_ACCESS_KEY,AWS_ACCESS_KEY_ID" help:"S3 access key." placeholder:"KEY"`
+	S3AccessKey string `name:"s3-access-key" env:"CHURN_S3_ACCESS_KEY,AWS_ACCESS_KEY_ID" help:"S3 access key; without one the profile (AWS_PROFILE) or role (IAM) is used." placeholder:"KEY"`
 	S3SecretKey string `name:"s3-secret-key" env:"CHURN_S3_SECRET_KEY,AWS_SECRET_ACCESS_KEY" help:"S3 secret key." placeholder:"SECRET"`
+	S3Session   string `name:"s3-session-token" env:"CHURN_S3_SESSION_TOKEN,AWS_SESSION_TOKEN" help:"Session token of temporary S3 keys." placeholder:"SECRET"`
+	S3Region    string `name:"s3-region" env:"CHURN_S3_REGION,AWS_REGION" help:"S3 region where --artifacts names none." placeholder:"REGION"`
+	S3Endpoint  string `name:"s3-endpoint" env:"CHURN_S3_ENDPOINT,AWS_ENDPOINT_URL_S3" help:"S3 endpoint where --artifacts names none; Amazon's by default." placeholder:"URL"`
 }
 
 // Settings is all that a command needs to join the loop.
@@ -78,11 +81,11 @@ func (s Settings) Store(ctx context.Context, b *bus.Bus) (artifact.Store, error)
 	if err != nil || u.Scheme != "s3" {
 		return nil, fmt.Errorf("artifacts %q: want nats or s3://bucket/prefix", s.Artifacts.Artifacts)
 	}
-	cfg, err := s3.ParseURL(s.Artifacts.Artifacts)
+	cfg, err := s3.ParseURLWith(s.Artifacts.Artifacts, s3.Defaults{Endpoint: s.S3Endpoint, Region: s.S3Region})
 	if err != nil {
 		return nil, fmt.Errorf("open artifact store: %w", err)
 	}
-	cfg.AccessKey, cfg.SecretKey = s.S3AccessKey, s.S3SecretKey
+	cfg.AccessKey, cfg.SecretKey, cfg.SessionToken = s.S3AccessKey, s.S3SecretKey, s.S3Session
 	store, err := s3.Open(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("open artifact store: %w", err)

@@ -286,3 +286,21 @@ func (c Config) delete(ctx context.Context, report *Report, cutoff time.Time) er
 	}
 	return err
 }
+
+// Pointed returns every object that something points to now, with the first class that does; the history of Production, which may have been
+// deleted, is left out. It reads the streams from their beginning; what they lost is not noticed.
+func Pointed(ctx context.Context, b *bus.Bus) (map[artifact.Digest]Class, error) {
+	r := newReach()
+	for _, s := range []events.Stream{events.Lifecycle, events.Tracking} {
+		err := b.Read(ctx, bus.ReadConfig{Stream: s}, func(m bus.Message) error {
+			r.apply(m)
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("find what is pointed to: %w", err)
+		}
+	}
+	m := r.mark(time.Now(), 0, 0)
+	maps.DeleteFunc(m.kept, func(_ artifact.Digest, c Class) bool { return c == KeptReleased || c == KeptUnread })
+	return m.kept, nil
+}
