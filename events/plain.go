@@ -1,6 +1,7 @@
 package events
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -46,10 +47,13 @@ func readPlain(data []byte, p *RunTracked) bool {
 		case "lifecycle_stage":
 			p.Lifecycle = r.text()
 		case "metrics":
+			p.Metrics = make([]MetricPoint, 0, r.objects())
 			r.list(func() { p.Metrics = append(p.Metrics, r.metric()) })
 		case "params":
+			p.Params = make([]Pair, 0, r.objects())
 			r.list(func() { p.Params = append(p.Params, r.pair()) })
 		case "tags":
+			p.Tags = make([]Pair, 0, r.objects())
 			r.list(func() { p.Tags = append(p.Tags, r.pair()) })
 		case "removed_tags":
 			r.list(func() { p.RemovedTags = append(p.RemovedTags, r.text()) })
@@ -144,6 +148,16 @@ func (r *plain) list(read func()) {
 			return
 		}
 	}
+}
+
+// objects guesses how many objects the list that begins here has: for the room to make, so that hostile data may mislead it as long as it costs little.
+func (r *plain) objects() int {
+	const most = 1000 // a batch has no more
+	rest := r.data[min(r.at, len(r.data)):]
+	if end := bytes.IndexByte(rest, ']'); end >= 0 {
+		rest = rest[:end]
+	}
+	return min(bytes.Count(rest, []byte{'{'}), most)
 }
 
 // more steps over a comma and reports true, or over the closing bracket.
