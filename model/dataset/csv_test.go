@@ -228,11 +228,13 @@ func TestLoadAgreesWithThePlainWay(t *testing.T) {
 	h := schemaOf(t, fruit)
 	noID := schemaOf(t, strings.Replace(strings.Replace(fruit, "  id: key\n", "", 1), "[comment]", "[comment, key]", 1))
 	numbers := schemaOf(t, strings.Replace(fruit, `[NA, "-"]`, `[NA, "-", "5.", "1001", "-1"]`, 1))
+	typed := schemaOf(t, strings.Replace(strings.Replace(fruit, "{name: weight, min", "{name: weight, type: integer, min", 1), "{name: price}", "{name: price, type: boolean}", 1))
+	narrow := schemaOf(t, strings.Replace(strings.Replace(fruit, "{name: price}", "{name: price}\n    - {name: size, optional: true}", 1), "{name: kind}", "{name: kind, optional: true}\n    - {name: sort, optional: true}", 1))
 	for seed := range uint64(60) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		data := oddFile(rng, 1+rng.IntN(60), []float64{0, 0.05, 0.3, 0.6}[seed%4])
 		o := LoadOptions{ReaderOptions: ReaderOptions{RequireLabel: seed%3 == 0, TakeRange: seed%5 == 0}, MaxQuarantined: 1}
-		for _, h := range []*Schema{h, noID, numbers} {
+		for _, h := range []*Schema{h, noID, numbers, typed, narrow} {
 			agree(t, data, h, o)
 		}
 	}
