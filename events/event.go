@@ -42,7 +42,7 @@ type Event struct {
 	ID string
 	// Source says who published it, for instance "trainer/host-1".
 	Source string
-	// Model is the real model name; the subject carries its token.
+	// Model is the real model name; the subject carries its token. Of what MLflow clients log it is the run or other thing that the event is about.
 	Model string
 	// Time is when the fact was established by its publisher's clock, with nanoseconds, UTC. Stream order, not Time, orders events.
 	Time time.Time

@@ -190,6 +190,29 @@ func TestOtherStreamsArePutRightAndLimitsLeftAlone(t *testing.T) {
 	require.Equal(t, 77*time.Hour, have.MaxAge)
 }
 
+// A store from before TRACKING has larger limits for others; they are the operator's by then.
+func TestAnOlderStoreFindsRoomForTracking(t *testing.T) {
+	t.Parallel()
+	s := bustest.Start(t)
+	ctx := testContext(t)
+	b := s.Dial(t, bus.Config{Name: "test"})
+	percent := s.StoreBytes() / 100
+	for name, share := range map[string]int64{"LABELS": 8, "TRAINING": 15, "OBJ_artifacts": 30} {
+		config := jetstream.StreamConfig{Name: name, MaxBytes: share * percent, Subjects: []string{"$O." + name + ".>"}}
+		for _, k := range events.KindsOn(events.Stream(name)) {
+			config.Subjects = []string{k.Wildcard()}
+		}
+		_, err := b.JetStream().CreateStream(ctx, config)
+		require.NoError(t, err)
+	}
+	require.NoError(t, b.Provision(ctx))
+	_, err := b.JetStream().Stream(ctx, "TRACKING")
+	require.NoError(t, err)
+	l, err := b.Lease(ctx, leaseConfig("a"))
+	require.NoError(t, err, "and for a bucket of leases")
+	require.NoError(t, l.Release(ctx))
+}
+
 func TestTrackingIsKeptForEver(t *testing.T) {
 	t.Parallel()
 	b := bustest.Start(t).Connect(t)
