@@ -139,7 +139,7 @@ func decodePoint(id, key, token string) (*events.MetricPoint, error) {
 	if token == "" {
 		return nil, nil
 	}
-	raw, err := base64.RawURLEncoding.DecodeString(token)
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
 	if err != nil || len(raw) != 32 || historySum(id, key, raw[:24]) != binary.BigEndian.Uint64(raw[24:]) {
 		return nil, invalid("page_token is not one that was given out for this history")
 	}
