@@ -56,10 +56,15 @@ func (r Run) Experiment() string {
 // Version is one registered version with everything that happened to it.
 type Version struct {
 	events.ModelRegistered
-	Model    string       `json:"model"`
-	Sequence uint64       `json:"sequence"`
-	At       time.Time    `json:"registered_at"`
-	Stage    events.Stage `json:"stage"`
+	// Model is the model's key, which its subjects name, and ModelName the name that it has now.
+	Model     string       `json:"model"`
+	ModelName string       `json:"model_name"`
+	Sequence  uint64       `json:"sequence"`
+	At        time.Time    `json:"registered_at"`
+	UpdatedAt time.Time    `json:"updated_at"`
+	Stage     events.Stage `json:"stage"`
+	// User is who registered it, empty for the trainer's.
+	User string `json:"user,omitempty"`
 	// Gate is the verdict, nil before there is one; GatedAt is when.
 	Gate    *events.ModelGated `json:"gate,omitempty"`
 	GatedAt time.Time          `json:"gated_at,omitzero"`
@@ -72,7 +77,16 @@ type Version struct {
 	Deleted     bool              `json:"deleted,omitempty"`
 	Description string            `json:"description,omitempty"`
 	Tags        map[string]string `json:"tags,omitempty"`
-	Aliases     map[string]string `json:"aliases,omitempty"`
+	// Aliases are the names that point at the version, sorted. In a model with gates the champion's is among them while it is Production.
+	Aliases []string `json:"aliases,omitempty"`
+}
+
+// Servable reports whether an instance can serve the version, and why not if none can.
+func (v Version) Servable() (ok bool, reason string) {
+	if v.Unservable == "" && v.Bundle.Digest == "" {
+		return false, "it has no bundle"
+	}
+	return v.Unservable == "", v.Unservable
 }
 
 // Passed reports whether the version's verdict let it into Staging.
@@ -89,29 +103,16 @@ type Promotion struct {
 	Restates bool `json:"restates,omitempty"`
 }
 
-// lineage is the fold of one model.
-type lineage struct {
-	name       string
-	runs       map[string]*Run
-	runOrder   []string
-	versions   []*Version // version n at n-1
-	promotions []Promotion
-	history    []int // versions that were Production, the present one last; a rollback takes off what it goes back over
-	byRun      map[string]int
-	refuted    map[string]bool // digests
-	// last holds the last sequence of each subject, junk included: what a compare-and-set expects.
-	last map[events.Type]uint64
-	// junk is true while the last message on model.promoted could not be decoded.
-	junk        bool
-	description string
-	tags        map[string]string
-}
-
 // Catalog is the fold of LIFECYCLE: runs, versions, verdicts, stages and promotions of every model. The zero value is not usable, make one by
 // [NewCatalog]. It is not safe for concurrent use; what its methods return is the caller's own, but the events that pointers lead to are
 // shared and must not be changed.
 type Catalog struct {
-	models     map[string]*lineage
+	// Champion is the alias that stands for Production in models with gates; [DefaultChampion] unless set before the first use.
+	Champion string
+
+	models     map[string]*modelFold
+	names      map[string]string // of the models that are not deleted, to their keys
+	sources    map[string]int    // folders that versions were registered from, and how many
 	through    uint64
 	junk       uint64
 	faults     map[uint64]error
@@ -121,7 +122,10 @@ type Catalog struct {
 
 // NewCatalog returns an empty catalog.
 func NewCatalog() *Catalog {
-	return &Catalog{models: map[string]*lineage{}, faults: map[uint64]error{}, refusals: map[uint64]string{}}
+	return &Catalog{
+		Champion: DefaultChampion, models: map[string]*modelFold{}, names: map[string]string{}, sources: map[string]int{},
+		faults: map[uint64]error{}, refusals: map[uint64]string{},
+	}
 }
 
 // Through returns the greatest sequence applied so far.
@@ -134,7 +138,8 @@ func (c *Catalog) Junk() uint64 { return c.junk }
 // 1000 are remembered.
 func (c *Catalog) Fault(sequence uint64) error { return c.faults[sequence] }
 
-// Models returns the names of all models, sorted.
+// Models returns the keys of all models, sorted: also of those that have runs alone, and of deleted ones. A model's key is the name it was made
+// under, unless another model had that name as its key.
 func (c *Catalog) Models() []string { return slices.Sorted(maps.Keys(c.models)) }
 
 // Expected returns the last sequence on the subject of type t for a model, which the next compare-and-set expects; 0 for none.
@@ -161,7 +166,7 @@ func (c *Catalog) Version(name string, n int) (Version, bool) {
 	if n < 1 || n > len(vs) {
 		return Version{}, false
 	}
-	return copyVersion(vs[n-1]), true
+	return c.copyVersion(name, vs[n-1]), true
 }
 
 // Versions returns the versions of a model, newest first.
@@ -169,12 +174,12 @@ func (c *Catalog) Versions(name string) []Version {
 	vs := c.versions(name)
 	out := make([]Version, 0, len(vs))
 	for _, v := range slices.Backward(vs) {
-		out = append(out, copyVersion(v))
+		out = append(out, c.copyVersion(name, v))
 	}
 	return out
 }
 
-// VersionOfRun returns the version that a run got, and false if it has none.
+// VersionOfRun returns the first version that a run got, and false if it has none.
 func (c *Catalog) VersionOfRun(name, runID string) (Version, bool) {
 	if m := c.models[name]; m != nil {
 		return c.Version(name, m.byRun[runID])
@@ -182,10 +187,18 @@ func (c *Catalog) VersionOfRun(name, runID string) (Version, bool) {
 	return Version{}, false
 }
 
-func copyVersion(v *Version) Version {
+func (c *Catalog) copyVersion(key string, v *Version) Version {
 	out := *v
 	out.Promoted = slices.Clone(v.Promoted)
-	out.Tags, out.Aliases = maps.Clone(v.Tags), maps.Clone(v.Aliases)
+	out.Tags = maps.Clone(v.Tags)
+	m := c.models[key]
+	out.ModelName, out.Aliases = m.name, nil
+	for alias, n := range m.pointers(c.Champion) {
+		if n == v.Version {
+			out.Aliases = append(out.Aliases, alias)
+		}
+	}
+	slices.Sort(out.Aliases)
 	return out
 }
 
@@ -216,6 +229,14 @@ func (c *Catalog) Run(id string) (Run, bool) {
 		if r := c.models[name].runs[id]; r != nil {
 			return c.copyRun(r), true
 		}
+	}
+	return Run{}, false
+}
+
+// RunOf returns a run of a model by its id, and false if there is none.
+func (c *Catalog) RunOf(key, id string) (Run, bool) {
+	if m := c.models[key]; m != nil && m.runs[id] != nil {
+		return c.copyRun(m.runs[id]), true
 	}
 	return Run{}, false
 }
@@ -288,7 +309,7 @@ func (c *Catalog) JunkTail(name string) (Promotion, bool) {
 // Refuted reports whether a rollback refuted this digest.
 func (c *Catalog) Refuted(name, digest string) bool {
 	m := c.models[name]
-	return m != nil && m.refuted[digest]
+	return m != nil && m.isRefuted(digest)
 }
 
 // Overtaken reports whether the version passed every gate, but another promotion came before its own. It stays in Staging, to be promoted
@@ -301,8 +322,11 @@ func (c *Catalog) promotable(v Version) bool {
 	return v.Gate != nil && v.Gate.Verdict == events.VerdictPromotable && len(v.Promoted) == 0
 }
 
-// Unjudged returns the versions without a verdict, oldest first. A deleted one is never judged.
+// Unjudged returns the versions without a verdict, oldest first. A deleted one is never judged. Versions of a model without gates have none.
 func (c *Catalog) Unjudged(name string) []Version {
+	if !c.Gated(name) {
+		return nil
+	}
 	return c.pick(name, func(v *Version) bool { return v.Gate == nil && !v.Deleted })
 }
 
@@ -312,14 +336,14 @@ func (c *Catalog) Unpromoted(name string) []Version {
 }
 
 func (c *Catalog) due(v Version) bool {
-	return c.promotable(v) && !v.Archived && !v.Deleted && !c.ChangedSince(v.Model, v.Gate.PromotionSequence)
+	return c.promotable(v) && v.Stage != events.StageNone && !v.Archived && !v.Deleted && !c.ChangedSince(v.Model, v.Gate.PromotionSequence)
 }
 
 func (c *Catalog) pick(name string, due func(*Version) bool) []Version {
 	var out []Version
 	for _, v := range c.versions(name) {
 		if due(v) {
-			out = append(out, copyVersion(v))
+			out = append(out, c.copyVersion(name, v))
 		}
 	}
 	return out
@@ -338,7 +362,7 @@ func (c *Catalog) Earlier(name string) []Version {
 	var out []Version
 	for _, n := range slices.Backward(m.history[:len(m.history)-1]) {
 		v, ok := c.Version(name, n)
-		if !ok || seen[n] || v.Deleted || m.refuted[v.Bundle.Digest] {
+		if !ok || seen[n] || v.Deleted || m.isRefuted(v.Bundle.Digest) {
 			continue
 		}
 		seen[n] = true

@@ -32,13 +32,17 @@ const (
 type Config struct {
 	// Spec holds the gates and names the model. Runs of other models are shown, not judged.
 	Spec *spec.Spec
+	// Champion is the alias that stands for Production in models with gates.
+	Champion string
+	// Access says who may do what; nil lets everybody in who reaches the address as localhost or by its number.
+	Access *access.Policy
+	// Mounts add what is served beside /health, /livez, /readyz and /metrics.
+	Mounts []Mount
 	// Addr is where the pages, /health and /metrics are served; Flag is the flag that sets it, for the error of a busy port.
 	Addr string
 	Flag string
 	// TLS are the files of the certificate that the address is served with; the zero value means plain HTTP.
 	TLS app.TLSFiles
-	// Access says who may do what. Nil means that everybody may do everything who reaches the address as localhost or by its number.
-	Access *access.Policy
 	// Actor stands in the promotions that the registry writes by itself.
 	Actor string
 	// Instance tells this process from others in ce-source.
@@ -67,7 +71,7 @@ type Config struct {
 // DefaultConfig returns a Config in which the required fields are still missing.
 func DefaultConfig() Config {
 	return Config{
-		Addr: DefaultAddr, Flag: DefaultFlag, Actor: DefaultActor, Instance: DefaultInstance, Grace: DefaultGrace, AckWait: bus.DefaultAckWait,
+		Champion: DefaultChampion, Addr: DefaultAddr, Flag: DefaultFlag, Actor: DefaultActor, Instance: DefaultInstance, Grace: DefaultGrace, AckWait: bus.DefaultAckWait,
 		MaxBundle: DefaultMaxBundle, MaxArtifact: DefaultMaxArtifact, SweepEvery: DefaultSweepEvery, Now: time.Now,
 	}
 }
@@ -80,6 +84,7 @@ func (c Config) withDefaults() Config {
 			*field = value
 		}
 	}
+	set(&c.Champion, d.Champion)
 	set(&c.Addr, d.Addr)
 	set(&c.Flag, d.Flag)
 	set(&c.Actor, d.Actor)
@@ -105,6 +110,9 @@ func (c Config) withDefaults() Config {
 	if c.Health == nil {
 		c.Health = app.NewHealth()
 	}
+	if c.Access == nil {
+		c.Access = access.Open()
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -123,6 +131,11 @@ func (c Config) Validate() error {
 	need(c.Bus != nil, "bus is required")
 	need(c.Store != nil, "store is required")
 	need(c.Log != nil, "log is required")
+	if c.Champion != "" {
+		if err := checkAlias(c.Champion); err != nil {
+			faults = append(faults, fmt.Errorf("registry config: champion: %w", err))
+		}
+	}
 	need(c.Grace >= 0 && c.AckWait >= 0, "grace and ack wait must not be negative, are %s and %s", c.Grace, c.AckWait)
 	need(c.SweepEvery >= 0, "sweep interval must not be negative, is %s", c.SweepEvery)
 	need(c.MaxBundle >= 0 && c.MaxArtifact >= 0, "size limits must not be negative")

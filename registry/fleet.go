@@ -53,12 +53,21 @@ type instanceState struct {
 // concurrent use; what its methods return is the caller's own.
 type Fleet struct {
 	instances map[instanceKey]*instanceState
-	loaded    map[string]map[string]bool // model -> digest
+	loaded    map[bytesKey]map[string]Load // by instance
+}
+
+// bytesKey is a bundle of a model.
+type bytesKey struct{ model, digest string }
+
+// Load is an instance's first sign that it serves a bundle.
+type Load struct {
+	Instance string    `json:"instance"`
+	At       time.Time `json:"at"`
 }
 
 // NewFleet returns an empty fleet.
 func NewFleet() *Fleet {
-	return &Fleet{instances: map[instanceKey]*instanceState{}, loaded: map[string]map[string]bool{}}
+	return &Fleet{instances: map[instanceKey]*instanceState{}, loaded: map[bytesKey]map[string]Load{}}
 }
 
 // Apply folds one message of FLEET. Junk is ignored; of an instance's events the one with the greatest sequence counts, so they may come
@@ -70,7 +79,7 @@ func (f *Fleet) Apply(r Record) {
 	name := r.Event.Model
 	switch p := r.Event.Payload.(type) {
 	case *events.ModelLoaded:
-		f.prove(name, p.Digest)
+		f.prove(bytesKey{name, p.Digest}, Load{p.Instance, r.Time})
 		if i := f.instance(r, p.Serving); i != nil {
 			i.Serving, i.LoadedAt, i.LoadMS, i.Failure = p.Serving, r.Time, p.DurationMS, nil
 		}
@@ -86,7 +95,7 @@ func (f *Fleet) Apply(r Record) {
 		}
 	case *events.InstanceAlive:
 		if p.Version > 0 && p.Digest != "" {
-			f.prove(name, p.Digest)
+			f.prove(bytesKey{name, p.Digest}, Load{p.Instance, r.Time})
 		}
 		if i := f.instance(r, p.Serving); i != nil {
 			i.Serving, i.StartedAt, i.Predictions, i.Dropped = p.Serving, p.StartedAt, p.Predictions, p.Dropped
@@ -111,15 +120,27 @@ func (f *Fleet) instance(r Record, s events.Serving) *instanceState {
 	return i
 }
 
-func (f *Fleet) prove(name, digest string) {
-	if f.loaded[name] == nil {
-		f.loaded[name] = map[string]bool{}
+func (f *Fleet) prove(key bytesKey, l Load) {
+	if f.loaded[key] == nil {
+		f.loaded[key] = map[string]Load{}
 	}
-	f.loaded[name][digest] = true
+	if old, ok := f.loaded[key][l.Instance]; !ok || l.At.Before(old.At) {
+		f.loaded[key][l.Instance] = l
+	}
 }
 
 // Loaded reports whether any instance ever served this digest.
-func (f *Fleet) Loaded(name, digest string) bool { return f.loaded[name][digest] }
+func (f *Fleet) Loaded(name, digest string) bool { return len(f.loaded[bytesKey{name, digest}]) > 0 }
+
+// LoadedBy returns the instances that ever served this digest, by name.
+func (f *Fleet) LoadedBy(name, digest string) []Load {
+	out := []Load{}
+	for _, l := range f.loaded[bytesKey{name, digest}] {
+		out = append(out, l)
+	}
+	slices.SortFunc(out, func(a, b Load) int { return strings.Compare(a.Instance, b.Instance) })
+	return out
+}
 
 // Instances returns the instances of a model by name, or of every model for "".
 func (f *Fleet) Instances(name string) []Instance {

@@ -3,6 +3,7 @@ package registry
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"telco-churn-mlops/events"
 )
@@ -24,7 +25,11 @@ func (c *Catalog) Apply(r Record) error {
 		c.junk++
 		return nil
 	}
-	m := c.lineage(name)
+	m := c.models[name]
+	if m == nil {
+		m = newModelFold(name)
+		c.models[name] = m
+	}
 	m.last[kind.Type] = r.Sequence
 	if kind.Type == events.TypeModelPromoted {
 		m.junk = r.Err != nil
@@ -33,12 +38,25 @@ func (c *Catalog) Apply(r Record) error {
 		c.junk++
 		return nil
 	}
-	if err := m.apply(r); err != nil {
+	if m.name == "" && !created(r) {
+		c.appear(m)
+	}
+	if err := c.fold(m, r); err != nil {
 		err = fmt.Errorf("%s at sequence %d: %w", r.Subject, r.Sequence, err)
 		c.remember(r.Sequence, err)
+		if kind.Type == events.TypeModelPromoted {
+			m.note(r) // it is Production all the same
+		}
 		return err
 	}
+	m.note(r)
 	return nil
+}
+
+// created reports whether an event creates a model, which then says its name itself.
+func created(r Record) bool {
+	p, ok := r.Event.Payload.(*events.ModelChanged)
+	return ok && p.Change == events.ChangeCreate
 }
 
 // Refuse notes that a completed run got no version, and why. It comes from the dead letters, not from LIFECYCLE; the sequence is that of the
@@ -54,42 +72,31 @@ func (c *Catalog) remember(sequence uint64, err error) {
 	}
 }
 
-func (c *Catalog) lineage(name string) *lineage {
-	m := c.models[name]
-	if m == nil {
-		m = &lineage{
-			name: name, runs: map[string]*Run{}, byRun: map[string]int{}, refuted: map[string]bool{},
-			last: map[events.Type]uint64{}, tags: map[string]string{},
-		}
-		c.models[name] = m
-	}
-	return m
-}
-
-func (m *lineage) apply(r Record) error {
+func (c *Catalog) fold(m *modelFold, r Record) error {
 	switch p := r.Event.Payload.(type) {
 	case *events.RunStarted:
+		m.trained = true
 		return m.runStarted(r, p)
 	case *events.RunCompleted:
 		return m.runCompleted(r, p)
 	case *events.RunFailed:
 		return m.runFailed(r, p)
 	case *events.ModelRegistered:
-		return m.registered(r, p)
+		return c.registered(m, r, p)
 	case *events.ModelGated:
-		return m.gated(r, p)
+		return m.gatedVersion(r, p)
 	case *events.ModelPromoted:
 		return m.promoted(r, p)
 	case *events.ModelChanged:
-		return m.changed(p)
+		return c.changed(m, r, p)
 	}
 	return fmt.Errorf("type %T is not of this stream", r.Event.Payload)
 }
 
-func (m *lineage) run(r Record, id string) *Run {
+func (m *modelFold) run(r Record, id string) *Run {
 	run := m.runs[id]
 	if run == nil {
-		run = &Run{Model: m.name, ID: id, State: RunOpen, Began: r.Sequence}
+		run = &Run{Model: m.key, ID: id, State: RunOpen, Began: r.Sequence}
 		m.runs[id] = run
 		m.runOrder = append(m.runOrder, id)
 	}
@@ -97,7 +104,7 @@ func (m *lineage) run(r Record, id string) *Run {
 	return run
 }
 
-func (m *lineage) runStarted(r Record, p *events.RunStarted) error {
+func (m *modelFold) runStarted(r Record, p *events.RunStarted) error {
 	if old := m.runs[p.RunID]; old != nil {
 		if old.Started != nil {
 			return nil // the same start again, as after a take-over
@@ -109,7 +116,7 @@ func (m *lineage) runStarted(r Record, p *events.RunStarted) error {
 	return nil
 }
 
-func (m *lineage) runCompleted(r Record, p *events.RunCompleted) error {
+func (m *modelFold) runCompleted(r Record, p *events.RunCompleted) error {
 	if old := m.runs[p.RunID]; old != nil && old.State != RunOpen {
 		if old.Completed != nil && slices.Equal(old.Completed.Artifacts, p.Artifacts) {
 			return nil
@@ -121,7 +128,7 @@ func (m *lineage) runCompleted(r Record, p *events.RunCompleted) error {
 	return nil
 }
 
-func (m *lineage) runFailed(r Record, p *events.RunFailed) error {
+func (m *modelFold) runFailed(r Record, p *events.RunFailed) error {
 	if old := m.runs[p.RunID]; old != nil && old.State != RunOpen {
 		if old.State == RunFailed {
 			return nil
@@ -133,25 +140,42 @@ func (m *lineage) runFailed(r Record, p *events.RunFailed) error {
 	return nil
 }
 
-func (m *lineage) registered(r Record, p *events.ModelRegistered) error {
+func (c *Catalog) registered(m *modelFold, r Record, p *events.ModelRegistered) error {
 	if p.Version != len(m.versions)+1 {
 		return fmt.Errorf("version %d is not the next one, %d", p.Version, len(m.versions)+1)
 	}
-	if n := m.byRun[p.RunID]; n != 0 {
+	// A run of the trainer makes one version. What a client logged may be registered as often as it likes.
+	if n := m.byRun[p.RunID]; n != 0 && p.Source == "" {
 		return fmt.Errorf("run %s is version %d already", p.RunID, n)
 	}
-	m.versions = append(m.versions, &Version{
-		ModelRegistered: *p, Model: m.name, Sequence: r.Sequence, At: r.Time, Stage: events.StageNone,
-		Refuted: m.refuted[p.Bundle.Digest], Tags: map[string]string{}, Aliases: map[string]string{},
-	})
-	m.byRun[p.RunID] = p.Version
-	if run := m.runs[p.RunID]; run != nil {
+	if m.deleted {
+		c.appear(m) // a trainer knows nothing of deleted models
+	}
+	v := &Version{
+		ModelRegistered: *p, Model: m.key, Sequence: r.Sequence, At: r.Time, UpdatedAt: r.Time, Stage: events.StageNone, User: p.Actor,
+		Refuted: m.isRefuted(p.Bundle.Digest), Description: p.Description, Tags: map[string]string{},
+	}
+	for _, t := range p.Tags {
+		v.Tags[t.Key] = t.Value
+	}
+	m.versions = append(m.versions, v)
+	m.trained = m.trained || p.Source == ""
+	if m.touch(r.Time); !m.exists {
+		m.exists, m.created = true, r.Time
+	}
+	if folder, ok := sourceFolder(p.Source); ok {
+		c.sources[folder]++
+	}
+	if m.byRun[p.RunID] == 0 && p.RunID != "" {
+		m.byRun[p.RunID] = p.Version
+	}
+	if run := m.runs[p.RunID]; run != nil && run.Version == 0 {
 		run.Version = p.Version
 	}
 	return nil
 }
 
-func (m *lineage) gated(r Record, p *events.ModelGated) error {
+func (m *modelFold) gatedVersion(r Record, p *events.ModelGated) error {
 	v := m.version(p.Version)
 	switch {
 	case v == nil:
@@ -162,19 +186,21 @@ func (m *lineage) gated(r Record, p *events.ModelGated) error {
 		return fmt.Errorf("version %d is of run %s, not %s", p.Version, v.RunID, p.RunID)
 	}
 	v.Gate, v.GatedAt = p, r.Time
+	m.touch(r.Time, v)
 	if p.Verdict == events.VerdictRejected || v.Stage == events.StageProduction || v.Archived {
 		return nil
 	}
 	for _, old := range m.versions {
 		if old.Stage == events.StageStaging {
 			old.Stage = events.StageArchived
+			m.touch(r.Time, old)
 		}
 	}
 	v.Stage = events.StageStaging
 	return nil
 }
 
-func (m *lineage) promoted(r Record, p *events.ModelPromoted) error {
+func (m *modelFold) promoted(r Record, p *events.ModelPromoted) error {
 	promotion := Promotion{ModelPromoted: *p, Sequence: r.Sequence, At: r.Time}
 	if n := len(m.promotions); n > 0 && p.Cause == events.PromotionRepair {
 		old := m.promotions[n-1]
@@ -184,12 +210,7 @@ func (m *lineage) promoted(r Record, p *events.ModelPromoted) error {
 	if promotion.Restates {
 		return nil
 	}
-	for _, v := range m.versions {
-		if v.Stage == events.StageProduction {
-			v.Stage = events.StageArchived
-			m.refute(v, p)
-		}
-	}
+	m.leave(r.Time, p)
 	m.remember(p)
 	v := m.version(p.Version)
 	if v == nil {
@@ -199,16 +220,47 @@ func (m *lineage) promoted(r Record, p *events.ModelPromoted) error {
 		// It is Production all the same: that is what the subject says and what everyone reads there.
 		return fmt.Errorf("version %d is promoted but not registered", p.Version)
 	}
+	m.touch(r.Time, v)
 	v.Stage = events.StageProduction
-	v.Promoted = append(v.Promoted, r.Sequence)
+	if !p.Ungated || p.Demoted == 0 { // else it was Production before
+		v.Promoted = append(v.Promoted, r.Sequence)
+	}
 	if v.Bundle.Digest != p.Bundle.Digest {
 		return fmt.Errorf("version %d is promoted with digest %s, registered with %s", p.Version, p.Bundle.Digest, v.Bundle.Digest)
 	}
 	return nil
 }
 
+// leave takes out of Production what a promotion replaces or demotes: in a model with gates, or where the others are to be archived, everything;
+// else the demoted version alone, if there is one.
+func (m *modelFold) leave(at time.Time, p *events.ModelPromoted) {
+	all := !p.Ungated || p.ArchiveExisting && p.Demoted == 0 || p.Version == 0 && p.Demoted == 0
+	for _, v := range m.versions {
+		if v.Stage == events.StageProduction && (all || v.Version == p.Demoted) {
+			v.Stage = events.StageArchived
+			if v.Version == p.Demoted {
+				m.move(v, p.DemotedTo, p.ArchiveExisting, at)
+			}
+			m.touch(at, v)
+			m.refute(v, p)
+		}
+	}
+}
+
+// move brings a version to a stage other than Production, and archives the others there if that is asked for.
+func (m *modelFold) move(v *Version, to events.Stage, archive bool, at time.Time) {
+	for _, other := range m.versions {
+		if archive && other != v && other.Stage == to {
+			other.Stage = events.StageArchived
+			m.touch(at, other)
+		}
+	}
+	v.Stage, v.Archived = to, to == events.StageArchived
+	m.touch(at, v)
+}
+
 // refute marks what a rollback found unloadable, and every version with the same bytes.
-func (m *lineage) refute(v *Version, p *events.ModelPromoted) {
+func (m *modelFold) refute(v *Version, p *events.ModelPromoted) {
 	if !p.Refuted || p.PreviousVersion != v.Version {
 		return
 	}
@@ -221,8 +273,8 @@ func (m *lineage) refute(v *Version, p *events.ModelPromoted) {
 }
 
 // remember keeps the history that rollbacks go back in.
-func (m *lineage) remember(p *events.ModelPromoted) {
-	if p.Cause == events.PromotedByRollback {
+func (m *modelFold) remember(p *events.ModelPromoted) {
+	if p.Cause == events.PromotedByRollback || p.Demoted > 0 {
 		for i, n := range slices.Backward(m.history) {
 			if n == p.Version {
 				m.history = m.history[:i+1]
@@ -231,60 +283,4 @@ func (m *lineage) remember(p *events.ModelPromoted) {
 		}
 	}
 	m.history = append(m.history, p.Version)
-}
-
-func (m *lineage) changed(p *events.ModelChanged) error {
-	if p.Version == 0 {
-		return m.changedModel(p)
-	}
-	v := m.version(p.Version)
-	if v == nil {
-		return fmt.Errorf("version %d is not registered", p.Version)
-	}
-	switch p.Change {
-	case events.ChangeArchive:
-		v.Archived = !p.Remove
-		if v.Stage != events.StageProduction && v.Archived {
-			v.Stage = events.StageArchived
-		}
-	case events.ChangeDelete:
-		v.Deleted = !p.Remove
-	case events.ChangeDescription:
-		v.Description = p.Value
-	case events.ChangeTag:
-		assign(v.Tags, p)
-	case events.ChangeAlias:
-		for _, other := range m.versions {
-			delete(other.Aliases, p.Key)
-		}
-		assign(v.Aliases, p)
-	}
-	return nil
-}
-
-func (m *lineage) changedModel(p *events.ModelChanged) error {
-	switch p.Change {
-	case events.ChangeDescription:
-		m.description = p.Value
-	case events.ChangeTag:
-		assign(m.tags, p)
-	default:
-		return fmt.Errorf("change %s needs a version", p.Change)
-	}
-	return nil
-}
-
-func assign(to map[string]string, p *events.ModelChanged) {
-	if p.Remove {
-		delete(to, p.Key)
-		return
-	}
-	to[p.Key] = p.Value
-}
-
-func (m *lineage) version(n int) *Version {
-	if n < 1 || n > len(m.versions) {
-		return nil
-	}
-	return m.versions[n-1]
 }

@@ -5,8 +5,10 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"telco-churn-mlops/events"
+	"telco-churn-mlops/model"
 	"telco-churn-mlops/model/spec"
 )
 
@@ -19,6 +21,7 @@ const (
 	ReasonManual         = "manual"                // staged: the spec leaves promotion to people
 	ReasonWithdrawn      = "withdrawn"             // staged: a person withdrew the model, and nobody asked for this run since
 	ReasonSpecDiffers    = "spec_differs"          // staged: the run followed another spec than the registry's
+	ReasonSignature      = "signature"             // staged: needs inputs that Production does not have, or has with another type
 	ReasonNoHoldout      = "no_comparable_holdout" // staged: the two can't be scored on the same rows
 	ReasonBelowThreshold = "below_threshold"       // rejected: a staging threshold, or its metric is missing or not finite
 	ReasonRefuted        = "refuted"               // rejected: these bytes could not be loaded before
@@ -48,6 +51,9 @@ type GateInput struct {
 	Champion        int
 	ChampionMetrics map[string]float64
 	Incomparable    string
+	// Inputs says which inputs the version needs that Production lacks or has with another type; InputsCompared is false if that is not asked.
+	Inputs         []string
+	InputsCompared bool
 	// Withdrawn is true if there is no Production because a person withdrew the model, and nobody has asked for this run since.
 	Withdrawn bool
 	// PromotionSequence is the last sequence of model.promoted that this was read at.
@@ -70,6 +76,9 @@ func Judge(in GateInput) *events.ModelGated {
 	rules, passed := thresholdRules(in)
 	out.Rules = append(out.Rules, rules...)
 	comparable, better := compare(out, in)
+	if in.InputsCompared {
+		out.Rules = append(out.Rules, inputRule(in.Inputs))
+	}
 	out.Verdict, out.Reason, out.Detail = decide(in, passed, comparable, better)
 	if !in.Measured && in.Unusable == "" && !in.Refuted {
 		out.Detail = joinDetail(out.Detail, "figures are the run's own, there is no holdout to measure them on")
@@ -87,6 +96,8 @@ func decide(in GateInput, passed, comparable, better bool) (events.Verdict, stri
 		return events.VerdictRejected, ReasonBelowThreshold, ""
 	case in.SpecDiffers:
 		return events.VerdictStaged, ReasonSpecDiffers, "the run followed another spec than this registry's"
+	case len(in.Inputs) > 0:
+		return events.VerdictStaged, ReasonSignature, "Production does not take " + strings.Join(in.Inputs, ", ")
 	case in.TargetStage != events.StageProduction:
 		return events.VerdictStaged, ReasonTargetStaging, ""
 	case in.Promotion == spec.PromotionManual:
@@ -127,15 +138,45 @@ func thresholdRules(in GateInput) ([]events.RuleResult, bool) {
 	return rules, passed
 }
 
+// againstProduction ends the rules that compare with Production.
+const againstProduction = " production"
+
+// inputRule is the rule of signatures: the number of inputs that Production does not take.
+func inputRule(inputs []string) events.RuleResult {
+	n, none := float64(len(inputs)), 0.0
+	return events.RuleResult{
+		Rule: "inputs beyond those of" + againstProduction, Metric: "signature", Value: &n, Against: &none, Passed: len(inputs) == 0,
+	}
+}
+
+// newInputs returns the inputs that a challenger needs and Production lacks or has with another type, with the types, in the challenger's order.
+func newInputs(challenger, production model.Columns) []string {
+	var out []string
+	add := func(names, same, other []string, kind, otherKind string) {
+		for _, name := range names {
+			switch {
+			case slices.Contains(same, name):
+			case slices.Contains(other, name):
+				out = append(out, fmt.Sprintf("%s as a %s (it takes a %s)", name, kind, otherKind))
+			default:
+				out = append(out, fmt.Sprintf("%s, a %s", name, kind))
+			}
+		}
+	}
+	add(challenger.Numeric, production.Numeric, production.Categorical, "number", "word")
+	add(challenger.Categorical, production.Categorical, production.Numeric, "word", "number")
+	return out
+}
+
 // compare adds the comparison with Production. comparable is false if there is a Production and either figure is missing.
 func compare(out *events.ModelGated, in GateInput) (comparable, better bool) {
 	metric := in.Gates.Production.Metric
 	if in.Champion == 0 || in.Unusable != "" {
 		return in.Champion == 0, false
 	}
-	sign, rule := 1.0, metric+" > production"
+	sign, rule := 1.0, metric+" >"+againstProduction
 	if spec.LessIsBetter(metric) {
-		sign, rule = -1, metric+" < production"
+		sign, rule = -1, metric+" <"+againstProduction
 	}
 	r := events.RuleResult{
 		Rule: rule, Metric: metric, Value: value(in.Metrics, metric), Against: value(in.ChampionMetrics, metric),

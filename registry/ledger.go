@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"telco-churn-mlops/events"
 	"telco-churn-mlops/internal/bus"
@@ -24,10 +25,14 @@ type ledger struct {
 	mu      sync.RWMutex
 	catalog *Catalog
 	fleet   *Fleet
+	// following is true while a follower brings the catalog every message of LIFECYCLE; grown is closed, and made anew, when it did.
+	following bool
+	grown     chan struct{}
+	champion  string
 }
 
 func newLedger(b *bus.Bus) *ledger {
-	return &ledger{bus: b, catalog: NewCatalog(), fleet: NewFleet()}
+	return &ledger{bus: b, catalog: NewCatalog(), fleet: NewFleet(), grown: make(chan struct{}), champion: DefaultChampion}
 }
 
 // errGap says that messages are missing before this one. LIFECYCLE has no gaps, as nothing can be deleted there; refresh reads them.
@@ -42,6 +47,7 @@ func (l *ledger) apply(m bus.Message) error {
 		if through := l.catalog.Through(); through > 0 && m.Sequence > through+1 {
 			return errGap
 		}
+		defer l.grow()
 		return l.catalog.Apply(recordOf(m))
 	case events.Fleet:
 		l.fleet.Apply(recordOf(m))
@@ -49,6 +55,20 @@ func (l *ledger) apply(m bus.Message) error {
 		l.refused(m)
 	}
 	return nil
+}
+
+// grow wakes those who wait for the follower. It is called with the lock held.
+func (l *ledger) grow() {
+	close(l.grown)
+	l.grown = make(chan struct{})
+}
+
+// follow says whether a follower keeps the catalog up to date from now on.
+func (l *ledger) follow(yes bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.following = yes
+	l.grow()
 }
 
 // refused reads a dead letter; one that is not ours to read is somebody else's, and no error.
@@ -76,17 +96,24 @@ func (l *ledger) reset(s events.Stream) {
 	switch s {
 	case events.Lifecycle:
 		l.catalog = NewCatalog()
+		l.catalog.Champion, l.following = l.champion, false
 	case events.Fleet:
 		l.fleet = NewFleet()
 	}
 }
 
+// followerTime is how long a refresh waits for the follower before it reads for itself.
+const followerTime = time.Second
+
 // refresh folds LIFECYCLE up to the last sequence that its leader knows now, so that what is decided next rests on all that was stored
-// before. It retries while the store is away, until ctx ends.
+// before. It waits for the follower, where there is one, and reads by itself if that is late. It retries while the store is away, until ctx ends.
 func (l *ledger) refresh(ctx context.Context) error {
 	last, err := l.bus.LastSequence(ctx, events.Lifecycle)
 	if err != nil {
 		return fmt.Errorf("refresh catalog: %w", err)
+	}
+	if l.await(ctx, last) {
+		return nil
 	}
 	l.mu.RLock()
 	into, through := l.catalog, l.catalog.Through()
@@ -101,12 +128,38 @@ func (l *ledger) refresh(ctx context.Context) error {
 			return errReset
 		}
 		_ = into.Apply(recordOf(m)) // contradictions are kept in the catalog and reported by the consumer of all facts
+		l.grow()
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("refresh catalog: %w", err)
 	}
 	return nil
+}
+
+// await waits until the follower has folded a sequence, and reports whether it has, soon enough.
+func (l *ledger) await(ctx context.Context, last uint64) bool {
+	var late <-chan time.Time
+	for {
+		l.mu.RLock()
+		done, following, grown := l.catalog.Through() >= last, l.following, l.grown
+		l.mu.RUnlock()
+		if done || !following {
+			return done
+		}
+		if late == nil {
+			timer := time.NewTimer(followerTime)
+			defer timer.Stop()
+			late = timer.C
+		}
+		select {
+		case <-grown:
+		case <-late:
+			return false
+		case <-ctx.Done():
+			return false
+		}
+	}
 }
 
 // errReset ends a refresh whose catalog was thrown away meanwhile; the next one starts from the new one.

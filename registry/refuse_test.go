@@ -149,8 +149,9 @@ func TestAnObjectThatComesLateIsWaitedFor(t *testing.T) {
 	s := r.start(func(c *Config) { c.Grace = time.Minute })
 	r.publish(run.RunID, run)
 	bustest.Eventually(t, func() bool {
-		s.work.Lock()
-		defer s.work.Unlock()
+		require.NoError(t, s.work.lock(t.Context()))
+		defer s.work.unlock()
+
 		return s.missed[run.Artifacts[0].Digest] > 0
 	}, "a first look in vain")
 	r.put(events.ArtifactBundle, data)

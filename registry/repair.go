@@ -23,8 +23,9 @@ func (s *Service) repair(ctx context.Context, name string) error {
 		return nil
 	}
 	payload := &events.ModelPromoted{
-		Version: p.Version, RunID: p.RunID, Bundle: p.Bundle, PreviousVersion: p.Version, PreviousSequence: expected,
-		Cause: events.PromotionRepair, Reason: fmt.Sprintf("junk at sequence %d, restates sequence %d", expected, p.Sequence), Actor: s.cfg.Actor,
+		Version: p.Version, RunID: p.RunID, Bundle: p.Bundle, Unservable: p.Unservable, Ungated: p.Ungated, PreviousVersion: p.Version,
+		PreviousSequence: expected,
+		Cause:            events.PromotionRepair, Reason: fmt.Sprintf("junk at sequence %d, restates sequence %d", expected, p.Sequence), Actor: s.cfg.Actor,
 	}
 	if err := s.write(ctx, name, versionKey(p.Version, expected), payload, expected); err != nil {
 		return fmt.Errorf("repair %s: %w", name, err)

@@ -40,8 +40,8 @@ type RollbackDecision struct {
 // DecideRollback looks at the permanent load failures that instances report for what is Production now. With none, or with a model that
 // is withdrawn, there is nothing to do; transient failures are the instances' own affair. Otherwise it goes back if the registry's own check
 // found the bundle broken or more than half of the live instances report it, to the newest earlier Production that some instance has loaded
-// and no rollback refuted. It only alarms if neither holds, if there is no such target, or if what failed is itself a rollback: a rollback is
-// never rolled back by itself. Failures of instances that are gone count for nothing once the check was sound.
+// and no rollback refuted. It only alarms if neither holds, if there is no such target, in a model without gates, which people move alone, or if
+// what failed is itself a rollback: a rollback is never rolled back by itself. Failures of instances that are gone count for nothing once the check was sound.
 func DecideRollback(c *Catalog, f *Fleet, name string, check OwnCheck, now time.Time) RollbackDecision {
 	failed, ok := c.Settled(name)
 	if !ok || failed.Version == 0 {
@@ -60,6 +60,9 @@ func DecideRollback(c *Catalog, f *Fleet, name string, check OwnCheck, now time.
 	d := RollbackDecision{Action: RollbackAlarm, Failed: failed, Expected: c.Expected(events.TypeModelPromoted, name)}
 	d.Reason = fmt.Sprintf("%d of %d live instances can't load version %d (%s)", reporting, live, failed.Version, reporters[0].Failure.Reason)
 	switch {
+	case !c.Gated(name):
+		d.Reason += "; a model without gates is not rolled back by itself"
+		return d
 	case failed.Cause == events.PromotedByRollback:
 		d.Reason += "; a rollback is not rolled back"
 		return d

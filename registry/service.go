@@ -12,6 +12,7 @@ import (
 	"telco-churn-mlops/events"
 	"telco-churn-mlops/internal/app"
 	"telco-churn-mlops/internal/bus"
+	"telco-churn-mlops/registry/tracking"
 )
 
 // Back-off of the supervisor, and the tries after which it raises an alarm.
@@ -29,14 +30,17 @@ type Service struct {
 	metrics    *metrics
 	ledger     *ledger
 	server     *app.Server
+	desk       *desk
+	book       *tracking.Book
 	model      string
 	source     string
 	specDigest string
 	wake       chan struct{}
+	caughtUp   chan struct{} // closed once LIFECYCLE was folded for the first time
 
 	// work is held while something is decided and written, so that the consumer and the supervisor do not do the same work twice. Other
 	// processes may; the compare-and-set decides then. It guards what follows.
-	work       sync.Mutex
+	work       turn
 	bundles    []verified
 	missed     map[string]int
 	considered map[string]string // by model: the state that the last decision about a rollback was made on
@@ -57,7 +61,7 @@ func New(c Config) (*Service, error) {
 		_ = ln.Close() // the error that matters is the other one
 		return nil, err
 	}
-	handler, err := newPages(s)
+	handler, err := s.handler()
 	if err != nil {
 		_ = ln.Close() // as above
 		return nil, err
@@ -67,7 +71,7 @@ func New(c Config) (*Service, error) {
 		_ = ln.Close() // as above
 		return nil, err
 	}
-	s.server = app.NewServer(served, c.Access.Wrap(handler), s.log)
+	s.server = app.NewServer(served, handler, s.log)
 	c.Health.Set(healthCheck, false, "folding the streams")
 	return s, nil
 }
@@ -77,11 +81,20 @@ func wire(c Config) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("registry metrics: %w", err)
 	}
-	return &Service{
+	s := &Service{
 		cfg: c, log: c.Log.With("component", "registry"), metrics: m, ledger: newLedger(c.Bus), model: c.Spec.Name,
-		source: "registry/" + c.Instance, specDigest: c.Spec.Digest(), wake: make(chan struct{}, 1),
+		source: "registry/" + c.Instance, specDigest: c.Spec.Digest(), wake: make(chan struct{}, 1), caughtUp: make(chan struct{}),
+		work:   newTurn(),
 		missed: map[string]int{}, considered: map[string]string{},
-	}, nil
+	}
+	s.ledger.champion, s.ledger.catalog.Champion = c.Champion, c.Champion
+	s.desk = &desk{bus: c.Bus, ledger: s.ledger, source: s.source, now: c.Now}
+	s.book, err = tracking.New(tracking.Config{Bus: c.Bus, Log: s.log, Source: s.source, Now: c.Now, Metrics: c.Metrics})
+	if err != nil {
+		return nil, err
+	}
+	s.book.SetFrozen(s.frozen)
+	return s, nil
 }
 
 // Addr is the bound address of the pages.
@@ -108,6 +121,7 @@ func (s *Service) Run(ctx context.Context) error {
 		{Name: "registry pages", Run: s.server.Run},
 		{Name: "registry provisioning", Run: func(ctx context.Context) error { return p.run(ctx, s) }},
 		p.then("lifecycle fold", s.followLifecycle),
+		p.then("tracking fold", s.book.Run),
 		p.then("fleet fold", func(ctx context.Context) error { return s.followFleet(ctx, p.loads+1) }),
 		p.then("refusals fold", s.followRefusals),
 		p.then("supervisor", s.supervise),
@@ -155,9 +169,13 @@ func (p *provision) then(name string, run func(context.Context) error) app.Compo
 }
 
 func (s *Service) followLifecycle(ctx context.Context) error {
+	defer s.ledger.follow(false)
+	var once sync.Once
 	return s.cfg.Bus.Follow(ctx, bus.FollowConfig{
 		Name: "registry", Stream: events.Lifecycle, OnReset: func() { s.ledger.reset(events.Lifecycle) },
 		OnCaughtUp: func() {
+			s.ledger.follow(true)
+			once.Do(func() { close(s.caughtUp) })
 			s.cfg.Health.Set(healthCheck, true, "catalog is up to date")
 			s.nudge()
 		},
@@ -228,7 +246,7 @@ func (s *Service) onLifecycle(ctx context.Context, m bus.Message) error {
 	case *events.ModelPromoted:
 		s.metrics.production.WithLabelValues(m.Event.Model).Set(float64(p.Version))
 		s.nudge()
-	case *events.ModelRegistered, *events.ModelGated:
+	case *events.ModelRegistered, *events.ModelGated, *events.ModelChanged:
 		s.nudge()
 	}
 	return nil
@@ -303,8 +321,10 @@ func (s *Service) supervise(ctx context.Context) error {
 
 // reconcile repairs, finishes and rolls back, whatever is due. One that fails does not keep the others from being tried.
 func (s *Service) reconcile(ctx context.Context) error {
-	s.work.Lock()
-	defer s.work.Unlock()
+	if err := s.work.lock(ctx); err != nil {
+		return err
+	}
+	defer s.work.unlock()
 	if err := s.ledger.refresh(ctx); err != nil {
 		return err
 	}
@@ -312,7 +332,7 @@ func (s *Service) reconcile(ctx context.Context) error {
 	s.ledger.view(func(c *Catalog, _ *Fleet) { models = c.Models() })
 	var errs []error
 	for _, name := range models {
-		errs = append(errs, s.repair(ctx, name), s.considerRollback(ctx, name))
+		errs = append(errs, s.repair(ctx, name), s.considerRollback(ctx, name), s.finish(ctx, name))
 	}
-	return errors.Join(append(errs, s.finish(ctx))...)
+	return errors.Join(errs...)
 }

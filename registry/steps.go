@@ -8,14 +8,16 @@ import (
 
 	"telco-churn-mlops/events"
 	"telco-churn-mlops/internal/bus"
+	"telco-churn-mlops/model"
 	"telco-churn-mlops/model/eval"
+	"telco-churn-mlops/model/spec"
 )
 
-// key and versionKey return the part of an event id that names the occurrence of a compare-and-set.
-func key(what string, expected uint64) string { return fmt.Sprintf("%s@%d", what, expected) }
+// idKey and versionKey return the part of an event id that names the occurrence of a compare-and-set.
+func idKey(what string, expected uint64) string { return fmt.Sprintf("%s@%d", what, expected) }
 
 func versionKey(version int, expected uint64) string {
-	return key(fmt.Sprintf("v%d", version), expected)
+	return idKey(fmt.Sprintf("v%d", version), expected)
 }
 
 // handleRun takes one run.completed through register, gate and promote.
@@ -24,8 +26,10 @@ func (s *Service) handleRun(ctx context.Context, m bus.Message) error {
 	if !ok {
 		return bus.Permanent(fmt.Errorf("payload %T on %s", m.Event.Payload, m.Subject))
 	}
-	s.work.Lock()
-	defer s.work.Unlock()
+	if err := s.work.lock(ctx); err != nil {
+		return err
+	}
+	defer s.work.unlock()
 	if err := s.ledger.refresh(ctx); err != nil {
 		return err
 	}
@@ -41,7 +45,7 @@ func (s *Service) handleRun(ctx context.Context, m bus.Message) error {
 		}
 		return err
 	}
-	return s.finish(ctx)
+	return s.finish(ctx, s.model)
 }
 
 // register gives the run a version unless it has one or made no model. The bundle proves itself first.
@@ -72,7 +76,7 @@ func (s *Service) register(ctx context.Context, m bus.Message, run *events.RunCo
 			Version: next, RunID: run.RunID, Bundle: artifact, Artifacts: run.Artifacts, SpecDigest: b.Manifest.SpecDigest,
 			DatasetFingerprint: run.DatasetFingerprint, TargetStage: run.TargetStage,
 		}
-		if err := s.write(ctx, s.model, key(run.RunID, expected), payload, expected); err != nil {
+		if err := s.write(ctx, s.model, idKey(run.RunID, expected), payload, expected); err != nil {
 			return fmt.Errorf("register run %s: %w", run.RunID, err)
 		}
 	}
@@ -88,23 +92,59 @@ func (s *Service) write(ctx context.Context, name, key string, p events.Payload,
 	return s.ledger.refresh(ctx)
 }
 
-// finish judges every version without a verdict and promotes every version that is due, oldest first. A version is promoted before the next
-// one is judged, so that each meets the Production it will replace.
-func (s *Service) finish(ctx context.Context) error {
+// rules are what a model's versions are judged by.
+type rules struct {
+	gates     spec.Gates
+	promotion spec.Promotion
+	signature SignatureRule
+	// decision and digest are the spec's, nil and empty for gates without one.
+	decision *spec.Decision
+	digest   string
+	// target and positive name the label in a logged holdout.
+	target, positive string
+}
+
+// rulesOf returns the rules of a model, and false if it has none that this registry knows: it has no gates, or follows a spec that is not this
+// registry's.
+func (s *Service) rulesOf(key string) (r rules, ok bool) {
+	if key == s.model {
+		sp := s.cfg.Spec
+		return rules{
+			gates: sp.Gates, promotion: sp.Promotion, signature: SignatureCompatible, decision: sp.Threshold, digest: s.specDigest,
+			target: sp.Columns.Target.Name, positive: sp.Columns.Target.Positive,
+		}, true
+	}
+	s.View(func(c *Catalog, _ *Fleet) {
+		if m, _ := c.Model(key); m.Gates != nil {
+			g := m.Gates
+			r = rules{gates: g.Gates, promotion: g.Promotion, signature: g.Signature, target: g.Target, positive: g.Positive}
+			ok = true
+		}
+	})
+	return r, ok
+}
+
+// finish judges every version of a model without a verdict and promotes every version that is due, oldest first. A version is promoted before the
+// next one is judged, so that each meets the Production it will replace.
+func (s *Service) finish(ctx context.Context, key string) error {
 	for {
 		if err := s.ledger.refresh(ctx); err != nil {
 			return err
 		}
+		r, ok := s.rulesOf(key)
+		if !ok {
+			return nil
+		}
 		var unpromoted, unjudged []Version
 		s.ledger.view(func(c *Catalog, _ *Fleet) {
-			unpromoted, unjudged = c.Unpromoted(s.model), c.Unjudged(s.model)
+			unpromoted, unjudged = c.Unpromoted(key), c.Unjudged(key)
 		})
 		var err error
 		switch {
 		case len(unpromoted) > 0:
 			err = s.promote(ctx, unpromoted[0])
 		case len(unjudged) > 0:
-			err = s.gate(ctx, unjudged[0])
+			err = s.gate(ctx, unjudged[0], r)
 		default:
 			s.ledger.view(func(c *Catalog, _ *Fleet) { s.metrics.observe(c) })
 			return nil
@@ -116,28 +156,28 @@ func (s *Service) finish(ctx context.Context) error {
 }
 
 // gate scores a version and Production on the run's holdout and writes the verdict.
-func (s *Service) gate(ctx context.Context, v Version) error {
+func (s *Service) gate(ctx context.Context, v Version, r rules) error {
 	start := s.cfg.Now()
-	b := s.basis(v)
+	b := s.basis(v, r)
 	if err := s.measure(ctx, v, &b); err != nil {
-		return fmt.Errorf("gate version %d: %w", v.Version, err)
+		return fmt.Errorf("gate version %d of %s: %w", v.Version, v.Model, err)
 	}
 	verdict := Judge(b.in)
-	if err := s.write(ctx, s.model, versionKey(v.Version, b.expected), verdict, b.expected); err != nil {
-		return fmt.Errorf("gate version %d: %w", v.Version, err)
+	if err := s.write(ctx, v.Model, versionKey(v.Version, b.expected), verdict, b.expected); err != nil {
+		return fmt.Errorf("gate version %d of %s: %w", v.Version, v.Model, err)
 	}
 	s.metrics.gate.Observe(s.cfg.Now().Sub(start).Seconds())
 	var judged Version
 	var overtaken bool
 	s.ledger.view(func(c *Catalog, _ *Fleet) {
-		judged, _ = c.Version(s.model, v.Version)
+		judged, _ = c.Version(v.Model, v.Version)
 		overtaken = c.Overtaken(judged)
 	})
 	if judged.Gate == nil {
 		return nil // another version's verdict came first; this one is judged again
 	}
-	s.metrics.verdict(s.model, judged.Gate)
-	s.log.Info("version judged", "model", s.model, "version", v.Version, "run_id", v.RunID, "verdict", judged.Gate.Verdict,
+	s.metrics.verdict(v.Model, judged.Gate)
+	s.log.Info("version judged", "model", v.Model, "version", v.Version, "run_id", v.RunID, "verdict", judged.Gate.Verdict,
 		"reason", judged.Gate.Reason, "detail", judged.Gate.Detail, "champion", judged.Gate.Champion)
 	if overtaken {
 		s.overtaken(judged)
@@ -148,27 +188,28 @@ func (s *Service) gate(ctx context.Context, v Version) error {
 // basis is what a verdict is reached from. All of it comes from one view of the fold, so that its parts speak of the same Production.
 type basis struct {
 	in       GateInput
+	rules    rules
 	expected uint64             // the last sequence on model.gated
 	champion Promotion          // what made in.Champion Production
 	claimed  map[string]float64 // the run's own figures
 }
 
-func (s *Service) basis(v Version) basis {
-	b := basis{in: GateInput{
-		Version: v.Version, RunID: v.RunID, TargetStage: v.TargetStage, Gates: s.cfg.Spec.Gates, Promotion: s.cfg.Spec.Promotion,
-		SpecDiffers: v.SpecDigest != s.specDigest,
+func (s *Service) basis(v Version, r rules) basis {
+	b := basis{rules: r, in: GateInput{
+		Version: v.Version, RunID: v.RunID, TargetStage: v.TargetStage, Gates: r.gates, Promotion: r.promotion,
+		SpecDiffers: v.Source == "" && v.SpecDigest != r.digest,
 	}}
 	s.ledger.view(func(c *Catalog, _ *Fleet) {
-		b.expected = c.Expected(events.TypeModelGated, s.model)
-		b.in.PromotionSequence = c.Expected(events.TypeModelPromoted, s.model)
-		b.in.Refuted = c.Refuted(s.model, v.Bundle.Digest)
-		b.champion, _ = c.Promotion(s.model)
+		b.expected = c.Expected(events.TypeModelGated, v.Model)
+		b.in.PromotionSequence = c.Expected(events.TypeModelPromoted, v.Model)
+		b.in.Refuted = c.Refuted(v.Model, v.Bundle.Digest)
+		b.champion, _ = c.Promotion(v.Model)
 		b.in.Champion = b.champion.Version
-		run, _ := c.Run(v.RunID)
+		run, _ := c.RunOf(v.Model, v.RunID)
 		if run.Completed != nil {
 			b.claimed = run.Completed.Metrics
 		}
-		withdrawal, withdrawn := c.Withdrawn(s.model)
+		withdrawal, withdrawn := c.Withdrawn(v.Model)
 		b.in.Withdrawn = withdrawn && !requested(run, withdrawal.Sequence)
 	})
 	return b
@@ -180,9 +221,16 @@ func (s *Service) measure(ctx context.Context, v Version, of *basis) error {
 	if in.Refuted {
 		return nil
 	}
+	if ok, why := v.Servable(); !ok {
+		in.Unusable = why
+		return nil
+	}
 	b, err := s.bundle(ctx, v.Bundle.Digest, v.At)
 	if err != nil {
 		return unusable(in, err)
+	}
+	if err := s.compareInputs(ctx, b, of); err != nil {
+		return err
 	}
 	holdout, ok := find(v.Artifacts, events.ArtifactHoldout)
 	if !ok {
@@ -193,7 +241,7 @@ func (s *Service) measure(ctx context.Context, v Version, of *basis) error {
 	if err != nil {
 		return unusable(in, err)
 	}
-	in.Metrics, in.HoldoutRows, in.Measured = m.figures(s.cfg.Spec.Threshold), m.Rows, true
+	in.Metrics, in.HoldoutRows, in.Measured = m.figures(of.rules.decision), m.Rows, true
 	if in.Champion == 0 {
 		return nil
 	}
@@ -205,7 +253,7 @@ func (s *Service) measureChampion(ctx context.Context, holdout events.Artifact, 
 	b, err := s.bundle(ctx, of.champion.Bundle.Digest, of.champion.At)
 	if err == nil {
 		m, scoreErr := s.score(ctx, b, holdout, since)
-		if of.in.ChampionMetrics, err = m.figures(s.cfg.Spec.Threshold), scoreErr; err == nil {
+		if of.in.ChampionMetrics, err = m.figures(of.rules.decision), scoreErr; err == nil {
 			addGain(of.in.Metrics, challenger, m)
 		}
 	}
@@ -215,6 +263,24 @@ func (s *Service) measureChampion(ctx context.Context, holdout events.Artifact, 
 		}
 		of.in.ChampionMetrics, of.in.Incomparable = nil, fmt.Sprintf("version %d: %v", of.in.Champion, err)
 	}
+	return nil
+}
+
+// compareInputs looks which inputs of a challenger Production lacks, or has with another type. Where Production has no bundle to ask, nothing is
+// known, and the comparison of their scores says so.
+func (s *Service) compareInputs(ctx context.Context, challenger *model.Bundle, of *basis) error {
+	if of.in.Champion == 0 || of.rules.signature == SignatureIgnore {
+		return nil
+	}
+	b, err := s.bundle(ctx, of.champion.Bundle.Digest, of.champion.At)
+	if err != nil {
+		if bus.IsPermanent(err) {
+			return nil
+		}
+		return err
+	}
+	of.in.Inputs = newInputs(challenger.Manifest.Schema, b.Manifest.Schema)
+	of.in.InputsCompared = true
 	return nil
 }
 
@@ -249,10 +315,10 @@ func (s *Service) promote(ctx context.Context, v Version) error {
 	var expected uint64
 	var previous int
 	s.ledger.view(func(c *Catalog, _ *Fleet) {
-		now, _ := c.Version(s.model, v.Version)
+		now, _ := c.Version(v.Model, v.Version)
 		due, overtaken = c.due(now), c.Overtaken(now)
-		expected = c.Expected(events.TypeModelPromoted, s.model)
-		if p, ok := c.Promotion(s.model); ok {
+		expected = c.Expected(events.TypeModelPromoted, v.Model)
+		if p, ok := c.Promotion(v.Model); ok {
 			previous = p.Version
 		}
 	})
@@ -266,17 +332,17 @@ func (s *Service) promote(ctx context.Context, v Version) error {
 		Version: v.Version, RunID: v.RunID, Bundle: v.Bundle, PreviousVersion: previous, PreviousSequence: expected,
 		Cause: events.PromotedByGate, Reason: v.Gate.Reason, Actor: s.cfg.Actor,
 	}
-	if err := s.write(ctx, s.model, versionKey(v.Version, expected), payload, expected); err != nil {
+	if err := s.write(ctx, v.Model, versionKey(v.Version, expected), payload, expected); err != nil {
 		return fmt.Errorf("promote version %d: %w", v.Version, err)
 	}
 	var now Version
 	s.ledger.view(func(c *Catalog, _ *Fleet) {
-		now, _ = c.Version(s.model, v.Version)
+		now, _ = c.Version(v.Model, v.Version)
 		overtaken = c.Overtaken(now)
 	})
 	if len(now.Promoted) > 0 {
-		s.metrics.promotions.WithLabelValues(s.model, string(events.PromotedByGate)).Inc()
-		s.log.Info("version promoted", "model", s.model, "version", v.Version, "run_id", v.RunID, "reason", v.Gate.Reason)
+		s.metrics.promotions.WithLabelValues(v.Model, string(events.PromotedByGate)).Inc()
+		s.log.Info("version promoted", "model", v.Model, "version", v.Version, "run_id", v.RunID, "reason", v.Gate.Reason)
 	}
 	if overtaken {
 		s.overtaken(now)
@@ -286,5 +352,5 @@ func (s *Service) promote(ctx context.Context, v Version) error {
 
 func (s *Service) overtaken(v Version) {
 	s.metrics.alarms.WithLabelValues(alarmOvertaken).Inc()
-	s.log.Warn("version overtaken by another promotion", "model", s.model, "version", v.Version, "run_id", v.RunID)
+	s.log.Warn("version overtaken by another promotion", "model", v.Model, "version", v.Version, "run_id", v.RunID)
 }
