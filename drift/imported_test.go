@@ -16,12 +16,20 @@ import (
 	"telco-churn-mlops/model/imported"
 )
 
-// promoteImported promotes a model that was trained elsewhere, and returns some records for it.
-func (w *world) promoteImported(name string, version int) (promotion uint64, records []json.RawMessage) {
+// promoteImported promotes a model that was trained elsewhere, with a holdout or none, and returns some records for it.
+func (w *world) promoteImported(name string, version int, holdout string) (promotion uint64, records []json.RawMessage) {
 	w.t.Helper()
 	root := filepath.Join("..", "model", "imported", "testdata", "xgboost")
-	b, _, err := imported.FromFiles(imported.Source{Name: name, Target: "left", Positive: "yes", List: []string{"MLmodel", "model.json", "input_example.json"},
-		Files: func(path string) ([]byte, error) { return os.ReadFile(filepath.Join(root, "early", path)) }})
+	list := []string{"MLmodel", "model.json", "input_example.json"}
+	if holdout != "" {
+		list = append(list, events.ArtifactHoldout)
+	}
+	b, _, err := imported.FromFiles(imported.Source{Name: name, Target: "left", Positive: "yes", List: list, Files: func(path string) ([]byte, error) {
+		if path == events.ArtifactHoldout {
+			return []byte(holdout), nil
+		}
+		return os.ReadFile(filepath.Join(root, "early", path))
+	}})
 	require.NoError(w.t, err)
 	data, err := b.Encode()
 	require.NoError(w.t, err)
@@ -38,7 +46,7 @@ func (w *world) promoteImported(name string, version int) (promotion uint64, rec
 func TestNoReferenceIsQuiet(t *testing.T) {
 	const name = "Kündigungen: privat"
 	w := newWorld(t)
-	promotion, records := w.promoteImported(name, 1)
+	promotion, records := w.promoteImported(name, 1, "")
 	s, _ := w.start()
 	var made []*events.PredictionMade
 	for len(made) < 600 { // twice what the spec evaluates at
@@ -67,4 +75,25 @@ func TestNoReferenceIsQuiet(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
 	require.Equal(t, http.StatusOK, resp.StatusCode)
+}
+
+// TestPerformanceNeedsNoReference has labels judged against the figures of a logged holdout.
+func TestPerformanceNeedsNoReference(t *testing.T) {
+	const name = "imported"
+	w := newWorld(t)
+	promotion, records := w.promoteImported(name, 1, "left,monthly,tenure months,paperless,usage\nyes,100,1,true,1\nno,20,70,false,1\nyes,90,2,true,\n")
+	w.start()
+	var made []*events.PredictionMade
+	var labels []*events.LabelObserved
+	for len(made) < 100 { // what an evaluation of performance is made at
+		made = append(made, w.prediction(records[len(made)%len(records)], 1, promotion, 0.9))
+		labels = append(labels, &events.LabelObserved{PredictionID: made[len(made)-1].PredictionID, Outcome: "yes", ObservedAt: time.Now()})
+	}
+	w.predict(name, made...)
+	w.label(name, labels...)
+	e := awaitCount[events.DriftEvaluated](w, events.Drift, 1)[0]
+	require.Equal(t, events.DriftPerformance, e.Kind)
+	require.Equal(t, 100, e.Rows)
+	require.Equal(t, events.StateInsufficient, column(t, e, events.ColumnPerformance).State)
+	require.Empty(t, w.stored(events.Dead))
 }

@@ -11,7 +11,8 @@
 // A bundle with a spec that names the signature's columns, a pipeline that hands each column to the trees as it is (numbers as they are, words
 // as their category's code, what is missing or no category as missing) and the trees themselves. Each feature finds its column by name. Golden
 // rows are the rows of the logged example, scored once here, so that every instance must agree with this computation; without an example a
-// model is not servable. There are no baselines, as the training data is not known, and no calibration; the threshold is 0.5 unless logged.
+// model is not servable. There are no baselines, as the training data is not known, and no calibration; the threshold is 0.5 unless logged. Where a holdout.csv was logged that the model
+// can score, the bundle holds its figures, and live performance is compared with them.
 //
 // # What is refused
 //

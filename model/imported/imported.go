@@ -109,7 +109,7 @@ func FromFiles(s Source) (*model.Bundle, Info, error) {
 		return nil, info, err
 	}
 	info.Examples = len(rows)
-	b, err := bundle(s, d, t, inputs, info, exampleOf{rows, file})
+	b, err := bundle(src, d, t, inputs, info, exampleOf{rows, file})
 	return b, info, err
 }
 
@@ -120,8 +120,8 @@ type exampleOf struct {
 }
 
 // bundle joins what was read.
-func bundle(s Source, d *description, t *trained, inputs []feature.Input, info Info, example exampleOf) (*model.Bundle, error) {
-	sp, err := specOf(s, d, info.Columns)
+func bundle(s *source, d *description, t *trained, inputs []feature.Input, info Info, example exampleOf) (*model.Bundle, error) {
+	sp, err := specOf(s.Source, d, info.Columns)
 	if err != nil {
 		return nil, err
 	}
@@ -137,10 +137,21 @@ func bundle(s Source, d *description, t *trained, inputs []feature.Input, info I
 	if err != nil {
 		return nil, refuse(example.file, "the input example does not fit the signature: %v", err)
 	}
-	b, err := model.New(model.Parts{
+	parts := model.Parts{
 		Imported: d.format, Model: s.Name, Spec: sp, Pipeline: pipeline, Trees: t.trees, Threshold: info.Threshold, Holdout: holdout,
-	})
+	}
+	b, err := model.New(parts)
 	if err != nil {
+		return nil, refuse(d.model, "%v", err)
+	}
+	known, err := measured(s, &parts, b)
+	switch {
+	case err != nil:
+		return nil, err
+	case !known:
+		return b, nil
+	}
+	if b, err = model.New(parts); err != nil {
 		return nil, refuse(d.model, "%v", err)
 	}
 	return b, nil

@@ -3,11 +3,13 @@ package imported_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -15,6 +17,7 @@ import (
 
 	"telco-churn-mlops/model"
 	"telco-churn-mlops/model/dataset"
+	"telco-churn-mlops/model/eval"
 	"telco-churn-mlops/model/imported"
 )
 
@@ -221,10 +224,52 @@ func TestHoldoutIsScored(t *testing.T) {
 	require.Equal(t, score(t, b, `{"monthly": null, "tenure months": 20, "paperless": false}`).Probability, got[1])
 }
 
+// TestHoldoutGivesFigures compares the figures in the bundle with those of XGBoost's own predictions.
+func TestHoldoutGivesFigures(t *testing.T) {
+	f := folder(t, "xgboost/early")
+	s := scoresOf(t, "early")
+	csv, label := "target,monthly,tenure months,paperless,usage\n", []float64{}
+	for i, record := range s.Records {
+		var r struct {
+			Monthly   *float64
+			Tenure    int `json:"tenure months"`
+			Paperless bool
+			Usage     *float64
+		}
+		require.NoError(t, json.Unmarshal(record, &r))
+		label = append(label, float64(i%3/2))
+		csv += fmt.Sprintf("%d,%s,%d,%v,%s\n", i%3/2, cell(r.Monthly), r.Tenure, r.Paperless, cell(r.Usage))
+	}
+	f["holdout.csv"] = csv
+	b, _ := bundleOf(t, f.source())
+	want, err := eval.Evaluate(s.Prediction, label, nil, 0.5)
+	require.NoError(t, err)
+	require.Equal(t, len(label), b.Manifest.Rows.Holdout)
+	require.InDelta(t, want.F1, b.Manifest.Metrics["f1_churn"], 1e-12)
+	require.InDelta(t, want.ROCAUC, b.Manifest.Metrics["roc_auc"], 1e-12)
+	require.InDelta(t, want.LogLoss, b.Manifest.Metrics["log_loss"], 1e-6)
+	require.NotNil(t, b.Spec.Drift.Performance)
+	require.Empty(t, b.Spec.Drift.Monitors)
+	f["holdout.csv"] = "target,monthly\n1,2\n"
+	b, _ = bundleOf(t, f.source())
+	require.Empty(t, b.Manifest.Metrics, "a holdout of other columns says nothing")
+	require.Nil(t, b.Spec.Drift.Performance)
+}
+
+// cell is a number in a CSV file, nothing where it is missing.
+func cell(v *float64) string {
+	if v == nil {
+		return ""
+	}
+	return strconv.FormatFloat(*v, 'g', -1, 64)
+}
+
 func TestErrorOfTheStoreIsNoVerdict(t *testing.T) {
-	s := folder(t, "xgboost/codes").source()
+	f := folder(t, "xgboost/codes")
+	f["holdout.csv"] = "x"
+	s := f.source()
 	away := errors.New("store is away")
-	for _, path := range []string{"MLmodel", "model.json", "input_example.json"} {
+	for _, path := range []string{"MLmodel", "model.json", "input_example.json", "holdout.csv"} {
 		read := s.Files
 		c := s
 		c.Files = func(p string) ([]byte, error) {

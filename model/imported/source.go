@@ -10,6 +10,7 @@ const (
 	maxDescription  = 1 << 20   // MLmodel, schema.json
 	maxExampleBytes = 8 << 20   // an input example
 	maxModelBytes   = 256 << 20 // a model
+	maxHoldoutBytes = 64 << 20  // a holdout
 )
 
 // source is a Source with its files by path.
