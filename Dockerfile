@@ -30,12 +30,14 @@ LABEL org.opencontainers.image.title="churn" \
       org.opencontainers.image.version="${VERSION}"
 COPY --from=build /root-of-image/ /
 COPY --from=build /out/churn /churn
-# A container's loopback is its own, so its services listen on every address; which port is open outside is said by --publish.
+# A container's loopback is its own, so its services listen on every address; which port is open outside is said by --publish. Whoever publishes
+# the registry's beyond his machine gives it users (CHURN_ACCESS_FILE), which count instead of CHURN_INSECURE_OPEN.
 ENV ZONEINFO=/usr/share/zoneinfo.zip \
     CHURN_STORE_DIR=/data \
     CHURN_HOST=0.0.0.0 \
     CHURN_INFERENCE_ADDR=:8080 \
     CHURN_REGISTRY_ADDR=:5000 \
+    CHURN_INSECURE_OPEN=true \
     CHURN_TRAINER_ADDR=:8081 \
     CHURN_DRIFT_ADDR=:8082
 USER 65532:65532

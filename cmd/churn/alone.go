@@ -67,6 +67,7 @@ func (c trainerCmd) Run(r *run) error {
 type registryCmd struct {
 	alone
 	specFlag
+	guard
 	Addr string `name:"registry-addr" env:"CHURN_REGISTRY_ADDR" default:"${registry_addr}" help:"Address of the registry's pages, health and metrics."`
 }
 
@@ -81,7 +82,7 @@ func (c registryCmd) Run(r *run) error {
 		return err
 	}
 	return serve(r, p, func(ctx context.Context) (app.Component, error) {
-		comp, _, err := p.registry(ctx, sp, c.Addr)
+		comp, _, err := p.registry(ctx, sp, c.Addr, c.guard)
 		return comp, err
 	})
 }

@@ -153,20 +153,26 @@ func (p *process) trainer(ctx context.Context, sp *spec.Spec, data, addr string)
 	return p.component("trainer", b, s), s, nil
 }
 
-func (p *process) registry(ctx context.Context, sp *spec.Spec, addr string) (app.Component, *registry.Service, error) {
+func (p *process) registry(ctx context.Context, sp *spec.Spec, addr string, g guard) (app.Component, *registry.Service, error) {
+	policy, err := g.policy(addr)
+	if err != nil {
+		return app.Component{}, nil, err
+	}
 	reg := newRegistry()
 	b, store, err := p.join(ctx, "registry", reg)
 	if err != nil {
 		return app.Component{}, nil, err
 	}
 	c := registry.DefaultConfig()
-	c.Spec, c.Addr, c.Instance = sp, addr, p.instance
+	c.Spec, c.Addr, c.Instance, c.Access, c.TLS = sp, addr, p.instance, policy, g.tls()
 	c.Bus, c.Store, c.Log, c.Metrics, c.Health = b, store, p.log, reg, app.NewHealth()
 	s, err := registry.New(c)
 	if err != nil {
 		return app.Component{}, nil, closing(b, err)
 	}
-	return p.component("registry", b, s), s, nil
+	log := p.log.With("component", "registry")
+	g.say(log, policy, s.Addr())
+	return p.component("registry", b, guarded{service: s, policy: policy, log: log}), s, nil
 }
 
 func (p *process) drift(ctx context.Context, addr string) (app.Component, *drift.Service, error) {

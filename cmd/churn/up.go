@@ -30,6 +30,7 @@ type upCmd struct {
 	serving
 	connect.Login
 	connect.Artifacts
+	guard
 	NATS          string        `name:"nats" env:"CHURN_NATS" help:"NATS server or cluster, comma-separated, instead of the embedded one." placeholder:"URL"`
 	StoreDir      string        `name:"store-dir" env:"CHURN_STORE_DIR" default:".churn" help:"Folder of the embedded server's streams, the bundle cache and generated data."`
 	StoreBytes    int64         `name:"store-bytes" env:"CHURN_STORE_BYTES" default:"${store_bytes}" help:"Budget of all streams and the artifact bucket in bytes, used when they are made."`
@@ -54,6 +55,7 @@ type stack struct {
 	components []app.Component
 	// addresses as bound
 	predict, registry, trainer, drift string
+	scheme                            string // of the registry
 }
 
 // Run starts everything and blocks until it is told to stop.
@@ -136,7 +138,7 @@ func redacted(urls string) string {
 // addresses prints where everything is, for programs.
 func (st *stack) addresses(r *run) error {
 	return r.json(map[string]string{"model": st.spec.Name, "nats": redacted(st.url), "predict": "http://" + st.predict + "/predict",
-		"registry": "http://" + st.registry, "trainer": "http://" + st.trainer, "drift": "http://" + st.drift})
+		"registry": st.scheme + st.registry, "trainer": "http://" + st.trainer, "drift": "http://" + st.drift})
 }
 
 // abort stops what start started but nobody ran.
@@ -168,7 +170,7 @@ func (c upCmd) generate(out io.Writer, sp *spec.Spec) (string, error) {
 
 // start starts the embedded server unless an external one is named, and makes the services. On an error everything started is stopped.
 func (c upCmd) start(ctx context.Context, log *slog.Logger, sp *spec.Spec, data string) (*stack, error) {
-	st := &stack{spec: sp, login: c.Login, url: c.NATS}
+	st := &stack{spec: sp, login: c.Login, url: c.NATS, scheme: c.scheme()}
 	settings := connect.Settings{Login: c.Login, Artifacts: c.Artifacts, URL: c.NATS, StoreBytes: c.StoreBytes, Log: log}
 	if c.NATS == "" {
 		if err := st.serve(c, log); err != nil {
@@ -223,7 +225,7 @@ func (st *stack) services(ctx context.Context, c upCmd, p *process, data string)
 	if err != nil {
 		return err
 	}
-	g, gs, err := p.registry(ctx, st.spec, c.RegistryAddr)
+	g, gs, err := p.registry(ctx, st.spec, c.RegistryAddr, c.guard)
 	if err != nil {
 		return err
 	}
@@ -250,7 +252,7 @@ func (st *stack) banner(w io.Writer, c upCmd) {
 	fmt.Fprintf(w, `%[1]s is up: model %[2]s
 
   predict    http://%[3]s/predict     POST a record; /health and /metrics too
-  registry   http://%[4]s             runs, versions, verdicts, drift
+  registry   %[10]s%[4]s             experiments, runs, models, drift; MLflow clients too: %[11]s
   trainer    http://%[5]s/status      what it waits for; /health and /metrics too
   drift      http://%[6]s/status      what it last found; /health and /metrics too
   NATS       %[7]s  (%[8]s)
@@ -264,7 +266,7 @@ Try, in another terminal:
 
 An empty store trains at once; stop with Ctrl-C.
 
-`, bold("churn"), st.spec.Name, st.predict, st.registry, st.trainer, st.drift, redacted(st.url), where, c.specFlags.example())
+`, bold("churn"), st.spec.Name, st.predict, st.registry, st.trainer, st.drift, redacted(st.url), where, c.specFlags.example(), st.scheme, c.guard.about(st.registry))
 }
 
 // example is the command that prints a record of the same model.
