@@ -105,6 +105,11 @@ bench-learner: ## Measure the learner against XGBoost, scikit-learn, leaves and 
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/bench-learner ./bench/learner
 	$(BIN)/bench-learner $(if $(DATA),-data $(DATA)) $(if $(HUGE),-huge) $(if $(QUICK),-quick,-out docs/learner-bench.md$(comma)README.md)
 
+.PHONY: bench-registry
+bench-registry: ## Measure searches, start-up and memory at up to 300,000 runs, and log-batch against an empty handler, and rewrite the tables (SHORT=1: seconds, nothing rewritten)
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/bench-registry ./bench/registry
+	$(BIN)/bench-registry $(if $(SHORT),-short,-out docs/registry-bench.md)
+
 ##@ Tools, installed at pinned versions under .tools/
 
 # $(call install,name,module@version): the stamp makes it happen once per version.

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"telco-churn-mlops/internal/artifact/objstore"
+	"telco-churn-mlops/internal/bus"
+	"telco-churn-mlops/model/spec"
+	"telco-churn-mlops/registry"
+	"telco-churn-mlops/registry/mlflow"
+)
+
+// ready is what a registry says of itself when it can answer, as one line of JSON.
+type ready struct {
+	// API and Empty are the addresses of the registry and of the handler that only reads.
+	API   string `json:"api"`
+	Empty string `json:"empty"`
+	// FoldSeconds is the time from the start of the service to its first answer; HeapBytes is the live heap, ResidentBytes and PeakBytes are the
+	// process's memory then and at its greatest.
+	FoldSeconds   float64 `json:"fold_seconds"`
+	HeapBytes     uint64  `json:"heap_bytes"`
+	ResidentBytes uint64  `json:"resident_bytes"`
+	PeakBytes     uint64  `json:"peak_bytes"`
+}
+
+// work is a registry on a NATS server. It writes its ready line to out once it can answer, and ends with in.
+func work(ctx context.Context, url string, in io.Reader, out io.Writer) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	b, err := bus.Connect(ctx, bus.Config{URL: url, Name: "registry", Source: "registry/bench"})
+	if err != nil {
+		return err
+	}
+	store, err := objstore.Open(ctx, b.JetStream(), objstore.DefaultConfig())
+	if err != nil {
+		return err
+	}
+	begin := time.Now()
+	c := registry.DefaultConfig()
+	c.Spec, c.Addr, c.Bus, c.Store, c.Log = spec.Telco(), "127.0.0.1:0", b, store, slog.New(slog.DiscardHandler)
+	c.Mounts = []registry.Mount{mlflow.Mount}
+	s, err := registry.New(c)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	empty := &http.Server{Handler: http.HandlerFunc(readOnly), ReadHeaderTimeout: 10 * time.Second}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.Run(ctx) })
+	g.Go(func() error {
+		if err := empty.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	g.Go(func() error {
+		defer cancel()
+		defer func() { _ = empty.Close() }() // the process ends with it
+		select {
+		case <-s.Tracking().Ready():
+		case <-ctx.Done():
+			return nil
+		}
+		r := ready{API: s.Addr(), Empty: listener.Addr().String(), FoldSeconds: time.Since(begin).Seconds()}
+		r.ResidentBytes, r.PeakBytes = memory()
+		r.HeapBytes = heap()
+		if err := json.NewEncoder(out).Encode(r); err != nil {
+			return err
+		}
+		for lines := bufio.NewScanner(in); lines.Scan(); {
+		}
+		return nil
+	})
+	return errors.Join(g.Wait(), b.Close(context.Background()))
+}
+
+// readOnly is the least that a handler of such a call can do: it reads the body and answers.
+func readOnly(w http.ResponseWriter, r *http.Request) {
+	if _, err := io.Copy(io.Discard, r.Body); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = io.WriteString(w, "{}") // the client may be gone
+}
+
+// heap returns the bytes that are live on the heap.
+func heap() uint64 {
+	debug.FreeOSMemory()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// memory returns the process's resident bytes, now and at their peak; 0 where /proc is not there.
+func memory() (resident, peak uint64) {
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0, 0
+	}
+	return statusBytes(string(text), "VmRSS"), statusBytes(string(text), "VmHWM")
+}
+
+func statusBytes(status, field string) uint64 {
+	for line := range strings.Lines(status) {
+		if value, ok := strings.CutPrefix(line, field+":"); ok {
+			n, err := strconv.ParseUint(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
+			if err == nil {
+				return n << 10
+			}
+		}
+	}
+	return 0
+}
+
+// describeHost says what the run is on.
+func describeHost() string {
+	host := fmt.Sprintf("%d processors, %s/%s, %s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
+	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
+		if f := strings.Fields(string(load)); len(f) > 2 {
+			host += ", load average at the start " + strings.Join(f[:3], " ")
+		}
+	}
+	return host
+}
