@@ -71,7 +71,7 @@ func (s *state) clear() {
 	s.runs, s.models = map[string]*run{}, map[string]*loggedModel{}
 	s.experiments, s.byName = map[string]*experiment{}, map[string]*experiment{}
 	s.training = map[string]string{}
-	s.files, s.trained = newTree(), newTree()
+	s.files, s.trained = &tree{}, &tree{}
 	s.lastID, s.lastChange = 0, 0
 	e := s.experiment(DefaultExperiment)
 	e.name, e.known, e.location = DefaultExperimentName, true, s.location(DefaultExperiment)
@@ -123,9 +123,6 @@ func (s *state) follow(f fact) {
 	}
 	s.through[f.stream] = f.seq
 	s.apply(f)
-	if f.stream == events.Tracking {
-		s.files.passed(f.seq)
-	}
 }
 
 // own folds what this process has stored, in the epoch in which that was decided, ahead of the follower.

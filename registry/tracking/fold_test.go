@@ -153,7 +153,6 @@ func picture(s *state) string {
 			lines = append(lines, fmt.Sprintf("%s %s %x %d %d", name, path, l.digest[:4], l.size, l.seq))
 			return true
 		})
-		lines = append(lines, fmt.Sprintf("removed %d", len(t.removed)))
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, "\n") + fmt.Sprintf("\njunk %d contradictions %d", s.junk, s.contradictions)

@@ -22,13 +22,7 @@ type node struct {
 }
 
 // tree holds files by their path, with a folder for each of its parts.
-type tree struct {
-	root node
-	// removed holds what was removed ahead of the follower: older messages of these paths, which it is still to bring, must not bring them back.
-	removed map[string]uint64
-}
-
-func newTree() *tree { return &tree{removed: map[string]uint64{}} }
+type tree struct{ root node }
 
 // packDigest returns the bytes of a valid digest.
 func packDigest(d artifact.Digest) (sum [32]byte) {
@@ -51,11 +45,9 @@ func (t *tree) find(path string) *node {
 	return n
 }
 
-// put stores a file, unless what is there is newer, or it was removed since.
+// put stores a file, unless what is there is newer. A file that was removed ahead of the follower may come back for a moment, until the follower
+// has come to the removal too: nobody sees it, as every reader waits for the follower.
 func (t *tree) put(path string, l leaf) {
-	if len(t.removed) > 0 && t.removedSince(path, l.seq) {
-		return
-	}
 	n := &t.root
 	for rest := path; rest != ""; {
 		var name string
@@ -75,21 +67,8 @@ func (t *tree) put(path string, l leaf) {
 	}
 }
 
-// removedSince reports whether the path, or a folder that it is in, was removed by a later message.
-func (t *tree) removedSince(path string, seq uint64) bool {
-	for end := len(path); end > 0; end = strings.LastIndexByte(path[:end], '/') {
-		if t.removed[path[:end]] > seq {
-			return true
-		}
-	}
-	return false
-}
-
 // remove takes away a file, or a folder with all below it, save what was stored after seq; 0 means all.
 func (t *tree) remove(path string, seq uint64) {
-	if seq > 0 {
-		t.removed[path] = max(t.removed[path], seq)
-	}
 	at := &t.root
 	trail := []*node{}
 	for rest, name := path, ""; rest != ""; {
@@ -116,15 +95,6 @@ func (n *node) cut(seq uint64) {
 	for name, child := range n.children {
 		if child.cut(seq); child.empty() {
 			delete(n.children, name)
-		}
-	}
-}
-
-// passed forgets what was removed, once the follower has come by.
-func (t *tree) passed(seq uint64) {
-	for path, at := range t.removed {
-		if at <= seq {
-			delete(t.removed, path)
 		}
 	}
 }
