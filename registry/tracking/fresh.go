@@ -16,10 +16,19 @@ import (
 // askTimeout bounds one question for the streams' ends; whoever asked may give up before.
 const askTimeout = 30 * time.Second
 
+type folded struct{}
+
+// AsFolded returns a context with which reads answer from what is folded already: for a caller that has called Fresh itself, once for many reads, or that
+// rather shows what was known before than nothing. Writes must not get it.
+func AsFolded(ctx context.Context) context.Context { return context.WithValue(ctx, folded{}, true) }
+
 // Fresh returns after everything that was stored before the call is folded. While nothing is missing that takes one round trip, which calls at the
 // same time share: each relies on a question that was asked after it was called. It fails with fault.Unavailable when ctx ends before, or
 // when a stream lacks what was folded of it, until the follower has noticed that it was created again.
 func (b *Book) Fresh(ctx context.Context) error {
+	if ctx.Value(folded{}) != nil {
+		return nil
+	}
 	through := b.positions()
 	last, err := b.fresh.get(ctx)
 	if err != nil {
