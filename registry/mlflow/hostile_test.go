@@ -1,0 +1,246 @@
+package mlflow
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"telco-churn-mlops/events"
+	"telco-churn-mlops/internal/access"
+	"telco-churn-mlops/registry"
+)
+
+// calls is a good call of each route; a GET's fields go into the query. EXP, RUN, LOGGED and MODEL stand for what is there.
+var calls = []struct {
+	method, path string
+	in           fields
+}{
+	{"POST", api20 + "experiments/create", fields{"name": "new", "artifact_location": "s3://x/y", "tags": keysAndValues("a", "b")}},
+	{"GET", api20 + "experiments/get", fields{"experiment_id": "EXP"}},
+	{"GET", api20 + "experiments/get-by-name", fields{"experiment_name": "Default"}},
+	{"GET", api20 + "experiments/search", fields{"filter": "name LIKE 'D%'", "max_results": 5, "order_by": []string{"name"}}},
+	{"POST", api20 + "experiments/search", fields{"filter": "name LIKE 'D%'", "max_results": 5, "view_type": "ALL", "order_by": []string{"name"}, "page_token": ""}},
+	{"GET", api20 + "experiments/list", fields{"view_type": "ALL"}},
+	{"POST", api20 + "experiments/update", fields{"experiment_id": "EXP", "new_name": "renamed"}},
+	{"POST", api20 + "experiments/set-experiment-tag", fields{"experiment_id": "EXP", "key": "k", "value": "v"}},
+	{"POST", api20 + "experiments/delete-experiment-tag", fields{"experiment_id": "EXP", "key": "k"}},
+	{"POST", api20 + "experiments/delete", fields{"experiment_id": "OTHER"}},
+	{"POST", api20 + "experiments/restore", fields{"experiment_id": "OTHER"}},
+	{"POST", api20 + "runs/create", fields{"experiment_id": "EXP", "user_id": "u", "run_name": "n", "start_time": 5, "tags": keysAndValues("a", "b")}},
+	{"GET", api20 + "runs/get", fields{"run_id": "RUN"}},
+	{"POST", api20 + "runs/update", fields{"run_id": "RUN", "status": "FINISHED", "end_time": 7, "run_name": "m"}},
+	{"POST", api20 + "runs/search", fields{
+		"experiment_ids": []string{"EXP"}, "filter": "metrics.m < 3 AND params.p = 'x'", "run_view_type": "ALL", "max_results": 5,
+		"order_by": []string{"metrics.m DESC"}, "page_token": "",
+	}},
+	{"POST", api20 + "runs/log-metric", fields{"run_id": "RUN", "key": "m", "value": 1.5, "timestamp": 2, "step": 3, "model_id": "x", "dataset_name": "d"}},
+	{"POST", api20 + "runs/log-parameter", fields{"run_id": "RUN", "key": "p", "value": "x"}},
+	{"POST", api20 + "runs/log-batch", fields{
+		"run_id": "RUN", "metrics": []fields{{"key": "m", "value": "NaN", "timestamp": "2", "step": 3}}, "params": keysAndValues("q", "y"), "tags": keysAndValues("t", "z"),
+	}},
+	{"POST", api20 + "runs/set-tag", fields{"run_id": "RUN", "key": "tag", "value": "x"}},
+	{"POST", api20 + "runs/delete-tag", fields{"run_id": "RUN", "key": "tag"}},
+	{"POST", api20 + "runs/log-inputs", fields{"run_id": "RUN", "datasets": []fields{{
+		"tags": keysAndValues("mlflow.data.context", "training"), "dataset": fields{"name": "d", "digest": "x", "source_type": "local", "source": "s", "schema": "{}", "profile": "{}"},
+	}}}},
+	{"POST", api20 + "runs/outputs", fields{"run_id": "RUN", "models": []fields{{"model_id": "LOGGED", "step": 1}}}},
+	{"POST", api20 + "runs/log-model", fields{"run_id": "RUN", "model_json": `{"run_id": "r", "artifact_path": "m", "utc_time_created": "t", "flavors": {}}`}},
+	{"GET", api20 + "metrics/get-history", fields{"run_id": "RUN", "metric_key": "m", "max_results": 5, "page_token": ""}},
+	{"GET", api20 + "metrics/get-history-bulk", fields{"run_id": []string{"RUN"}, "metric_key": "m", "max_results": 5}},
+	{"GET", api20 + "metrics/get-history-bulk-interval", fields{"run_ids": []string{"RUN"}, "metric_key": "m", "start_step": 0, "end_step": 9, "max_results": 5}},
+	{"GET", api20 + "artifacts/list", fields{"run_id": "RUN", "path": "folder"}},
+	{"PUT", proxy + "EXP/RUN/artifacts/folder/file.txt", fields{"content": "any"}},
+	{"GET", "/get-artifact", fields{"run_id": "RUN", "path": "folder/file.txt"}},
+	{"GET", "/version", nil},
+	{"GET", proxy + "EXP/RUN/artifacts/folder/file.txt", nil},
+	{"GET", strings.TrimSuffix(proxy, "/"), fields{"path": "EXP/RUN/artifacts"}},
+	{"DELETE", proxy + "EXP/RUN/artifacts/folder", nil},
+	{"POST", "/api/2.0/mlflow-artifacts/mpu/create/x", nil},
+	{"POST", "/api/2.0/mlflow-artifacts/mpu/complete/x", nil},
+	{"POST", "/api/2.0/mlflow-artifacts/mpu/abort/x", nil},
+	{"POST", api20 + "runs/delete", fields{"run_id": "RUN"}},
+	{"POST", api20 + "runs/restore", fields{"run_id": "RUN"}},
+}
+
+func keysAndValues(all ...string) []fields {
+	var out []fields
+	for i := 0; i < len(all); i += 2 {
+		out = append(out, fields{"key": all[i], "value": all[i+1]})
+	}
+	return out
+}
+
+// hostile is what a field may be that it should not.
+var hostile = []any{
+	nil, "", true, -1, 0, 1.5, "9223372036854775808", json.RawMessage(`9223372036854775808`), json.RawMessage(`1e999`), []any{}, []any{nil}, fields{},
+	[]any{fields{"key": nil, "value": fields{}}}, "\x00\u202e\ufffd", "../../etc/passwd", "..", strings.Repeat("長", 3000), "'; DROP TABLE runs; --", "%%%", "${x}",
+	strings.Repeat("metrics.a > 1 AND ", 2000) + "metrics.b > 1", "m-" + strings.Repeat("0", 32), strings.Repeat("0", 32),
+}
+
+// target is the handler alone, with what the calls name, and what tells whether anything was stored.
+type target struct {
+	t       testing.TB
+	s       *running
+	handler http.Handler
+	names   *strings.Replacer
+}
+
+func newTarget(t testing.TB) *target {
+	t.Helper()
+	var a *api
+	s := newRig(t).start(func(c *registry.Config) {
+		c.Mounts = []registry.Mount{func(s *registry.Service, mux *http.ServeMux) (err error) {
+			if a, err = newAPI(s, callTime); err == nil {
+				a.mount(mux)
+			}
+			return err
+		}}
+	})
+	exp, other := s.newExperiment("target"), s.newExperiment("other")
+	run := s.newRun(exp)
+	s.call("POST", api20+"registered-models/create", fields{"name": "MODEL"})
+	logged := s.call("POST", api20+"logged-models", fields{"experiment_id": exp, "name": "logged"})
+	id := logged["model"].(fields)["info"].(fields)["model_id"].(string)
+	return &target{t: t, s: s, handler: a, names: strings.NewReplacer("EXP", exp, "OTHER", other, "RUN", run, "LOGGED", id)}
+}
+
+// stored is where the streams end.
+func (g *target) stored() [2]uint64 {
+	g.t.Helper()
+	tracking, err := g.s.Bus().LastSequence(g.t.Context(), events.Tracking)
+	require.NoError(g.t, err)
+	lifecycle, err := g.s.Bus().LastSequence(g.t.Context(), events.Lifecycle)
+	require.NoError(g.t, err)
+	return [2]uint64{tracking, lifecycle}
+}
+
+// send gives the handler a request, and checks what holds for every one: an answer in time, that is not the server's fault, and if it refuses then nothing
+// was stored.
+func (g *target) send(method, path string, body string) int {
+	g.t.Helper()
+	u, err := url.Parse(g.names.Replace(path))
+	if err != nil {
+		return 0 // no client can send it
+	}
+	what := fmt.Sprintf("%s %s %.300q", method, path, body)
+	ctx, cancel := context.WithTimeout(access.With(g.t.Context(), access.Principal{Name: "fuzz", Role: access.Admin}), 20*time.Second)
+	defer cancel()
+	r := httptest.NewRequestWithContext(ctx, "POST", "/", strings.NewReader(g.names.Replace(body)))
+	r.Method, r.URL, r.RequestURI = method, u, u.RequestURI()
+	w := httptest.NewRecorder()
+	before := g.stored()
+	g.handler.ServeHTTP(w, r)
+	require.NoError(g.t, ctx.Err(), "no answer in time: %s", what)
+	require.True(g.t, w.Code < 500 || w.Code == http.StatusNotImplemented, "%s answered %d %s", what, w.Code, w.Body)
+	if w.Code >= 400 {
+		require.Equal(g.t, before, g.stored(), "%s answered %d %s, and stored something", what, w.Code, w.Body)
+		var refusal wireError
+		require.NoError(g.t, json.Unmarshal(w.Body.Bytes(), &refusal), "%s answered %s", what, w.Body)
+		require.NotEmpty(g.t, refusal.Code, what)
+	}
+	return w.Code
+}
+
+// sendFields puts fields where the method has them.
+func (g *target) sendFields(method, path string, in fields) int {
+	g.t.Helper()
+	if method != "GET" || in == nil {
+		body := ""
+		if in != nil {
+			text, err := json.Marshal(in)
+			require.NoError(g.t, err)
+			body = string(text)
+		}
+		return g.send(method, path, body)
+	}
+	q := url.Values{}
+	for name, value := range in {
+		switch v := value.(type) {
+		case []string:
+			q[name] = v
+		case nil:
+		default:
+			q.Set(name, fmt.Sprint(v))
+		}
+	}
+	return g.send(method, path+"?"+q.Encode(), "")
+}
+
+func TestEveryRouteAnswersAGoodCall(t *testing.T) {
+	t.Parallel()
+	g := newTarget(t)
+	for _, c := range calls {
+		code := g.sendFields(c.method, c.path, c.in)
+		if strings.Contains(c.path, "/mpu/") {
+			require.Equal(t, http.StatusNotImplemented, code)
+			continue
+		}
+		require.Equal(t, http.StatusOK, code, "%s %s", c.method, c.path)
+	}
+}
+
+func TestHostileFieldsAreRefusedWithoutATrace(t *testing.T) {
+	t.Parallel()
+	g := newTarget(t)
+	for _, c := range calls {
+		for _, name := range slices.Sorted(maps.Keys(c.in)) {
+			for _, bad := range hostile {
+				in := maps.Clone(c.in)
+				in[name] = bad
+				g.sendFields(c.method, c.path, in)
+			}
+			in := maps.Clone(c.in)
+			delete(in, name)
+			g.sendFields(c.method, c.path, in)
+		}
+	}
+	// whatever was deleted on the way can be restored, and whatever was left can be read
+	require.Equal(t, http.StatusOK, g.sendFields("GET", api20+"runs/get", fields{"run_id": "RUN"}))
+}
+
+func TestHostilePathsOfFiles(t *testing.T) {
+	t.Parallel()
+	g := newTarget(t)
+	for _, path := range []string{
+		"", "/", "..", "a/../b", "a/..", "../a", ".", "./a", "a//b", "a/", "%2e%2e/a", "a%2f..%2fb", "%00", "a%0Ab", "a%5c..%5cb", "%ff%fe", "a%2F%2Fb",
+		strings.Repeat("a/", 2000) + "a", strings.Repeat("a", 300), strings.Repeat("%E9%95%B7", 100),
+	} {
+		require.Equal(t, http.StatusBadRequest, g.send("PUT", proxy+path, "content"), "PUT %s", path)
+		code := g.send("DELETE", proxy+path, "")
+		require.True(t, code == http.StatusBadRequest || code == http.StatusNotFound, "DELETE %s answered %d", path, code)
+		code = g.send("GET", proxy+path, "")
+		require.True(t, code == http.StatusBadRequest || code == http.StatusNotFound, "GET %s answered %d", path, code)
+	}
+}
+
+func FuzzHandler(f *testing.F) {
+	for _, c := range calls {
+		text, err := json.Marshal(c.in)
+		require.NoError(f, err)
+		f.Add(c.method, c.path, string(text))
+		if c.method == "GET" {
+			f.Add(c.method, c.path+"?run_id=RUN&experiment_id=EXP&path=a&metric_key=m", "")
+		}
+	}
+	f.Add("BREW", "/api/2.0/mlflow//..//%2f?%%%", "\xff")
+	f.Add("DELETE", api20+"registered-models/delete?name=x", "{")
+	g := newTarget(f)
+	f.Fuzz(func(t *testing.T, method, path, body string) {
+		if !strings.HasPrefix(path, "/") {
+			path = "/" + path
+		}
+		own := *g
+		own.t = t
+		own.send(method, path, body)
+	})
+}
