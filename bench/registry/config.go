@@ -20,6 +20,8 @@ type Config struct {
 	StoreBytes int64
 	// Dir is the folder for the store; empty stands for a temporary one that is removed.
 	Dir string
+	// Profiles is a folder for CPU profiles of the registries, from the first answer to the end; empty makes none.
+	Profiles string
 	// Out names the Markdown file whose block is rewritten; empty rewrites none.
 	Out string
 }

@@ -33,6 +33,7 @@ func start(ctx context.Context, args []string, in io.Reader, out, progress io.Wr
 	flags.DurationVar(&c.Round, "round", c.Round, "length of a round")
 	flags.Int64Var(&c.StoreBytes, "store-bytes", c.StoreBytes, "size of the server's store, a tenth of which is for runs")
 	flags.StringVar(&c.Dir, "dir", c.Dir, "folder for the store; a temporary one by default")
+	flags.StringVar(&c.Profiles, "cpuprofile", c.Profiles, "folder for CPU profiles of the registries")
 	flags.StringVar(&c.Out, "out", c.Out, "Markdown file whose block between <!-- bench-registry --> marks is rewritten")
 	short := flags.Bool("short", false, "sizes that take seconds, to see that everything works")
 	if err := flags.Parse(args); err != nil {
@@ -42,7 +43,7 @@ func start(ctx context.Context, args []string, in io.Reader, out, progress io.Wr
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
 	if *worker != "" {
-		return work(ctx, *worker, in, out)
+		return work(ctx, *worker, c.Profiles, in, out)
 	}
 	var err error
 	if c.Runs, err = numbers(*runs); err != nil {

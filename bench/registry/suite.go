@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -104,7 +105,7 @@ func (s *suite) measure(ctx context.Context) error {
 		}
 		st := step{runs: runs, loadSeconds: time.Since(begin).Seconds()}
 		s.say("%d runs stored", runs)
-		err := s.with(ctx, func(r ready) error {
+		err := s.with(ctx, fmt.Sprintf("registry-%d.pprof", runs), func(r ready) error {
 			st.ready = r
 			s.say("%d runs folded in %.2f s, %s live, %s at the peak", runs, r.FoldSeconds, mebibytes(r.HeapBytes), mebibytes(r.PeakBytes))
 			c := newClient(r.API, s.config.Clients)
@@ -165,13 +166,17 @@ func medianRate(rounds []rate) rate {
 	return rounds[len(rounds)/2]
 }
 
-// with starts a registry in a process of its own, calls fn once it can answer, and ends it.
-func (s *suite) with(ctx context.Context, fn func(ready) error) error {
+// with starts a registry in a process of its own, calls fn once it can answer, and ends it. profile is the file of its CPU profile, if profiles are wanted.
+func (s *suite) with(ctx context.Context, profile string, fn func(ready) error) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, self, "-worker", s.url)
+	args := []string{"-worker", s.url}
+	if s.config.Profiles != "" {
+		args = append(args, "-cpuprofile", filepath.Join(s.config.Profiles, profile))
+	}
+	cmd := exec.CommandContext(ctx, self, args...)
 	cmd.Stderr = s.progress
 	in, err := cmd.StdinPipe()
 	if err != nil {

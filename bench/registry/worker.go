@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +12,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"time"
@@ -39,8 +39,9 @@ type ready struct {
 	PeakBytes     uint64  `json:"peak_bytes"`
 }
 
-// work is a registry on a NATS server. It writes its ready line to out once it can answer, and ends with in.
-func work(ctx context.Context, url string, in io.Reader, out io.Writer) error {
+// work is a registry on a NATS server. It writes its ready line to out once it can answer, and ends with in. profile names the file of a CPU
+// profile, empty for none.
+func work(ctx context.Context, url, profile string, in io.Reader, out io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	b, err := bus.Connect(ctx, bus.Config{URL: url, Name: "registry", Source: "registry/bench"})
@@ -86,11 +87,29 @@ func work(ctx context.Context, url string, in io.Reader, out io.Writer) error {
 		if err := json.NewEncoder(out).Encode(r); err != nil {
 			return err
 		}
-		for lines := bufio.NewScanner(in); lines.Scan(); {
-		}
-		return nil
+		return profiled(profile, func() error {
+			_, err := io.Copy(io.Discard, in)
+			return err
+		})
 	})
 	return errors.Join(g.Wait(), b.Close(context.Background()))
+}
+
+// profiled calls fn with a CPU profile written to a file, if one is named.
+func profiled(path string, fn func() error) error {
+	if path == "" {
+		return fn()
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	err = fn()
+	pprof.StopCPUProfile()
+	return errors.Join(err, f.Close())
 }
 
 // readOnly is the least that a handler of such a call can do: it reads the body and answers.
