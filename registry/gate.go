@@ -75,10 +75,10 @@ func Judge(in GateInput) *events.ModelGated {
 	}
 	rules, passed := thresholdRules(in)
 	out.Rules = append(out.Rules, rules...)
-	comparable, better := compare(out, in)
 	if in.InputsCompared {
 		out.Rules = append(out.Rules, inputRule(in.Inputs))
 	}
+	comparable, better := compare(out, in)
 	out.Verdict, out.Reason, out.Detail = decide(in, passed, comparable, better)
 	if !in.Measured && in.Unusable == "" && !in.Refuted {
 		out.Detail = joinDetail(out.Detail, "figures are the run's own, there is no holdout to measure them on")

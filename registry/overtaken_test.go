@@ -55,7 +55,7 @@ func TestWhatComesBetweenDueAndPromoted(t *testing.T) {
 				r.publish(runOf(n), &events.ModelRegistered{Version: n, RunID: runOf(n), Bundle: bundleOf(n), TargetStage: events.StageProduction})
 			}
 			r.publish("g1", &events.ModelGated{Version: 1, RunID: runOf(1), Verdict: events.VerdictStaged, Reason: "test"})
-			p, err := Promote(t.Context(), r.bus, churn, 2, PromoteOptions{Actor: "op", Force: true})
+			p, err := Promote(t.Context(), r.bus, churn, 2, PromoteOptions{Actor: "op", Force: true, Reason: "test"})
 			require.NoError(t, err)
 			r.publish("g3", &events.ModelGated{
 				Version: 3, RunID: runOf(3), Verdict: events.VerdictPromotable, Reason: ReasonBetter, Champion: 2, PromotionSequence: p.Sequence,

@@ -147,39 +147,6 @@ func models(c *registry.Catalog, one string) []string {
 	return c.Models()
 }
 
-type modelsCmd struct {
-	remote
-	Model string `name:"model" help:"One model; all by default." placeholder:"NAME"`
-}
-
-// Run lists versions.
-func (c modelsCmd) Run(r *run) error {
-	return c.join(r, "cli", func(ctx context.Context, b *bus.Bus) error {
-		cat, err := registry.LoadCatalog(ctx, b)
-		if err != nil {
-			return err
-		}
-		versions := []registry.Version{}
-		for _, m := range models(cat, c.Model) {
-			versions = append(versions, cat.Versions(m)...)
-		}
-		if r.JSON {
-			return r.json(versions)
-		}
-		return table(r, "MODEL\tVERSION\tSTAGE\tVERDICT\tREASON\tF1_CHURN\tPRODUCTION F1\tREGISTERED\tDIGEST", func(row func(...any)) {
-			for _, v := range versions {
-				verdict, reason, f1, champion := "", "", "", ""
-				if g := v.Gate; g != nil {
-					verdict, reason = string(g.Verdict), g.Reason
-					f1 = metric(g.Metrics)
-					champion = metric(g.ChampionMetrics)
-				}
-				row(v.Model, v.Version, v.Stage, verdict, reason, f1, champion, v.At.Local().Format(time.DateTime), short(v.Bundle.Digest))
-			}
-		})
-	})
-}
-
 func metric(m map[string]float64) string {
 	if v, ok := m["f1_churn"]; ok {
 		return fmt.Sprintf("%.4f", v)
@@ -198,6 +165,7 @@ type change struct {
 	Model  string `name:"model" env:"CHURN_MODEL" default:"${model}" help:"Model to use."`
 	Reason string `name:"reason" help:"Why, for the record." placeholder:"TEXT"`
 	Actor  string `name:"actor" env:"CHURN_ACTOR" help:"Who, for the record; user@host by default." placeholder:"NAME"`
+	Expect *int   `name:"expect" help:"Only if this version is Production now, 0 for none." placeholder:"VERSION"`
 }
 
 func (c change) do(r *run, write func(ctx context.Context, b *bus.Bus) (registry.Promotion, error)) error {
@@ -221,13 +189,15 @@ func (c change) do(r *run, write func(ctx context.Context, b *bus.Bus) (registry
 type promoteCmd struct {
 	change
 	Version int  `arg:"" help:"Version to promote."`
-	Force   bool `name:"force" help:"Also promote a version that was rejected, refuted or not judged yet."`
+	Force   bool `name:"force" help:"Also promote a version that the gates refuse; needs --reason."`
 }
 
 // Run promotes.
 func (c promoteCmd) Run(r *run) error {
 	return c.do(r, func(ctx context.Context, b *bus.Bus) (registry.Promotion, error) {
-		return registry.Promote(ctx, b, c.Model, c.Version, registry.PromoteOptions{Actor: actor(c.Actor), Reason: c.Reason, Force: c.Force})
+		return registry.Promote(ctx, b, c.Model, c.Version, registry.PromoteOptions{
+			Actor: actor(c.Actor), Reason: c.Reason, Force: c.Force, Expected: c.Expect,
+		})
 	})
 }
 
@@ -239,7 +209,9 @@ type rollbackCmd struct {
 // Run rolls back.
 func (c rollbackCmd) Run(r *run) error {
 	return c.do(r, func(ctx context.Context, b *bus.Bus) (registry.Promotion, error) {
-		return registry.Rollback(ctx, b, c.Model, registry.RollbackOptions{Actor: actor(c.Actor), Reason: c.Reason, Version: c.Version})
+		return registry.Rollback(ctx, b, c.Model, registry.RollbackOptions{
+			Actor: actor(c.Actor), Reason: c.Reason, Version: c.Version, Expected: c.Expect,
+		})
 	})
 }
 
@@ -248,6 +220,6 @@ type withdrawCmd struct{ change }
 // Run withdraws.
 func (c withdrawCmd) Run(r *run) error {
 	return c.do(r, func(ctx context.Context, b *bus.Bus) (registry.Promotion, error) {
-		return registry.Withdraw(ctx, b, c.Model, registry.WithdrawOptions{Actor: actor(c.Actor), Reason: c.Reason})
+		return registry.Withdraw(ctx, b, c.Model, registry.WithdrawOptions{Actor: actor(c.Actor), Reason: c.Reason, Expected: c.Expect})
 	})
 }

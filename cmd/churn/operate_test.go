@@ -20,6 +20,7 @@ import (
 	"telco-churn-mlops/internal/connect"
 	"telco-churn-mlops/model/dataset"
 	"telco-churn-mlops/model/spec"
+	"telco-churn-mlops/registry"
 )
 
 // operator runs commands against a running loop.
@@ -285,9 +286,9 @@ func (o *operator) testViews(t *testing.T) {
 	}
 	require.Contains(t, o.do(t, "runs"), runs[0].ID)
 	require.Contains(t, o.do(t, "models"), "Production")
-	for _, list := range []string{"runs", "models"} {
-		require.Equal(t, "[]\n", o.do(t, list, "--json", "--model", "nobody"), "an empty list, not null")
-	}
+	require.Equal(t, "[]\n", o.do(t, "runs", "--json", "--model", "nobody"), "an empty list, not null")
+	_, _, err := churn(t, "models", "nobody", "--nats", o.nats)
+	require.ErrorIs(t, err, registry.ErrUnknown)
 
 	var st loopStatus
 	o.json(t, &st, "status", "--trainer-url", o.trainer)
