@@ -176,8 +176,9 @@ type ArtifactStored struct {
 	// Digest and SizeBytes are those of the content in the artifact store; absent where Removed.
 	Digest    string `json:"digest,omitempty"`
 	SizeBytes int64  `json:"size_bytes,omitempty"`
-	Removed   bool   `json:"removed,omitempty"`
-	Actor     string `json:"actor,omitempty"`
+	// Removed takes the file of the path away, or the folder with all that was stored below it before.
+	Removed bool   `json:"removed,omitempty"`
+	Actor   string `json:"actor,omitempty"`
 }
 
 // LoggedModelCreation begins a logged model, the object of that name in MLflow 3.
