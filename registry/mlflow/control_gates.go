@@ -1,0 +1,52 @@
+package mlflow
+
+import (
+	"telco-churn-mlops/registry"
+	"telco-churn-mlops/registry/fault"
+)
+
+// gatesAnswer says by what a model's versions are judged.
+type gatesAnswer struct {
+	Model string `json:"model"`
+	// Gated is true if only the gates, or a person who overrides them, promote. From says where they stand: "model" for those below, "spec" for
+	// those of the spec that the model is trained by; it is left out of a model without gates.
+	Gated bool            `json:"gated"`
+	From  string          `json:"from,omitempty"`
+	Gates *registry.Gates `json:"gates,omitempty"`
+}
+
+func describeGates(m registry.Model, err error) (any, error) {
+	if err != nil {
+		return nil, err
+	}
+	out := gatesAnswer{Model: m.Name, Gated: m.Gated, Gates: m.Gates}
+	switch {
+	case m.Gates != nil:
+		out.From = "model"
+	case m.Gated:
+		out.From = "spec"
+	}
+	return out, nil
+}
+
+func getGates(c *call) (any, error) { return describeGates(c.s.Model(c.ctx, c.path("name"))) }
+
+// putGates sets the gates of a model that has no spec, in place of those it had. Versions that have a verdict keep it.
+func putGates(c *call) (any, error) {
+	var in registry.Gates
+	body, err := c.body(maxBody)
+	if err != nil {
+		return nil, err
+	}
+	if len(body) == 0 {
+		return nil, fault.New(fault.Invalid, "the request's body must be the gates as a JSON object")
+	}
+	if err := decodeJSON(body, &in); err != nil {
+		return nil, err
+	}
+	return describeGates(c.s.SetGates(c.ctx, c.path("name"), &in, c.actor()))
+}
+
+func deleteGates(c *call) (any, error) {
+	return describeGates(c.s.SetGates(c.ctx, c.path("name"), nil, c.actor()))
+}

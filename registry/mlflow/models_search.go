@@ -1,0 +1,245 @@
+package mlflow
+
+import (
+	"iter"
+	"slices"
+	"strings"
+
+	"telco-churn-mlops/registry"
+	"telco-churn-mlops/registry/filter"
+)
+
+// Sizes of a page of models and of versions.
+const (
+	modelsPage      = 100
+	modelsPageMax   = 1000
+	versionsPage    = 10_000
+	versionsPageMax = 200_000
+)
+
+// promptTag marks what MLflow 3 keeps as a prompt among the registered models. A search that does not ask for prompts leaves them out, and 3.x
+// clients ask for tag != 'true' of what lacks the tag, so it counts as "false" where it is missing.
+const promptTag = "mlflow.prompt.is_prompt"
+
+// search is what a client asks a search for.
+type search struct {
+	Filter     string   `json:"filter"`
+	MaxResults *integer `json:"max_results"`
+	OrderBy    []string `json:"order_by"`
+	PageToken  string   `json:"page_token"`
+}
+
+// finder is a search that was read.
+type finder struct {
+	query  filter.Query
+	filter filter.Filter
+	order  filter.Order
+	after  filter.Key
+	size   int
+	// prompts is true if the client asks for prompts, or says that it wants none.
+	prompts bool
+}
+
+// read parses the search. Every error is the client's.
+func (s search) read(d filter.Domain, size, most int) (finder, error) {
+	f := finder{query: filter.Query{Domain: d, Filter: s.Filter, OrderBy: s.OrderBy}, prompts: strings.Contains(s.Filter, promptTag)}
+	order := s.OrderBy
+	if d == filter.Versions && len(order) > 0 {
+		// Without an order the newest change comes first. With one, what it leaves open is by name, and by number from the highest.
+		order = append(slices.Clone(order), "name ASC", "version_number DESC")
+	}
+	var err error
+	if f.size, err = pageSize(s.MaxResults, size, most); err != nil {
+		return f, err
+	}
+	if f.filter, err = filter.Parse(s.Filter, d); err != nil {
+		return f, err
+	}
+	if f.order, err = filter.ParseOrder(order, d); err != nil {
+		return f, err
+	}
+	f.after, err = filter.DecodeToken(f.query, f.order, s.PageToken)
+	return f, err
+}
+
+// item is something that can be found.
+type item interface {
+	filter.Fields
+	prompt() bool
+}
+
+// find returns the page that the search asks for and the token of the next one, empty after the last.
+func find[T item](f finder, items iter.Seq[T]) ([]T, string) {
+	type hit struct {
+		item T
+		key  filter.Key
+	}
+	var hits []hit
+	for it := range items {
+		if it.prompt() && !f.prompts || !f.filter.Match(it) {
+			continue
+		}
+		key := f.order.Key(it, nil)
+		if f.after == nil || f.order.CompareKeys(key, f.after) > 0 {
+			hits = append(hits, hit{it, key})
+		}
+	}
+	slices.SortFunc(hits, func(a, b hit) int { return f.order.CompareKeys(a.key, b.key) })
+	next := ""
+	if len(hits) > f.size {
+		hits = hits[:f.size]
+		next = filter.EncodeToken(f.query, hits[f.size-1].key)
+	}
+	found := make([]T, len(hits))
+	for i, h := range hits {
+		found[i] = h.item
+	}
+	return found, next
+}
+
+// tagText returns a tag for the grammar.
+func tagText(tags map[string]string, key string) (string, bool) {
+	v, ok := tags[key]
+	if !ok && key == promptTag {
+		return "false", true
+	}
+	return v, ok
+}
+
+type modelItem struct{ registry.Model }
+
+func (m modelItem) prompt() bool { return m.Tags[promptTag] == "true" }
+
+// Text implements [filter.Fields].
+func (m modelItem) Text(kind filter.Kind, key string) (string, bool) {
+	switch {
+	case kind == filter.Tag:
+		return tagText(m.Tags, key)
+	case key == "name":
+		return m.Name, true
+	}
+	return "", false
+}
+
+// Number implements [filter.Fields].
+func (m modelItem) Number(_ filter.Kind, key string) (float64, bool) {
+	switch key {
+	case "creation_timestamp":
+		return float64(m.CreatedAt.UnixMilli()), true
+	case "last_updated_timestamp":
+		return float64(m.UpdatedAt.UnixMilli()), true
+	}
+	return 0, false
+}
+
+type versionItem struct{ registry.Version }
+
+func (v versionItem) prompt() bool { return v.Tags[promptTag] == "true" }
+
+// Text implements [filter.Fields].
+func (v versionItem) Text(kind filter.Kind, key string) (string, bool) {
+	switch {
+	case kind == filter.Tag:
+		return tagText(v.Tags, key)
+	case key == "name":
+		return v.ModelName, true
+	case key == "run_id":
+		return v.RunID, v.RunID != ""
+	case key == "source_path":
+		return v.Source, v.Source != ""
+	}
+	return "", false
+}
+
+// Number implements [filter.Fields].
+func (v versionItem) Number(_ filter.Kind, key string) (float64, bool) {
+	switch key {
+	case "version_number":
+		return float64(v.Version.Version), true
+	case "creation_timestamp":
+		return float64(v.At.UnixMilli()), true
+	case "last_updated_timestamp":
+		return float64(v.UpdatedAt.UnixMilli()), true
+	}
+	return 0, false
+}
+
+// modelItems yields the models that are not deleted.
+func modelItems(c *registry.Catalog) iter.Seq[modelItem] {
+	return func(yield func(modelItem) bool) {
+		for _, key := range c.Models() {
+			if m, ok := c.Model(key); ok && !m.Deleted && !yield(modelItem{m}) {
+				return
+			}
+		}
+	}
+}
+
+// versionItems yields the versions that are not deleted: of the model of that name, or of all if the name is empty.
+func versionItems(c *registry.Catalog, name string, one bool) iter.Seq[versionItem] {
+	return func(yield func(versionItem) bool) {
+		for m := range modelItems(c) {
+			if one && m.Name != name {
+				continue
+			}
+			for _, v := range c.Versions(m.Key) {
+				if !v.Deleted && !yield(versionItem{v}) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func searchModels(c *call) (any, error) {
+	var in search
+	if err := c.decode(&in); err != nil {
+		return nil, err
+	}
+	f, err := in.read(filter.Models, modelsPage, modelsPageMax)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.s.Fresh(c.ctx); err != nil {
+		return nil, err
+	}
+	var out struct {
+		Models []wireModel `json:"registered_models,omitempty"`
+		Next   string      `json:"next_page_token,omitempty"`
+	}
+	c.s.View(func(cat *registry.Catalog, _ *registry.Fleet) {
+		var found []modelItem
+		found, out.Next = find(f, modelItems(cat))
+		for _, m := range found {
+			out.Models = append(out.Models, describeModel(cat, m.Model))
+		}
+	})
+	return out, nil
+}
+
+func searchVersions(c *call) (any, error) {
+	var in search
+	if err := c.decode(&in); err != nil {
+		return nil, err
+	}
+	f, err := in.read(filter.Versions, versionsPage, versionsPageMax)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.s.Fresh(c.ctx); err != nil {
+		return nil, err
+	}
+	var out struct {
+		Versions []wireVersion `json:"model_versions,omitempty"`
+		Next     string        `json:"next_page_token,omitempty"`
+	}
+	name, one := f.filter.Equal("name")
+	c.s.View(func(cat *registry.Catalog, _ *registry.Fleet) {
+		var found []versionItem
+		found, out.Next = find(f, versionItems(cat, name, one))
+		for _, v := range found {
+			out.Versions = append(out.Versions, describeVersion(v.Version))
+		}
+	})
+	return out, nil
+}
