@@ -96,6 +96,23 @@ func BenchmarkBook(b *testing.B) {
 	}
 }
 
+// BenchmarkLog measures batches of 10 metrics by as many clients as there are processors, each into a run of its own.
+func BenchmarkLog(b *testing.B) {
+	book, _ := open(b)
+	b.SetParallelism(8)
+	b.RunParallel(func(pb *testing.PB) {
+		id, err := book.CreateRun(b.Context(), tracking.NewRun{})
+		require.NoError(b, err)
+		for i := int64(0); pb.Next(); i++ {
+			var batch tracking.Batch
+			for m := range 10 {
+				batch.Metrics = append(batch.Metrics, point(fmt.Sprint("m", m), 1, i, i))
+			}
+			require.NoError(b, book.Log(b.Context(), id.ID, batch))
+		}
+	})
+}
+
 func heap() uint64 {
 	runtime.GC()
 	var m runtime.MemStats

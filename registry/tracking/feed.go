@@ -62,10 +62,23 @@ func (b *Book) followStream(ctx context.Context, stream events.Stream, once *syn
 	g.Go(func() error {
 		defer close(order)
 		defer close(work)
+		end, err := b.bus.LastSequence(ctx, stream)
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
 		return b.bus.Follow(ctx, bus.FollowConfig{
 			Name: "tracking", Stream: stream, Raw: true,
-			OnCaughtUp: func() { send(&item{call: func() { once.Do(b.caughtUp) }}) },
-			OnReset:    func() { send(&item{call: func() { b.restart(stream) }}) },
+			OnCaughtUp: func() {
+				through := end
+				send(&item{call: func() {
+					b.marks[stream].advance(through) // the stream's end, also where its last messages were deleted
+					once.Do(b.caughtUp)
+				}})
+			},
+			OnReset: func() {
+				end = 0
+				send(&item{call: func() { b.restart(stream) }})
+			},
 		}, func(_ context.Context, m bus.Message) error {
 			if !send(&item{msg: m}) {
 				return context.Cause(ctx)

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"telco-churn-mlops/events"
+	"telco-churn-mlops/registry/fault"
 )
 
 func TestCallersShareAQuestionThatWasAskedAfterThem(t *testing.T) {
@@ -67,6 +68,25 @@ func TestACallerThatGivesUpLeavesTheQuestionToOthers(t *testing.T) {
 		wg.Wait()
 		r.close()
 	})
+}
+
+func TestFreshSaysThatAStreamWasCreatedAgain(t *testing.T) {
+	last := uint64(9)
+	b := &Book{marks: map[events.Stream]*mark{events.Tracking: newMark()}}
+	b.fresh.ctx, b.fresh.stop = context.WithCancel(t.Context())
+	defer b.fresh.close()
+	b.fresh.ask = func(context.Context) (map[events.Stream]uint64, error) {
+		return map[events.Stream]uint64{events.Tracking: last}, nil
+	}
+	b.marks[events.Tracking].advance(9)
+	require.NoError(t, b.Fresh(t.Context()))
+	last = 3
+	err := b.Fresh(t.Context())
+	require.Equal(t, fault.Unavailable, fault.CodeOf(err))
+	require.ErrorContains(t, err, "created again")
+	b.marks[events.Tracking].reset()
+	b.marks[events.Tracking].advance(3)
+	require.NoError(t, b.Fresh(t.Context()), "the follower has noticed")
 }
 
 func TestAMarkIsReachedOrReset(t *testing.T) {

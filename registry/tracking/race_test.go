@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
 	"telco-churn-mlops/events"
@@ -119,6 +120,9 @@ func TestAWriteIsReadAtOnceByBoth(t *testing.T) {
 		got, err := books[1-i%2].RunByID(ctx, id)
 		require.NoError(t, err)
 		require.Contains(t, got.Tags, events.Pair{Key: "t", Value: value})
+		page, err := books[1-i%2].SearchRuns(ctx, tracking.RunQuery{ExperimentIDs: []string{"0"}, Filter: "tags.t = '" + value + "'"})
+		require.NoError(t, err)
+		require.Len(t, page.Items, 1)
 	}
 }
 
@@ -156,6 +160,54 @@ func TestLostAnswersLoseNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, direct.Read(ctx, bus.ReadConfig{Stream: events.Tracking, Filters: []string{subject}}, func(bus.Message) error { messages++; return nil }))
 	require.Equal(t, 1+losses, messages, "nothing was stored twice")
+}
+
+func TestJunkOnARunsSubjectIsPassedOver(t *testing.T) {
+	t.Parallel()
+	srv, books := twoBooks(t)
+	ctx := within(t)
+	id := newRun(t, books[0]).ID
+	nc, err := nats.Connect(srv.URL())
+	require.NoError(t, err)
+	defer nc.Close()
+	for _, junk := range []string{"", "null", "{", `{"run_id":""}`, `{"run_id":"` + id + `","status":"DONE"}`, `{"run_id":"other"}`} {
+		for _, subject := range []string{"run.tracked." + id, "experiment.changed.all", "experiment.changed.other", "model.logged.x", "artifact.stored.shared", "artifact.stored.=="} {
+			_, err := nc.Request(subject, []byte(junk), patience)
+			require.NoError(t, err)
+		}
+	}
+	for i, book := range books {
+		require.NoError(t, book.Log(ctx, id, tracking.Batch{Metrics: []events.MetricPoint{point("m", 1, 0, int64(i))}}))
+		_, err := book.CreateExperiment(ctx, tracking.NewExperiment{Name: fmt.Sprint("e", i)})
+		require.NoError(t, err)
+	}
+	points, err := books[0].MetricHistory(ctx, id, "m")
+	require.NoError(t, err)
+	require.Len(t, points, 2)
+	again, _ := start(t, srv.Connect(t))
+	got, err := again.RunByID(ctx, id)
+	require.NoError(t, err)
+	want, err := books[1].RunByID(ctx, id)
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+}
+
+func TestAStreamWithoutItsLastMessagesIsFolded(t *testing.T) {
+	t.Parallel()
+	srv := bustest.Start(t)
+	b := srv.Connect(t)
+	book, stop := start(t, b)
+	newRun(t, book)
+	stop()
+	nc, err := nats.Connect(srv.URL())
+	require.NoError(t, err)
+	defer nc.Close()
+	_, err = nc.Request("$JS.API.STREAM.PURGE.TRACKING", nil, patience)
+	require.NoError(t, err)
+	again, _ := start(t, b)
+	page, err := again.SearchRuns(within(t), tracking.RunQuery{ExperimentIDs: []string{"0"}})
+	require.NoError(t, err)
+	require.Empty(t, page.Items)
 }
 
 func TestWithoutTheBusNothingIsAnsweredAsCurrent(t *testing.T) {
