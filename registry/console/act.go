@@ -32,19 +32,22 @@ func (p *site) actions() []action {
 // then.
 type actView struct {
 	frame
-	Model    registry.Model
-	Version  *versionRow
-	Changes  []string
-	Warnings []string
-	Fault    string // why what was posted was refused
-	Failed   []events.RuleResult
-	Override bool // an override and its reason are asked for
-	Reason   string
-	Expected int
-	Button   string
-	Back     string
-	Allowed  bool
-	Needs    access.Role
+	Model       registry.Model
+	Version     *versionRow
+	Changes     []string
+	Warnings    []string
+	Fault       string // why what was posted was refused
+	Failed      []events.RuleResult
+	Override    bool // an override and its reason are asked for, since the gates refuse it
+	MayOverride bool // an override is offered
+	Reason      string
+	Expected    int
+	Button      string
+	Back        string
+	Allowed     bool // the viewer has the role
+	Blocked     bool // nobody can do it
+	Needs       access.Role
+	champion    string
 
 	Stage   events.Stage // of a change of stage
 	Archive bool         // ask whether others in the stage are archived
@@ -60,6 +63,7 @@ func (p *site) newAct(r *request, model string) actView {
 	v.Area, v.Allowed = "models", access.Allow(r.Context(), access.Promote) == nil
 	p.s.View(func(c *registry.Catalog, _ *registry.Fleet) {
 		v.Model, _ = c.Model(model)
+		v.champion = c.Champion
 		if now, ok := c.Promotion(model); ok {
 			v.Expected = now.Version
 		}
@@ -118,42 +122,44 @@ func (p *site) promotion(v *actView, found registry.Version, there []registry.Ve
 			v.Changes = append(v.Changes, fmt.Sprintf("Version %d is Production now; it stays beside it unless existing ones are archived.", o.Version))
 		}
 	}
-	if at, ok := v.Model.Aliases[championAlias]; v.Model.Gated && ok && at != found.Version {
-		v.Changes = append(v.Changes, fmt.Sprintf("Alias %s moves from version %d to version %d, in the same write.", championAlias, at, found.Version))
+	if at, ok := v.Model.Aliases[v.champion]; v.Model.Gated && ok && at != found.Version {
+		v.Changes = append(v.Changes, fmt.Sprintf("Alias %s moves from version %d to version %d, in the same write.", v.champion, at, found.Version))
 	} else if v.Model.Gated && !ok {
-		v.Changes = append(v.Changes, fmt.Sprintf("Alias %s points at version %d, in the same write.", championAlias, found.Version))
+		v.Changes = append(v.Changes, fmt.Sprintf("Alias %s points at version %d, in the same write.", v.champion, found.Version))
 	}
-	if found.Unservable != "" {
-		v.Warnings = append(v.Warnings, "No instance can serve it: "+found.Unservable)
+	if ok, why := found.Servable(); !ok {
+		v.Warnings = append(v.Warnings, "No instance can serve it: "+why+".")
+		v.Blocked = v.Model.Gated
 	} else {
 		v.Changes = append(v.Changes, p.instances(found.Model))
 	}
-	if !v.Model.Gated {
-		return
+	if v.Model.Gated {
+		v.gates(found)
 	}
+}
+
+// gates says what the gates have against a version as Production.
+func (v *actView) gates(found registry.Version) {
 	switch {
 	case found.Refuted:
-		v.Override = true
-		v.Warnings = append(v.Warnings, "A rollback found that it can't be loaded.")
+		v.Blocked = true
+		v.Warnings = append(v.Warnings, "A rollback found that it can't be loaded; nothing promotes it again.")
+		return
 	case found.Gate == nil:
-		v.Override = true
-		v.Warnings = append(v.Warnings, "It has no verdict yet.")
+		v.Warnings = append(v.Warnings, "It has no verdict yet: it is judged now, before it is promoted. With an override it is not.")
+		v.MayOverride = true
+		return
 	case found.Gate.Verdict != events.VerdictPromotable:
 		v.Warnings = append(v.Warnings, fmt.Sprintf("The gates say %s: %s%s.", found.Gate.Verdict, found.Gate.Reason, after(", ", found.Gate.Detail)))
 		v.Override = found.Gate.Verdict == events.VerdictRejected
 	}
-	if found.Gate != nil {
-		for _, rule := range found.Gate.Rules {
-			if !rule.Passed {
-				v.Failed = append(v.Failed, rule)
-				v.Override = true
-			}
+	for _, rule := range found.Gate.Rules {
+		if !rule.Passed {
+			v.Failed = append(v.Failed, rule)
+			v.Override = v.Override || rule.Value != nil && rule.Against != nil
 		}
 	}
 }
-
-// championAlias is what points at Production of a model with gates.
-const championAlias = registry.DefaultChampion
 
 func stageOf(text string) (events.Stage, error) {
 	for _, s := range []events.Stage{events.StageNone, events.StageStaging, events.StageProduction, events.StageArchived} {
@@ -241,7 +247,7 @@ func (p *site) rollbackView(r *request, to int) (actView, error) {
 	switch {
 	case len(v.Targets) == 0:
 		v.Warnings = append(v.Warnings, "There is no earlier Production to go back to.")
-		v.Allowed = false
+		v.Blocked = true
 	case v.Target == 0:
 		v.Target = v.Targets[0].Version
 		v.Warnings = append(v.Warnings, "No instance has ever loaded an earlier Production.")
@@ -249,7 +255,7 @@ func (p *site) rollbackView(r *request, to int) (actView, error) {
 	default:
 		v.Changes = append(v.Changes,
 			fmt.Sprintf("Version %d is Production again, in place of version %d, which goes to Archived.", v.Target, v.Expected),
-			fmt.Sprintf("Alias %s follows in the same write.", championAlias), p.instances(key),
+			fmt.Sprintf("Alias %s follows in the same write.", v.champion), p.instances(key),
 			"Another rollback goes one step further back.")
 		v.Button = fmt.Sprintf("Roll back to version %d", v.Target)
 	}

@@ -30,15 +30,15 @@ type figure struct {
 type compareRow struct {
 	Key     string
 	Values  []string
-	Number  bool
 	Differs bool
 }
 
 // compareTable holds the rows of one kind.
 type compareTable struct {
-	Words string
-	Rows  []compareRow
-	Same  int // rows left out because all values are equal
+	Words   string
+	Numbers bool
+	Rows    []compareRow
+	Same    int // rows left out because all values are equal
 }
 
 type compareView struct {
@@ -64,7 +64,7 @@ type comparedRuns struct {
 
 // compared makes a table of the keys that any of n things has.
 func compared(words string, n int, value func(i int) map[string]string, differences, numbers bool) compareTable {
-	t := compareTable{Words: words}
+	t := compareTable{Words: words, Numbers: numbers}
 	values := make([]map[string]string, n)
 	keys := map[string]bool{}
 	for i := range n {
@@ -74,7 +74,7 @@ func compared(words string, n int, value func(i int) map[string]string, differen
 		}
 	}
 	for _, k := range slices.Sorted(maps.Keys(keys)) {
-		row := compareRow{Key: k, Number: numbers}
+		row := compareRow{Key: k}
 		_, first := values[0][k]
 		for i := range n {
 			v, ok := values[i][k]
@@ -181,7 +181,7 @@ func (v *compareView) charts(ctx context.Context, p *site) error {
 		return nil
 	}
 	if !slices.Contains(v.Metrics, v.Metric) {
-		v.Metric = metrics[0].Key
+		v.Metric = v.stepped(metrics)
 	}
 	if err := v.bars(metrics); err != nil {
 		return err
@@ -193,6 +193,18 @@ func (v *compareView) charts(ctx context.Context, p *site) error {
 		return err
 	}
 	return v.parallel(append(params[:min(len(params), axesMost/2)], metrics...))
+}
+
+// stepped is the first metric that was logged over several steps, or the first of all.
+func (v *compareView) stepped(metrics []column) string {
+	for _, c := range metrics {
+		for _, r := range v.Runs {
+			if slices.ContainsFunc(r.Metrics, func(m events.MetricPoint) bool { return m.Key == c.Key && m.Step > 0 }) {
+				return c.Key
+			}
+		}
+	}
+	return metrics[0].Key
 }
 
 func rankShown(c column) int {

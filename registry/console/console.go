@@ -130,6 +130,9 @@ func (p *site) page(role access.Role, build func(*request) (view, error)) http.H
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, formBytes)
 		req := &request{Request: r, frame: p.frame(r)}
+		if r.Method == http.MethodGet { // the frame has refreshed, or could not
+			req.Request = r.WithContext(tracking.AsFolded(r.Context()))
+		}
 		err := access.Allow(r.Context(), role)
 		var v view
 		if err == nil {

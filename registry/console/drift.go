@@ -32,18 +32,21 @@ type driftsView struct {
 }
 
 func (p *site) drifts(r *request) (view, error) {
+	p.live(r)
 	v := driftsView{frame: r.frame}
 	v.Title, v.Area = "Drift", "drift"
 	ctx, cancel := context.WithTimeout(r.Context(), pageRefresh)
 	defer cancel()
 	for _, m := range p.modelRows() {
 		row := driftRow{Name: m.Name, Href: driftPath(m.Key)}
+		if v.Stale != "" {
+			v.Models = append(v.Models, row)
+			continue
+		}
 		last, ok, err := p.s.Bus().LastValid(ctx, events.TypeDriftEvaluated, m.Key)
 		if err != nil {
 			v.Stale = err.Error()
-			break
-		}
-		if e, is := last.Event.Payload.(*events.DriftEvaluated); ok && is {
+		} else if e, is := last.Event.Payload.(*events.DriftEvaluated); ok && is {
 			row.Latest = e
 			for _, c := range e.Columns {
 				switch c.State {
@@ -84,12 +87,14 @@ func (p *site) drift(r *request) (view, error) {
 	v.Crumbs = []link{{Words: "Models", Href: "/models"}, {Words: v.Name, Href: modelPath(v.Name)}}
 	ctx, cancel := context.WithTimeout(r.Context(), pageRefresh)
 	defer cancel()
-	evaluations, err := p.evaluations(ctx, key)
-	if err != nil {
-		v.Stale = err.Error()
-	}
-	if err := v.fill(evaluations); err != nil {
-		return view{}, err
+	if v.Stale == "" {
+		evaluations, err := p.evaluations(ctx, key)
+		if err != nil {
+			v.Stale = err.Error()
+		}
+		if err := v.fill(evaluations); err != nil {
+			return view{}, err
+		}
 	}
 	return view{template: "drift", data: v}, nil
 }

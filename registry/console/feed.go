@@ -82,20 +82,34 @@ type line struct {
 	Of    string // what the link is called
 }
 
+// ends returns the present end of every stream of the feed.
 func (p *site) ends(ctx context.Context) (position, error) {
 	var at position
+	var all errgroup.Group
 	for i, s := range feedStreams {
-		last, err := p.s.Bus().LastSequence(ctx, s)
-		if err != nil {
-			return at, err
-		}
-		at[i] = last
+		all.Go(func() (err error) {
+			at[i], err = p.s.Bus().LastSequence(ctx, s)
+			return err
+		})
 	}
-	return at, nil
+	return at, all.Wait()
 }
 
-// recent returns the newest lines, newest first, and the position after them.
-func (p *site) recent(ctx context.Context, most int) ([]line, position, error) {
+// live notes where the feed of a page begins whose parts are asked for anew by events. It is called before the page's data is read, so that nothing
+// falls between the two.
+func (p *site) live(r *request) {
+	if r.frame.Stale != "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), pageRefresh)
+	defer cancel()
+	if at, err := p.ends(ctx); err == nil {
+		r.frame.Position = at.String()
+	}
+}
+
+// recent returns the newest lines, newest first, those of the kind skip left out, and the position after them.
+func (p *site) recent(ctx context.Context, most int, skip string) ([]line, position, error) {
 	ctx, cancel := context.WithTimeout(ctx, pageRefresh)
 	defer cancel()
 	at, err := p.ends(ctx)
@@ -117,7 +131,7 @@ func (p *site) recent(ctx context.Context, most int) ([]line, position, error) {
 				}
 				found[i] = found[i][:0]
 				err := p.s.Bus().Read(ctx, bus.ReadConfig{Stream: s, Filters: feedKinds(s), From: from, Through: at[i]}, func(m bus.Message) error {
-					if l, ok := lineOf(m); ok {
+					if l, ok := lineOf(m); ok && l.Type != skip {
 						found[i] = append(found[i], l)
 					}
 					return nil
@@ -142,15 +156,15 @@ type eventsView struct {
 func (p *site) events(r *request) (view, error) {
 	v := eventsView{frame: r.frame}
 	v.Title, v.Area = "Events", "events"
-	v.load(r.Context(), p, feedShown)
+	v.load(r.Context(), p, feedShown, "")
 	return view{template: "events", data: v}, nil
 }
 
-func (v *eventsView) load(ctx context.Context, p *site, most int) {
+func (v *eventsView) load(ctx context.Context, p *site, most int, skip string) {
 	if v.Stale != "" {
 		return
 	}
-	lines, at, err := p.recent(ctx, most)
+	lines, at, err := p.recent(ctx, most, skip)
 	v.Lines, v.Position = lines, at.String()
 	if err != nil {
 		v.Stale = err.Error()

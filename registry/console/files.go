@@ -215,6 +215,7 @@ func fields(text string) []field {
 // download streams a file of a run.
 func (p *site) download(w http.ResponseWriter, r *http.Request) {
 	p.frame(r)
+	r = r.WithContext(tracking.AsFolded(r.Context()))
 	run, err := p.findRun(r.Context(), r.PathValue("run"))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusNotFound)

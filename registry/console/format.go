@@ -42,6 +42,7 @@ func (p *site) funcs() template.FuncMap {
 			}
 			return ""
 		},
+		"sideOf":       sideOf,
 		"joined":       func(words []string) string { return strings.Join(words, ", ") },
 		"stageClass":   classes(map[events.Stage]string{events.StageProduction: "good", events.StageStaging: "warn"}),
 		"verdictClass": classes(map[events.Verdict]string{events.VerdictPromotable: "good", events.VerdictRejected: "bad"}),

@@ -1,7 +1,6 @@
 package console
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"net/url"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"telco-churn-mlops/events"
-	"telco-churn-mlops/internal/bus"
 	"telco-churn-mlops/registry"
 	"telco-churn-mlops/registry/console/chart"
 )
@@ -97,6 +95,7 @@ type modelsView struct {
 }
 
 func (p *site) models(r *request) (view, error) {
+	p.live(r)
 	v := modelsView{frame: r.frame, listing: newListing(r)}
 	v.Title, v.Area = "Models", "models"
 	for _, m := range p.modelRows() {
@@ -194,6 +193,7 @@ func (v versionRow) Cell(metric string) string {
 }
 
 func (p *site) model(r *request) (view, error) {
+	p.live(r)
 	key, err := p.findModel(r.PathValue("model"))
 	if err != nil {
 		return view{}, err
@@ -206,7 +206,7 @@ func (p *site) model(r *request) (view, error) {
 		for _, version := range c.Versions(key) {
 			v.Versions = append(v.Versions, versionRow{version, c.Overtaken(version)})
 		}
-		v.Promotions, v.CanGoBack = c.Promotions(key), len(c.Earlier(key)) > 0
+		v.Promotions, v.CanGoBack = c.History(key), len(c.Earlier(key)) > 0
 		v.Instances = instancesOf(c, f, key, now)
 	})
 	v.Title, v.Area, v.Crumbs = v.Model.Name, "models", []link{{Words: "Models", Href: "/models"}}
@@ -299,11 +299,12 @@ func (v *modelView) draw() error {
 
 type auditView struct {
 	frame
-	Lines []line
-	Older int
+	Name    string
+	Changes []registry.Change
+	Older   int
 }
 
-// audit lists every fact of a model in LIFECYCLE, newest first.
+// audit lists every fact about a model, newest first.
 func (p *site) audit(r *request) (view, error) {
 	key, err := p.findModel(r.PathValue("model"))
 	if err != nil {
@@ -311,33 +312,13 @@ func (p *site) audit(r *request) (view, error) {
 	}
 	v := auditView{frame: r.frame}
 	p.s.View(func(c *registry.Catalog, _ *registry.Fleet) {
-		if m, ok := c.Model(key); ok {
-			v.Crumbs = []link{{Words: "Models", Href: "/models"}, {Words: m.Name, Href: modelPath(m.Name)}}
-		}
+		m, _ := c.Model(key)
+		v.Name, v.Changes = m.Name, c.Audit(key)
 	})
-	v.Title, v.Area = "What happened to it", "models"
-	ctx, cancel := context.WithTimeout(r.Context(), pageRefresh)
-	defer cancel()
-	var filters []string
-	for _, k := range events.KindsOn(events.Lifecycle) {
-		subject, err := k.Subject(key)
-		if err != nil {
-			return view{}, err
-		}
-		filters = append(filters, subject)
-	}
-	err = p.s.Bus().Read(ctx, bus.ReadConfig{Stream: events.Lifecycle, Filters: filters}, func(m bus.Message) error {
-		if l, ok := lineOf(m); ok {
-			v.Lines = append(v.Lines, l)
-		}
-		return nil
-	})
-	if err != nil {
-		v.Stale = err.Error()
-	}
-	slices.Reverse(v.Lines)
-	v.Older = max(len(v.Lines)-auditShown, 0)
-	v.Lines = v.Lines[:len(v.Lines)-v.Older]
+	v.Title, v.Area = "History of "+v.Name, "models"
+	v.Crumbs = []link{{Words: "Models", Href: "/models"}, {Words: v.Name, Href: modelPath(v.Name)}}
+	v.Older = max(len(v.Changes)-auditShown, 0)
+	v.Changes = v.Changes[:len(v.Changes)-v.Older]
 	return view{template: "audit", data: v}, nil
 }
 

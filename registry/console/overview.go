@@ -12,8 +12,10 @@ type overviewView struct {
 }
 
 func (p *site) overview(r *request) (view, error) {
-	v := overviewView{eventsView: eventsView{frame: r.frame}, Address: address(r.Request), Models: p.modelRows()}
+	v := overviewView{eventsView: eventsView{frame: r.frame}, Address: address(r.Request)}
 	v.Title, v.Area = "Registry", "home"
+	v.load(r.Context(), p, overviewShown, "drift.evaluated") // before the rest, which is asked for anew by events after it
+	v.Models = p.modelRows()
 	page, err := p.book.SearchExperiments(r.Context(), tracking.Query{MaxResults: overviewShown, OrderBy: []string{"last_update_time DESC"}})
 	if err != nil && v.Stale == "" {
 		v.Stale = err.Error()
@@ -21,6 +23,5 @@ func (p *site) overview(r *request) (view, error) {
 	for _, e := range page.Items {
 		v.Experiments = append(v.Experiments, experimentOf(e))
 	}
-	v.load(r.Context(), p, overviewShown)
 	return view{template: "overview", data: v}, nil
 }

@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -229,4 +230,13 @@ func policy(t *testing.T) *access.Policy {
 	p, err := access.Load(path)
 	require.NoError(t, err)
 	return p
+}
+
+// damage puts other bytes of the same length in place of an artifact's.
+func damage(t *testing.T, r *rig, a events.Artifact) {
+	t.Helper()
+	bucket, err := r.bus.JetStream().ObjectStore(t.Context(), objstore.DefaultConfig().Bucket)
+	require.NoError(t, err)
+	_, err = bucket.PutBytes(t.Context(), artifact.Digest(a.Digest).Hex(), bytes.Repeat([]byte("x"), int(a.SizeBytes)))
+	require.NoError(t, err)
 }

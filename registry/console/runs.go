@@ -277,7 +277,8 @@ func best(columns []column, kind string, n int, rank func(column) int) {
 // runsCSV writes all runs that the page's query matches. Without chosen columns it has every one that a run has, for which the runs are looked
 // through twice; a run logged meanwhile may be missing.
 func (p *site) runsCSV(w http.ResponseWriter, r *http.Request) {
-	ctx := r.Context()
+	p.frame(r)
+	ctx := tracking.AsFolded(r.Context())
 	e, err := p.experiment(ctx, r.PathValue("experiment"))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusNotFound)

@@ -1,12 +1,16 @@
 package console
 
 import (
+	"context"
 	"fmt"
-	"strconv"
+	"time"
 
 	"telco-churn-mlops/events"
 	"telco-churn-mlops/registry"
 )
+
+// diffTime bounds the comparison of two versions, for which their bundles are read.
+const diffTime = 10 * time.Second
 
 // versionFile is a file of a version with its address.
 type versionFile struct {
@@ -21,13 +25,14 @@ type versionView struct {
 	Files     []versionFile
 	Instances []instanceRow // that serve it now, or failed to
 	Causes    []events.Cause
-	Run       *registry.Run
+	Lineage   registry.Lineage
 	Others    []int // versions to compare with
 	Stages    []events.Stage
 	Link      string // of the run that the client named, if it is one to follow
 }
 
 func (p *site) version(r *request) (view, error) {
+	p.live(r)
 	found, err := p.findVersion(r.PathValue("model"), r.PathValue("version"))
 	if err != nil {
 		return view{}, err
@@ -38,7 +43,7 @@ func (p *site) version(r *request) (view, error) {
 		v.Model, _ = c.Model(found.Model)
 		v.Version = versionRow{found, c.Overtaken(found)}
 		if run, ok := c.Run(found.RunID); ok {
-			v.Run, v.Causes = &run, causesOf(run)
+			v.Causes = causesOf(run)
 		}
 		for _, i := range instancesOf(c, f, found.Model, now) {
 			if i.Serving.Version == found.Version || i.Failure != nil && i.Failure.Version == found.Version {
@@ -51,6 +56,7 @@ func (p *site) version(r *request) (view, error) {
 			}
 		}
 	})
+	p.lineage(r, &v)
 	for _, s := range []events.Stage{events.StageProduction, events.StageStaging, events.StageArchived, events.StageNone} {
 		if s != found.Stage {
 			v.Stages = append(v.Stages, s)
@@ -61,12 +67,49 @@ func (p *site) version(r *request) (view, error) {
 	return view{template: "version", data: v}, nil
 }
 
+// lineage adds what the book and FLEET know of the version's origin and way, if they can be asked.
+func (p *site) lineage(r *request, v *versionView) {
+	if v.Lineage.GitCommit = v.Version.GitCommit; v.Stale != "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), pageRefresh)
+	defer cancel()
+	l, err := p.s.Lineage(ctx, v.Model.Name, v.Version.Version.Version)
+	switch {
+	case err == nil:
+		v.Lineage = l
+	case !v.Version.Deleted:
+		v.Stale = err.Error()
+	}
+}
+
 type diffView struct {
 	frame
-	A, B        versionRow
-	Columns     []runRow // the two as columns of the tables
-	Tables      []compareTable
-	Differences bool
+	A, B     versionRow
+	Tables   []differences
+	NoInputs string
+}
+
+// differences are the rows of one kind in which two versions differ.
+type differences struct {
+	Words   string
+	Numbers bool
+	A, B    versionRow
+	Rows    []registry.Difference
+}
+
+// side is one value of a difference.
+type side struct {
+	Text   string
+	Number bool
+}
+
+// sideOf shows a value that may be absent.
+func sideOf(v *string, number bool) side {
+	if v == nil {
+		return side{Number: number}
+	}
+	return side{*v, number}
 }
 
 // diff compares two versions of a model.
@@ -80,81 +123,24 @@ func (p *site) diff(r *request) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	v := diffView{frame: r.frame, A: versionRow{Version: a}, B: versionRow{Version: b}, Differences: q.Get("all") == ""}
+	v := diffView{frame: r.frame, A: versionRow{Version: a}, B: versionRow{Version: b}}
 	v.Title, v.Area = fmt.Sprintf("Versions %d and %d", a.Version, b.Version), "models"
-	two := []registry.Version{a, b}
-	params := make([]map[string]string, len(two))
-	p.s.View(func(c *registry.Catalog, _ *registry.Fleet) {
-		if m, ok := c.Model(a.Model); ok {
-			v.Crumbs = []link{{Words: "Models", Href: "/models"}, {Words: m.Name, Href: modelPath(m.Name)}}
-		}
-		for i, version := range two {
-			if run, ok := c.Run(version.RunID); ok && run.Completed != nil {
-				params[i] = run.Completed.Params
-			}
-		}
-	})
-	for i, version := range two {
-		v.Columns = append(v.Columns, runRow{Href: versionPath(version.ModelName, version.Version)})
-		v.Columns[i].Name = "version " + strconv.Itoa(version.Version)
-		if params[i] == nil && version.RunID != "" {
-			if run, err := p.book.RunByID(r.Context(), version.RunID); err == nil {
-				params[i] = pairs(run.Params)
-			}
-		}
+	v.Crumbs = []link{{Words: "Models", Href: "/models"}, {Words: a.ModelName, Href: modelPath(a.ModelName)}}
+	ctx, cancel := context.WithTimeout(r.Context(), diffTime)
+	defer cancel()
+	d, err := p.s.Diff(ctx, a.ModelName, a.Version, b.Version)
+	if err != nil {
+		return view{}, err
 	}
-	table := func(words string, numbers bool, of func(registry.Version) map[string]string) {
-		v.Tables = append(v.Tables, compared(words, len(two), func(i int) map[string]string { return of(two[i]) }, v.Differences, numbers))
-	}
-	table("Version", false, versionFacts)
-	v.Tables = append(v.Tables, compared("Parameters", len(two), func(i int) map[string]string { return params[i] }, v.Differences, false))
-	table("Metrics measured by the registry", true, func(o registry.Version) map[string]string {
-		out := map[string]string{}
-		if o.Gate != nil {
-			for k, n := range o.Gate.Metrics {
-				out[k] = number(n)
-			}
-		}
-		return out
-	})
-	table("Gates", false, func(o registry.Version) map[string]string {
-		out := map[string]string{}
-		if o.Gate != nil {
-			for _, rule := range o.Gate.Rules {
-				out[rule.Rule] = fmt.Sprintf("%s against %s: %s", pointer(rule.Value), pointer(rule.Against), passedWords(rule.Passed))
-			}
-		}
-		return out
-	})
-	table("Files by digest", false, func(o registry.Version) map[string]string {
-		out := map[string]string{}
-		for _, f := range o.Artifacts {
-			out[f.Name] = cut(f.Digest, 19)
-		}
-		return out
-	})
-	return view{template: "diff", data: v}, nil
-}
-
-func passedWords(passed bool) string {
-	if passed {
-		return "passed"
-	}
-	return "not passed"
-}
-
-func versionFacts(v registry.Version) map[string]string {
-	out := map[string]string{"stage": string(v.Stage), "registered": utc(v.At), "run": v.RunID}
-	for k, value := range map[string]string{
-		"dataset": v.DatasetFingerprint, "spec": v.SpecDigest, "git commit": v.GitCommit, "source": v.Source, "bundle": v.Bundle.Digest,
-		"description": v.Description, "unservable": v.Unservable,
+	v.NoInputs = d.NoInputs
+	for _, t := range []differences{
+		{Words: "Facts", Rows: d.Facts}, {Words: "Parameters", Rows: d.Params}, {Words: "Metrics", Rows: d.Metrics, Numbers: true},
+		{Words: "Inputs", Rows: d.Inputs}, {Words: "Gates", Rows: d.Gates}, {Words: "Files by digest", Rows: d.Artifacts},
 	} {
-		if value != "" {
-			out[k] = value
+		if len(t.Rows) > 0 {
+			t.A, t.B = v.A, v.B
+			v.Tables = append(v.Tables, t)
 		}
 	}
-	if v.Gate != nil {
-		out["verdict"] = string(v.Gate.Verdict) + " (" + v.Gate.Reason + ")"
-	}
-	return out
+	return view{template: "diff", data: v}, nil
 }

@@ -26,6 +26,8 @@ const (
 	// lineParts is the number of parts that a long line is cut into, of each of which the least and the greatest value are kept.
 	lineParts = 250
 	markSize  = 3
+	// linesNamed is the number of lines of parallel coordinates that a legend has room for; of more the marks' titles tell.
+	linesNamed = 6
 )
 
 // Lines draws each series as a line in the order of its points, with bounds across. A series of more than 1,000 points is shown by the
@@ -311,14 +313,20 @@ func (c Chart) Parallel(axes []Axis, titles, hrefs []string) (template.HTML, err
 			lines[i].points = append(lines[i].points, Point{X: float64(k), Y: y, Title: title, Href: hrefs[i]})
 		}
 	}
-	for _, l := range lines {
+	for i, l := range lines {
 		if len(l.points) > 0 {
 			p.Add(l)
+			if len(lines) <= linesNamed {
+				p.Legend.Add(short(titles[i], nameShown), l)
+			}
 		}
 	}
 	p.NominalX(labels...)
 	p.HideY()
 	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = -0.5, float64(len(axes))-0.5, -0.05, 1.05
+	if len(lines) <= linesNamed {
+		p.Y.Max += 0.09 * float64(len(lines))
+	}
 	return c.finish(p, nil, Height)
 }
 

@@ -65,7 +65,7 @@
     source.addEventListener("fact", (e) => {
       const line = JSON.parse(e.data);
       document.body.dataset.position = e.lastEventId;
-      if (feed) show(line);
+      if (feed && feed.dataset.skip !== line.type) show(line);
       for (const el of document.querySelectorAll("[data-live]")) {
         if (el.dataset.live === "" || el.dataset.live === line.model) { soon(); break; }
       }

@@ -1,0 +1,189 @@
+package console_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"telco-churn-mlops/internal/access"
+	"telco-churn-mlops/model/modeltest"
+	"telco-churn-mlops/registry"
+)
+
+var hidden = regexp.MustCompile(`<input type="hidden" name="([^"]+)" value="([^"]*)"`)
+
+// form is what a confirmation would post.
+func form(t *testing.T, page string) url.Values {
+	t.Helper()
+	out := url.Values{}
+	for _, m := range hidden.FindAllStringSubmatch(page, -1) {
+		out.Set(m[1], m[2])
+	}
+	require.NotEmpty(t, out, "the page has a form: %s", page)
+	return out
+}
+
+// two has version 1 in Production and version 2, which is not better, in Staging.
+func two(t *testing.T, change ...func(*registry.Config)) *rig {
+	t.Helper()
+	r := newRig(t, change...)
+	r.complete(modeltest.Options{Seed: 1})
+	p := r.production(1)
+	r.complete(modeltest.Options{Seed: 1, RunID: "same-again"})
+	r.version(2)
+	r.loads("west", p)
+	return r
+}
+
+func TestPromotionAsksFirstAndRefusesAStalePage(t *testing.T) {
+	r := two(t)
+	r.shows("/models/"+churn, "west")
+	const path = "/models/" + churn + "/versions/2/stage"
+	code, page := r.get(path + "?to=Production")
+	require.Equal(t, http.StatusOK, code)
+	for _, want := range []string{"Version 2 goes from Staging to Production", "Version 1, Production now, is replaced", "Alias champion moves from version 1 to version 2",
+		"1 live instance will load it", "f1_churn &gt; production", "not passed", "needed"} {
+		require.Contains(t, page, want)
+	}
+	stale := form(t, page)
+	require.Equal(t, "1", stale.Get("expected"))
+
+	asked := form(t, page)
+	asked.Set("override", "1")
+	code, _, page = r.post(path, asked)
+	require.Equal(t, http.StatusBadRequest, code)
+	require.Contains(t, page, "An override needs a reason")
+	require.Equal(t, 1, r.production(1).Version, "nothing happened")
+
+	asked.Set("reason", "the pilot asked for <it>")
+	code, location, _ := r.post(path, asked)
+	require.Equal(t, http.StatusSeeOther, code)
+	require.Equal(t, "/models/"+churn+"/versions/2?done=stage", location)
+	p := r.production(2)
+	require.Equal(t, "the pilot asked for <it>", p.Reason)
+	require.Equal(t, access.Anonymous, p.Actor)
+	_, page = r.get(location)
+	require.Contains(t, page, "Done: the stage was changed")
+	_, page = r.get("/models/" + churn)
+	require.Contains(t, page, "the pilot asked for &lt;it&gt;")
+
+	// The page of before says that version 1 is Production.
+	stale.Set("to", "Production")
+	stale.Set("override", "1")
+	stale.Set("reason", "late")
+	code, _, page = r.post("/models/"+churn+"/versions/1/stage", stale)
+	require.Equal(t, http.StatusConflict, code)
+	require.Contains(t, page, "the page was out of date")
+	require.Contains(t, page, "Version 2, Production now, is replaced", "it shows what would change now")
+	require.Equal(t, "2", form(t, page).Get("expected"))
+	require.Equal(t, 2, r.production(2).Version)
+}
+
+func TestRollbackGoesBackOnce(t *testing.T) {
+	r := two(t)
+	_, page := r.get("/models/" + churn + "/rollback")
+	require.Contains(t, page, "There is no earlier Production")
+	_, page = r.get("/models/" + churn + "/versions/2/stage?to=Production")
+	asked := form(t, page)
+	asked.Set("override", "1")
+	asked.Set("reason", "try")
+	code, _, _ := r.post("/models/"+churn+"/versions/2/stage", asked)
+	require.Equal(t, http.StatusSeeOther, code)
+	r.production(2)
+
+	_, page = r.get("/models/" + churn + "/rollback")
+	require.Contains(t, page, "Version 1 is Production again, in place of version 2")
+	require.Contains(t, page, `name="target" value="1" checked`)
+	back := form(t, page)
+	back.Set("target", "1")
+	back.Set("reason", "worse on calls")
+	code, location, _ := r.post("/models/"+churn+"/rollback", back)
+	require.Equal(t, http.StatusSeeOther, code)
+	require.Equal(t, "/models/"+churn+"?done=rollback", location)
+	require.Equal(t, "worse on calls", r.production(1).Reason)
+	code, _, page = r.post("/models/"+churn+"/rollback", back)
+	require.NotEqual(t, http.StatusSeeOther, code, "the second press of the same button does nothing")
+	require.Contains(t, page, `role="alert"`)
+	require.Equal(t, 1, r.production(1).Version)
+}
+
+func TestAliasesMoveAfterAQuestion(t *testing.T) {
+	r := two(t)
+	path := "/models/" + churn + "/versions/2/alias"
+	code, page := r.get(path + "?name=shadow")
+	require.Equal(t, http.StatusOK, code)
+	require.Contains(t, page, "Alias shadow is new and points at version 2")
+	asked := form(t, page)
+	code, _, _ = r.post(path, asked)
+	require.Equal(t, http.StatusSeeOther, code)
+	r.shows("/models/"+churn+"/versions/2", "shadow")
+	code, _, page = r.post("/models/"+churn+"/versions/1/alias", asked)
+	require.Equal(t, http.StatusConflict, code)
+	require.Contains(t, page, "Alias shadow points at version 2 by now")
+	_, page = r.get(path + "?name=shadow&remove=1")
+	code, _, _ = r.post(path, form(t, page))
+	require.Equal(t, http.StatusSeeOther, code)
+	_, page = r.get("/models/" + churn + "/versions/2")
+	require.NotContains(t, page, `<span class="alias">shadow`)
+	code, _ = r.get(path + "?name=")
+	require.Equal(t, http.StatusBadRequest, code)
+}
+
+func TestFormsRefuseWhatIsNoForm(t *testing.T) {
+	r := two(t)
+	for _, f := range []url.Values{{}, {"to": {"Production"}}, {"to": {"Production"}, "expected": {"-1"}}, {"to": {"Nowhere"}, "expected": {"1"}}, {"to": {"Production"}, "expected": {"x"}}} {
+		code, _, page := r.post("/models/"+churn+"/versions/2/stage", f)
+		require.Equal(t, http.StatusBadRequest, code, fmt.Sprint(f))
+		require.Contains(t, page, "<h1>", "it is told on a page")
+	}
+	code, _, _ := r.post("/models/"+churn+"/rollback", url.Values{"expected": {"1"}})
+	require.Equal(t, http.StatusBadRequest, code)
+	code, _, _ = r.post("/models/"+churn+"/versions/9/stage", url.Values{"expected": {"1"}, "to": {"Staging"}})
+	require.Equal(t, http.StatusNotFound, code)
+	require.Equal(t, 1, r.production(1).Version)
+}
+
+func TestRolesDecideWhoMayPromote(t *testing.T) {
+	users := policy(t)
+	r := two(t, func(c *registry.Config) { c.Access = users })
+	ask := func(role access.Role, method, path, body string, header ...string) (int, string) {
+		req, err := http.NewRequestWithContext(context.Background(), method, "http://"+r.Addr()+path, strings.NewReader(body))
+		require.NoError(t, err)
+		if role != "" {
+			req.Header.Set("Authorization", "Bearer "+string(role))
+		}
+		if body != "" {
+			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		}
+		for i := 0; i+1 < len(header); i += 2 {
+			req.Header.Set(header[i], header[i+1])
+		}
+		client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		return send(t, client, req)
+	}
+	const path = "/models/" + churn + "/versions/2/stage"
+	code, _ := ask("", "GET", "/models", "")
+	require.Equal(t, http.StatusUnauthorized, code)
+	code, page := ask(access.Read, "GET", path+"?to=Production", "")
+	require.Equal(t, http.StatusOK, code)
+	require.Contains(t, page, "This needs the role promote")
+	require.NotContains(t, page, `method="post"`)
+	good := "to=Production&expected=1&override=1&reason=x"
+	for _, role := range []access.Role{access.Read, access.Log, access.Register} {
+		code, page = ask(role, "POST", path, good)
+		require.Equal(t, http.StatusForbidden, code, role)
+		require.Contains(t, page, "Not permitted")
+	}
+	code, _ = ask(access.Promote, "POST", path, good, "Sec-Fetch-Site", "cross-site")
+	require.Equal(t, http.StatusForbidden, code, "another site's form is refused")
+	require.Equal(t, 1, r.production(1).Version)
+	code, _ = ask(access.Promote, "POST", path, good, "Sec-Fetch-Site", "same-origin")
+	require.Equal(t, http.StatusSeeOther, code)
+	require.Equal(t, "promote-user", r.production(2).Actor)
+}
