@@ -41,6 +41,7 @@ type artifactsMoveCmd struct {
 	storeKeys
 	From         string `name:"from" required:"" help:"Store to copy from: nats, or s3://bucket/prefix as in --artifacts." placeholder:"STORE"`
 	To           string `name:"to" required:"" help:"Store to copy to." placeholder:"STORE"`
+	StoreBytes   int64  `name:"store-bytes" env:"CHURN_STORE_BYTES" help:"Budget of all streams and the artifact bucket in bytes, used when they are made." default:"${store_bytes}"`
 	DeleteSource bool   `name:"delete-source" help:"Then delete from the source what the target is proven to hold. Give it once the services use the target."`
 }
 
@@ -71,7 +72,7 @@ func (c artifactsMoveCmd) target(r *run, l *loop) (artifact.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Artifacts = c.store(c.To)
+	s.Artifacts, s.StoreBytes = c.store(c.To), c.StoreBytes
 	to, err := s.Store(r.ctx, l.bus)
 	if err == nil && to.String() == l.store.String() {
 		err = fmt.Errorf("--from and --to are the same: %s", to)
@@ -113,9 +114,7 @@ func (c artifactsMoveCmd) print(r *run, m moved) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s -> %s: %s objects copied (%s), %s there already\n", m.From, m.To, humanize.Comma(int64(m.Copied.Copied)), humanize.IBytes(uint64(m.Bytes)),
 		humanize.Comma(int64(m.Present)))
-	for _, d := range m.Corrupt {
-		fmt.Fprintf(&b, "  corrupt at the source, not copied: %s\n", d)
-	}
+	list(&b, "corrupt at the source, not copied:", m.Corrupt)
 	switch {
 	case c.DeleteSource && len(m.Corrupt) > 0:
 		b.WriteString("Nothing was deleted from the source.\n")
@@ -197,14 +196,22 @@ func (artifactsVerifyCmd) print(r *run, v verified) error {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s objects (%s), %d corrupt, %d missing\n", v.Store, humanize.Comma(int64(v.Objects)), humanize.IBytes(uint64(v.Bytes)), len(v.Corrupt), len(v.Missing))
-	for _, d := range v.Corrupt {
-		fmt.Fprintf(&b, "  corrupt  %s\n", d)
-	}
-	for _, d := range v.Missing {
-		fmt.Fprintf(&b, "  missing  %s\n", d)
-	}
+	list(&b, "corrupt", v.Corrupt)
+	list(&b, "missing", v.Missing)
 	_, err := r.out.Write([]byte(b.String()))
 	return err
+}
+
+// listMost bounds how many digests are printed; --json has all.
+const listMost = 20
+
+func list(b *strings.Builder, what string, ds []artifact.Digest) {
+	for _, d := range ds[:min(len(ds), listMost)] {
+		fmt.Fprintf(b, "  %s %s\n", what, d)
+	}
+	if more := len(ds) - listMost; more > 0 {
+		fmt.Fprintf(b, "  %s and %s more: --json lists them\n", what, humanize.Comma(int64(more)))
+	}
 }
 
 // progress is a line on a terminal that is written again, and nothing elsewhere.

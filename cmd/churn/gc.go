@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"telco-churn-mlops/internal/artifact"
+	"telco-churn-mlops/internal/artifact/objstore"
 	"telco-churn-mlops/internal/bus"
 	"telco-churn-mlops/internal/connect"
 	"telco-churn-mlops/registry/collect"
@@ -42,18 +43,21 @@ type loop struct {
 	store artifact.Store
 }
 
-// joinLoop connects; the caller closes the bus.
+// joinLoop connects, and opens a store that is there: a command that was given the wrong one must not make it. The caller closes the bus.
 func (f remote) joinLoop(r *run, name string, artifacts connect.Artifacts) (*loop, error) {
 	s, err := f.settings(r, name)
 	if err != nil {
 		return nil, err
 	}
-	s.Artifacts, s.Metrics = artifacts, prometheus.NewRegistry()
+	s.Artifacts, s.Metrics, s.ExistingStore = artifacts, prometheus.NewRegistry(), true
 	b, err := s.Bus(r.ctx)
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
 	store, err := s.Store(r.ctx, b)
+	if errors.Is(err, objstore.ErrNoBucket) {
+		err = fmt.Errorf("%w: where do the services keep their artifacts (--artifacts)?", err)
+	}
 	if err != nil {
 		return nil, closing(b, err)
 	}

@@ -46,6 +46,8 @@ type Settings struct {
 	URL string
 	// StoreBytes is the budget of all streams and the artifact bucket; 0 means the bus's default.
 	StoreBytes int64
+	// ExistingStore has Store refuse a bucket on NATS that isn't there instead of making it.
+	ExistingStore bool
 	// Name is the connection's name and the first half of ce-source.
 	Name string
 	// Instance is the second half of ce-source; empty means the host's name.
@@ -71,7 +73,9 @@ func (s Settings) Bus(ctx context.Context) (*bus.Bus, error) {
 // Store opens the artifact store. b is used by the store on NATS alone.
 func (s Settings) Store(ctx context.Context, b *bus.Bus) (artifact.Store, error) {
 	if s.Artifacts.Artifacts == "" || s.Artifacts.Artifacts == "nats" {
-		store, err := objstore.Open(ctx, b.JetStream(), objstore.Config{MaxBytes: bus.ArtifactMaxBytes(s.StoreBytes), Replicas: b.Replicas()})
+		store, err := objstore.Open(ctx, b.JetStream(), objstore.Config{
+			MaxBytes: bus.ArtifactMaxBytes(s.StoreBytes), Replicas: b.Replicas(), Existing: s.ExistingStore,
+		})
 		if err != nil {
 			return nil, fmt.Errorf("open artifact store: %w", err)
 		}

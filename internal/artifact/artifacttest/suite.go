@@ -62,6 +62,7 @@ func Run(t *testing.T, h Harness) {
 		{"delete", testDelete},
 		{"put makes an old object young", testRefresh},
 		{"puts and deletions at once", testRace},
+		{"move to another store", testMove},
 	} {
 		t.Run(tc.name, func(t *testing.T) { tc.run(t, h, h.Open(t)) })
 	}

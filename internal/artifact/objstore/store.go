@@ -30,6 +30,8 @@ type Config struct {
 	// RetryFor is how long one step of a call (finding an object, fetching a chunk, naming an upload) goes on trying while the
 	// server doesn't answer; the context may end it sooner. The default outlives the election of a new stream leader.
 	RetryFor time.Duration
+	// Existing has Open refuse with ErrNoBucket instead of making the bucket.
+	Existing bool
 	// Now is the clock that an object's age is measured by; nil means time.Now.
 	Now func() time.Time
 }
@@ -82,6 +84,9 @@ var (
 	_ artifact.Deleter = (*Store)(nil)
 )
 
+// ErrNoBucket is returned by Open for a bucket that must exist and does not.
+var ErrNoBucket = errors.New("the bucket does not exist")
+
 // crowdWait is how long a store without room for the bucket is asked again: of several that make it at once each has its limit set aside by the
 // server until it is seen that one was first.
 const crowdWait = 2 * time.Second
@@ -100,6 +105,9 @@ func Open(ctx context.Context, js jetstream.JetStream, cfg Config) (*Store, erro
 		// bind first: a limit that this process would ask for and the server has no room for is no reason to refuse what is there
 		if s.stream, err = js.Stream(ctx, s.streamName()); err == nil || !errors.Is(err, jetstream.ErrStreamNotFound) {
 			return err
+		}
+		if cfg.Existing {
+			return ErrNoBucket
 		}
 		_, err = js.CreateObjectStore(ctx, jetstream.ObjectStoreConfig{
 			Bucket:      cfg.Bucket,

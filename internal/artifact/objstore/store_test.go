@@ -468,3 +468,15 @@ func TestARefreshAndADeletionExcludeEachOther(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, artifact.Verify(t.Context(), s, ref.Digest))
 }
+
+func TestABucketThatMustExistIsNotMade(t *testing.T) {
+	js := connect(t, bustest.Start(t).URL())
+	_, err := Open(t.Context(), js, Config{Existing: true})
+	require.ErrorIs(t, err, ErrNoBucket)
+	_, err = js.Stream(t.Context(), "OBJ_"+DefaultBucket)
+	require.ErrorIs(t, err, jetstream.ErrStreamNotFound)
+	_, err = Open(t.Context(), js, Config{})
+	require.NoError(t, err)
+	_, err = Open(t.Context(), js, Config{Existing: true})
+	require.NoError(t, err)
+}
