@@ -20,6 +20,8 @@ import (
 	"telco-churn-mlops/internal/connect"
 	"telco-churn-mlops/model/spec"
 	"telco-churn-mlops/registry"
+	"telco-churn-mlops/registry/console"
+	"telco-churn-mlops/registry/mlflow"
 	"telco-churn-mlops/trainer"
 )
 
@@ -165,6 +167,7 @@ func (p *process) registry(ctx context.Context, sp *spec.Spec, addr string, g gu
 	}
 	c := registry.DefaultConfig()
 	c.Spec, c.Addr, c.Instance, c.Access, c.TLS = sp, addr, p.instance, policy, g.tls()
+	c.Mounts = []registry.Mount{mlflow.Mount, console.Mount}
 	c.Bus, c.Store, c.Log, c.Metrics, c.Health = b, store, p.log, reg, app.NewHealth()
 	s, err := registry.New(c)
 	if err != nil {

@@ -64,6 +64,9 @@ func (c upCmd) Run(r *run) error {
 	if err != nil {
 		return err
 	}
+	if _, err := c.policy(c.RegistryAddr); err != nil { // before anything is started or generated
+		return err
+	}
 	log, closeLog, err := c.logger(r)
 	if err != nil {
 		return err
