@@ -362,6 +362,8 @@ func TestMark(t *testing.T) {
 		{"file of a logged model", []at{{400, "m-" + id, &events.ModelLogged{ModelID: "m-" + id, Created: &events.LoggedModelCreation{ExperimentID: "1"}}}, {400, "m-" + id, stored("a", 1)}}, KeptModel, 0},
 		{"file replaced lately", []at{{400, id, created}, {400, id, stored("a", 1)}, {6, id, stored("a", 2)}}, KeptReleased, 0},
 		{"file replaced", []at{{400, id, created}, {400, id, stored("a", 1)}, {8, id, stored("a", 2)}}, "", 0},
+		{"file whose folder was removed", []at{{400, id, created}, {400, id, stored("0/a/b", 1)}, {8, id, &events.ArtifactStored{Path: "0/a", Removed: true}}}, "", 0},
+		{"file beside a folder that was removed", []at{{400, id, created}, {400, id, stored("0/ab", 1)}, {8, id, &events.ArtifactStored{Path: "0/a", Removed: true}}}, KeptRun, 0},
 		{"file of a deleted run", []at{{400, id, created}, {400, id, stored("a", 1)}, {8, id, &events.RunTracked{RunID: id, Lifecycle: events.StageDeleted}}}, KeptReleased, 1},
 		{"file of a deleted experiment", []at{{400, id, created}, {400, id, stored("a", 1)},
 			{8, "all", &events.ExperimentChanged{ExperimentID: "1", Name: "x", Lifecycle: events.StageDeleted}}}, KeptReleased, 1},

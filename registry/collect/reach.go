@@ -2,6 +2,7 @@ package collect
 
 import (
 	"regexp"
+	"strings"
 	"time"
 
 	"telco-churn-mlops/events"
@@ -148,14 +149,28 @@ func (r *reach) runTracked(p *events.RunTracked, at time.Time) {
 }
 
 func (r *reach) stored(owner string, p *events.ArtifactStored, at time.Time) {
-	if old, ok := r.files[p.Path]; ok {
+	old, ok := r.files[p.Path]
+	if ok {
 		r.released[old.ref.Digest] = at
 	}
 	if p.Removed {
 		delete(r.files, p.Path)
+		if !ok {
+			r.removedFolder(p.Path+"/", at)
+		}
 		return
 	}
 	r.files[p.Path] = file{ref: artifact.Ref{Digest: artifact.Digest(p.Digest), Size: p.SizeBytes}, owner: owner}
+}
+
+// removedFolder takes away what was stored below a folder.
+func (r *reach) removedFolder(prefix string, at time.Time) {
+	for path, f := range r.files {
+		if strings.HasPrefix(path, prefix) {
+			r.released[f.ref.Digest] = at
+			delete(r.files, path)
+		}
+	}
 }
 
 func (r *reach) version(model string, n int) *version {
