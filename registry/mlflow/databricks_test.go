@@ -8,6 +8,7 @@ import (
 	"github.com/databricks/databricks-sdk-go/apierr"
 	"github.com/databricks/databricks-sdk-go/client"
 	"github.com/databricks/databricks-sdk-go/config"
+	"github.com/databricks/databricks-sdk-go/listing"
 	"github.com/databricks/databricks-sdk-go/service/ml"
 	"github.com/stretchr/testify/require"
 )
@@ -33,6 +34,7 @@ func requireCode(t *testing.T, err error, status int, code string) {
 }
 
 func TestAPublicClientKeepsExperiments(t *testing.T) {
+	t.Parallel()
 	s := newRig(t).start()
 	x, ctx := ml.NewExperiments(publicClient(t, s)), t.Context()
 
@@ -79,6 +81,7 @@ func TestAPublicClientKeepsExperiments(t *testing.T) {
 }
 
 func TestAPublicClientLogsRuns(t *testing.T) {
+	t.Parallel()
 	s := newRig(t).start()
 	x, ctx := ml.NewExperiments(publicClient(t, s)), t.Context()
 	exp, err := x.CreateExperiment(ctx, ml.CreateExperiment{Name: "runs"})
@@ -137,6 +140,7 @@ func TestAPublicClientLogsRuns(t *testing.T) {
 }
 
 func TestAPublicClientSearchesRunsInPages(t *testing.T) {
+	t.Parallel()
 	s := newRig(t).start()
 	x, ctx := ml.NewExperiments(publicClient(t, s)), t.Context()
 	exp, err := x.CreateExperiment(ctx, ml.CreateExperiment{Name: "many"})
@@ -161,4 +165,104 @@ func TestAPublicClientSearchesRunsInPages(t *testing.T) {
 	require.Empty(t, files)
 	_, err = x.SearchRunsAll(ctx, ml.SearchRuns{ExperimentIds: []string{exp.ExperimentId}, Filter: "metrics.score >> 1"})
 	requireCode(t, err, 400, "INVALID_PARAMETER_VALUE")
+}
+
+func TestAPublicClientKeepsModelsAndVersions(t *testing.T) {
+	t.Parallel()
+	s := newRig(t).start()
+	c, ctx := publicClient(t, s), t.Context()
+	x, reg := ml.NewExperiments(c), ml.NewModelRegistry(c)
+	made, err := x.CreateRun(ctx, ml.CreateRun{ExperimentId: "0", StartTime: 1700000000000})
+	require.NoError(t, err)
+	run := made.Run.Info
+	s.call("PUT", "/api/2.0/mlflow-artifacts/artifacts/0/"+run.RunId+"/artifacts/model/MLmodel", "flavors: {}")
+
+	const name = "Kündigung: v2/neu"
+	created, err := reg.CreateModel(ctx, ml.CreateModelRequest{Name: name, Description: "who leaves", Tags: []ml.ModelTag{{Key: "team", Value: "retention"}}})
+	require.NoError(t, err)
+	require.Equal(t, name, created.RegisteredModel.Name)
+	_, err = reg.CreateModel(ctx, ml.CreateModelRequest{Name: name})
+	requireCode(t, err, 400, "RESOURCE_ALREADY_EXISTS")
+
+	for n := range 3 {
+		v, err := reg.CreateModelVersion(ctx, ml.CreateModelVersionRequest{
+			Name: name, Source: run.ArtifactUri + "/model", RunId: run.RunId, Tags: []ml.ModelVersionTag{{Key: "n", Value: fmt.Sprint(n)}},
+		})
+		require.NoError(t, err)
+		require.Equal(t, fmt.Sprint(n+1), v.ModelVersion.Version)
+		require.Equal(t, ml.ModelVersionStatusReady, v.ModelVersion.Status)
+	}
+	moved, err := reg.TransitionStage(ctx, ml.TransitionModelVersionStageDatabricks{Name: name, Version: "1", Stage: ml.StageProduction})
+	require.NoError(t, err)
+	require.Equal(t, ml.StageProduction, moved.ModelVersion.CurrentStage)
+	_, err = reg.TransitionStage(ctx, ml.TransitionModelVersionStageDatabricks{Name: name, Version: "2", Stage: ml.StageProduction, ArchiveExistingVersions: true})
+	require.NoError(t, err)
+	_, err = reg.TransitionStage(ctx, ml.TransitionModelVersionStageDatabricks{Name: name, Version: "9", Stage: ml.StageProduction})
+	requireCode(t, err, 404, "RESOURCE_DOES_NOT_EXIST")
+	latest, err := reg.GetLatestVersionsAll(ctx, ml.GetLatestVersionsRequest{Name: name, Stages: []string{"production"}})
+	require.NoError(t, err)
+	require.Len(t, latest, 1)
+	require.Equal(t, "2", latest[0].Version)
+
+	require.NoError(t, reg.UpdateModelVersion(ctx, ml.UpdateModelVersionRequest{Name: name, Version: "3", Description: "the third"}))
+	require.NoError(t, reg.SetModelVersionTag(ctx, ml.SetModelVersionTagRequest{Name: name, Version: "3", Key: "seen", Value: "yes"}))
+	require.NoError(t, reg.DeleteModelVersionTag(ctx, ml.DeleteModelVersionTagRequest{Name: name, Version: "3", Key: "n"}))
+	third, err := reg.GetModelVersion(ctx, ml.GetModelVersionRequest{Name: name, Version: "3"})
+	require.NoError(t, err)
+	require.Equal(t, "the third", third.ModelVersion.Description)
+	require.Len(t, third.ModelVersion.Tags, 1)
+	uri, err := reg.GetModelVersionDownloadUri(ctx, ml.GetModelVersionDownloadUriRequest{Name: name, Version: "3"})
+	require.NoError(t, err)
+	require.Equal(t, run.ArtifactUri+"/model", uri.ArtifactUri)
+	pages := reg.SearchModelVersions(ctx, ml.SearchModelVersionsRequest{Filter: "name = '" + name + "'", MaxResults: 2, OrderBy: []string{"version_number ASC"}})
+	found, err := listing.ToSlice(ctx, pages)
+	require.NoError(t, err)
+	var versions []string
+	for _, v := range found {
+		versions = append(versions, v.Version+" "+v.CurrentStage)
+	}
+	require.Equal(t, []string{"1 Archived", "2 Production", "3 None"}, versions)
+
+	require.NoError(t, reg.UpdateModel(ctx, ml.UpdateModelRequest{Name: name, Description: "who leaves next"}))
+	require.NoError(t, reg.SetModelTag(ctx, ml.SetModelTagRequest{Name: name, Key: "team", Value: "growth"}))
+	renamed, err := reg.RenameModel(ctx, ml.RenameModelRequest{Name: name, NewName: "churn next"})
+	require.NoError(t, err)
+	require.Equal(t, "churn next", renamed.RegisteredModel.Name)
+	got, err := reg.GetModel(ctx, ml.GetModelRequest{Name: "churn next"})
+	require.NoError(t, err)
+	require.Equal(t, "who leaves next", got.RegisteredModelDatabricks.Description)
+	models, err := reg.SearchModelsAll(ctx, ml.SearchModelsRequest{Filter: "name ILIKE 'CHURN%'", MaxResults: 1})
+	require.NoError(t, err)
+	require.Len(t, models, 1)
+	require.NoError(t, reg.DeleteModelVersion(ctx, ml.DeleteModelVersionRequest{Name: "churn next", Version: "3"}))
+	require.NoError(t, reg.DeleteModel(ctx, ml.DeleteModelRequest{Name: "churn next"}))
+	_, err = reg.GetModel(ctx, ml.GetModelRequest{Name: "churn next"})
+	requireCode(t, err, 404, "RESOURCE_DOES_NOT_EXIST")
+}
+
+func TestAPublicClientLogsModels(t *testing.T) {
+	t.Parallel()
+	s := newRig(t).start()
+	x, ctx := ml.NewExperiments(publicClient(t, s)), t.Context()
+	run, err := x.CreateRun(ctx, ml.CreateRun{ExperimentId: "0", StartTime: 1700000000000})
+	require.NoError(t, err)
+	made, err := x.CreateLoggedModel(ctx, ml.CreateLoggedModelRequest{ExperimentId: "0", Name: "model", SourceRunId: run.Run.Info.RunId})
+	require.NoError(t, err)
+	id := made.Model.Info.ModelId
+	require.NoError(t, x.LogOutputs(ctx, ml.LogOutputsRequest{RunId: run.Run.Info.RunId, Models: []ml.ModelOutput{{ModelId: id, Step: 1}}}))
+	require.NoError(t, x.LogLoggedModelParams(ctx, ml.LogLoggedModelParamsRequest{ModelId: id, Params: []ml.LoggedModelParameter{{Key: "depth", Value: "6"}}}))
+	require.NoError(t, x.LogMetric(ctx, ml.LogMetric{RunId: run.Run.Info.RunId, Key: "auc", Value: 0.8, Timestamp: 1, ModelId: id}))
+	done, err := x.FinalizeLoggedModel(ctx, ml.FinalizeLoggedModelRequest{ModelId: id, Status: ml.LoggedModelStatusLoggedModelReady})
+	require.NoError(t, err)
+	require.Equal(t, ml.LoggedModelStatusLoggedModelReady, done.Model.Info.Status)
+	got, err := x.GetLoggedModel(ctx, ml.GetLoggedModelRequest{ModelId: id})
+	require.NoError(t, err)
+	require.Len(t, got.Model.Data.Params, 1)
+	require.Equal(t, 0.8, got.Model.Data.Metrics[0].Value)
+	found, err := x.SearchLoggedModels(ctx, ml.SearchLoggedModelsRequest{ExperimentIds: []string{"0"}, Filter: "metrics.auc > 0.5"})
+	require.NoError(t, err)
+	require.Len(t, found.Models, 1)
+	require.NoError(t, x.DeleteLoggedModel(ctx, ml.DeleteLoggedModelRequest{ModelId: id}))
+	_, err = x.GetLoggedModel(ctx, ml.GetLoggedModelRequest{ModelId: id})
+	requireCode(t, err, 404, "RESOURCE_DOES_NOT_EXIST")
 }

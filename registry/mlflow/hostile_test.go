@@ -20,7 +20,7 @@ import (
 	"telco-churn-mlops/registry"
 )
 
-// calls is a good call of each route; a GET's fields go into the query. EXP, RUN, LOGGED and MODEL stand for what is there.
+// calls is a good call of each route; a GET's fields go into the query. EXP, OTHER, RUN and KEPT stand for what is there.
 var calls = []struct {
 	method, path string
 	in           fields
@@ -53,7 +53,7 @@ var calls = []struct {
 	{"POST", api20 + "runs/log-inputs", fields{"run_id": "RUN", "datasets": []fields{{
 		"tags": keysAndValues("mlflow.data.context", "training"), "dataset": fields{"name": "d", "digest": "x", "source_type": "local", "source": "s", "schema": "{}", "profile": "{}"},
 	}}}},
-	{"POST", api20 + "runs/outputs", fields{"run_id": "RUN", "models": []fields{{"model_id": "LOGGED", "step": 1}}}},
+	{"POST", api20 + "runs/outputs", fields{"run_id": "RUN", "models": []fields{{"model_id": "KEPT", "step": 1}}}},
 	{"POST", api20 + "runs/log-model", fields{"run_id": "RUN", "model_json": `{"run_id": "r", "artifact_path": "m", "utc_time_created": "t", "flavors": {}}`}},
 	{"GET", api20 + "metrics/get-history", fields{"run_id": "RUN", "metric_key": "m", "max_results": 5, "page_token": ""}},
 	{"GET", api20 + "metrics/get-history-bulk", fields{"run_id": []string{"RUN"}, "metric_key": "m", "max_results": 5}},
@@ -68,6 +68,62 @@ var calls = []struct {
 	{"POST", "/api/2.0/mlflow-artifacts/mpu/create/x", nil},
 	{"POST", "/api/2.0/mlflow-artifacts/mpu/complete/x", nil},
 	{"POST", "/api/2.0/mlflow-artifacts/mpu/abort/x", nil},
+	{"POST", models20 + "create", fields{"name": "made", "description": "d", "tags": keysAndValues("a", "b")}},
+	{"GET", models20 + "get", fields{"name": "MODEL"}},
+	{"PUT", proxy + "EXP/RUN/artifacts/kept/file.txt", fields{"content": "any"}},
+	{"GET", api20 + "databricks/registered-models/get", fields{"name": "MODEL"}},
+	{"PATCH", models20 + "update", fields{"name": "MODEL", "description": "d"}},
+	{"GET", models20 + "search", fields{"filter": "name LIKE 'M%'", "max_results": 5, "order_by": []string{"name"}, "page_token": ""}},
+	{"GET", models20 + "list", fields{"max_results": 5, "page_token": ""}},
+	{"POST", models20 + "set-tag", fields{"name": "MODEL", "key": "k", "value": "v"}},
+	{"DELETE", models20 + "delete-tag", fields{"name": "MODEL", "key": "k"}},
+	{"POST", versions20 + "create", fields{
+		"name": "MODEL", "source": "mlflow-artifacts:/EXP/RUN/artifacts/kept", "run_id": "RUN", "run_link": "l", "description": "d", "model_id": "", "tags": keysAndValues("a", "b"),
+	}},
+	{"GET", versions20 + "get", fields{"name": "MODEL", "version": "1"}},
+	{"PATCH", versions20 + "update", fields{"name": "MODEL", "version": "1", "description": "d"}},
+	{"GET", versions20 + "search", fields{"filter": "name = 'MODEL'", "max_results": 5, "order_by": []string{"version_number DESC"}, "page_token": ""}},
+	{"GET", versions20 + "get-download-uri", fields{"name": "MODEL", "version": "1"}},
+	{"GET", "/model-versions/get-artifact", fields{"name": "MODEL", "version": "1", "path": "file.txt"}},
+	{"POST", versions20 + "set-tag", fields{"name": "MODEL", "version": "1", "key": "k", "value": "v"}},
+	{"DELETE", versions20 + "delete-tag", fields{"name": "MODEL", "version": "1", "key": "k"}},
+	{"POST", versions20 + "transition-stage", fields{
+		"name": "MODEL", "version": "1", "stage": "Production", "archive_existing_versions": true, "expected_version": 0, "override": false, "reason": "r",
+	}},
+	{"POST", api20 + "databricks/model-versions/transition-stage", fields{"name": "MODEL", "version": "1", "stage": "Production", "comment": "c"}},
+	{"POST", models20 + "get-latest-versions", fields{"name": "MODEL", "stages": []string{"Production"}}},
+	{"GET", models20 + "get-latest-versions", fields{"name": "MODEL", "stages": []string{"Production"}}},
+	{"POST", models20 + "alias", fields{"name": "MODEL", "alias": "next", "version": "1"}},
+	{"GET", models20 + "alias", fields{"name": "MODEL", "alias": "next"}},
+	{"DELETE", models20 + "alias", fields{"name": "MODEL", "alias": "next"}},
+	{"GET", "/api/v1/models/MODEL/history", fields{"at": "2030-01-01T00:00:00Z"}},
+	{"GET", "/api/v1/models/MODEL/audit", fields{"max_results": 5, "page_token": ""}},
+	{"GET", "/api/v1/models/MODEL/lineage", fields{"version": "1"}},
+	{"GET", "/api/v1/models/MODEL/files", fields{"version": "1"}},
+	{"GET", "/api/v1/models/MODEL/diff", fields{"a": "1", "b": "1"}},
+	{"POST", "/api/v1/models/MODEL/withdraw", fields{"reason": "r", "expected_version": 1}},
+	{"POST", "/api/v1/models/MODEL/rollback", fields{"version": 1, "reason": "r", "expected_version": 0}},
+	{"GET", "/api/v1/models/MODEL/gates", nil},
+	{"PUT", "/api/v1/models/EMPTY/gates", fields{"staging": []fields{{"metric": "roc_auc", "min": 0.5}}, "promotion": "manual", "target": "y", "positive": "1"}},
+	{"DELETE", "/api/v1/models/EMPTY/gates", nil},
+	{"DELETE", versions20 + "delete", fields{"name": "MODEL", "version": "1"}},
+	{"POST", models20 + "rename", fields{"name": "MODEL", "new_name": "MODEL of another name"}},
+	{"DELETE", models20 + "delete", fields{"name": "EMPTY"}},
+	{"POST", api20 + "logged-models", fields{
+		"experiment_id": "EXP", "name": "n", "model_type": "t", "source_run_id": "RUN", "params": keysAndValues("a", "b"), "tags": keysAndValues("a", "b"),
+	}},
+	{"GET", api20 + "logged-models/KEPT", nil},
+	{"PATCH", api20 + "logged-models/KEPT", fields{"status": "LOGGED_MODEL_READY"}},
+	{"PATCH", api20 + "logged-models/KEPT/tags", fields{"tags": keysAndValues("k", "v")}},
+	{"DELETE", api20 + "logged-models/KEPT/tags/k", nil},
+	{"POST", api20 + "logged-models/KEPT/params", fields{"params": keysAndValues("p", "v")}},
+	{"GET", api20 + "logged-models/KEPT/artifacts/directories", fields{"artifact_directory_path": "a"}},
+	{"POST", api20 + "logged-models/search", fields{
+		"experiment_ids": []string{"EXP"}, "filter": "params.p = 'v'", "max_results": 5, "order_by": []fields{{"field_name": "creation_time", "ascending": true}},
+		"page_token": "",
+	}},
+	{"DELETE", api20 + "logged-models/KEPT", nil},
+
 	{"POST", api20 + "runs/delete", fields{"run_id": "RUN"}},
 	{"POST", api20 + "runs/restore", fields{"run_id": "RUN"}},
 }
@@ -91,8 +147,9 @@ var hostile = []any{
 type target struct {
 	t       testing.TB
 	s       *running
-	handler http.Handler
+	handler *api
 	names   *strings.Replacer
+	last    *[2]uint64 // where the streams ended after the last request
 }
 
 func newTarget(t testing.TB) *target {
@@ -108,10 +165,13 @@ func newTarget(t testing.TB) *target {
 	})
 	exp, other := s.newExperiment("target"), s.newExperiment("other")
 	run := s.newRun(exp)
-	s.call("POST", api20+"registered-models/create", fields{"name": "MODEL"})
+	s.newModel("MODEL")
+	s.newModel("EMPTY")
 	logged := s.call("POST", api20+"logged-models", fields{"experiment_id": exp, "name": "logged"})
 	id := logged["model"].(fields)["info"].(fields)["model_id"].(string)
-	return &target{t: t, s: s, handler: a, names: strings.NewReplacer("EXP", exp, "OTHER", other, "RUN", run, "LOGGED", id)}
+	g := &target{t: t, s: s, handler: a, last: new([2]uint64), names: strings.NewReplacer("EXP", exp, "OTHER", other, "RUN", run, "KEPT", id)}
+	*g.last = g.stored()
+	return g
 }
 
 // stored is where the streams end.
@@ -138,12 +198,13 @@ func (g *target) send(method, path string, body string) int {
 	r := httptest.NewRequestWithContext(ctx, "POST", "/", strings.NewReader(g.names.Replace(body)))
 	r.Method, r.URL, r.RequestURI = method, u, u.RequestURI()
 	w := httptest.NewRecorder()
-	before := g.stored()
 	g.handler.ServeHTTP(w, r)
 	require.NoError(g.t, ctx.Err(), "no answer in time: %s", what)
+	now := g.stored()
+	defer func() { *g.last = now }()
 	require.True(g.t, w.Code < 500 || w.Code == http.StatusNotImplemented, "%s answered %d %s", what, w.Code, w.Body)
 	if w.Code >= 400 {
-		require.Equal(g.t, before, g.stored(), "%s answered %d %s, and stored something", what, w.Code, w.Body)
+		require.Equal(g.t, *g.last, now, "%s answered %d %s, and stored something", what, w.Code, w.Body)
 		var refusal wireError
 		require.NoError(g.t, json.Unmarshal(w.Body.Bytes(), &refusal), "%s answered %s", what, w.Body)
 		require.NotEmpty(g.t, refusal.Code, what)
@@ -179,13 +240,21 @@ func (g *target) sendFields(method, path string, in fields) int {
 func TestEveryRouteAnswersAGoodCall(t *testing.T) {
 	t.Parallel()
 	g := newTarget(t)
+	called := map[string]bool{}
 	for _, c := range calls {
-		code := g.sendFields(c.method, c.path, c.in)
+		f, err := g.handler.router.find(httptest.NewRequest(c.method, c.path, nil))
+		require.NoError(t, err, "%s %s", c.method, c.path)
+		called[c.method+" "+f.endpoint.label] = true
+		want := http.StatusOK
 		if strings.Contains(c.path, "/mpu/") {
-			require.Equal(t, http.StatusNotImplemented, code)
-			continue
+			want = http.StatusNotImplemented
 		}
-		require.Equal(t, http.StatusOK, code, "%s %s", c.method, c.path)
+		require.Equal(t, want, g.sendFields(c.method, c.path, c.in), "%s %s", c.method, c.path)
+	}
+	for _, e := range slices.Concat(slices.Collect(maps.Values(g.handler.router.fixed)), g.handler.router.shaped) {
+		for method := range e.methods {
+			require.True(t, called[method+" "+e.label], "no call of %s %s", method, e.label)
+		}
 	}
 }
 
