@@ -94,7 +94,7 @@ func promotionWords(p *events.ModelPromoted) string {
 	if p.Override {
 		b.WriteString(", against a gate")
 	}
-	if p.ArchiveExisting {
+	if p.ArchiveExisting && p.Cause != events.PromotedByRollback {
 		b.WriteString(", archiving the others")
 	}
 	return b.String()

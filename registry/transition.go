@@ -188,7 +188,8 @@ func promote(c *Catalog, m Model, v Version, t Transition) (draft, error) {
 	return promotionDraft(c, m.Key, p), nil
 }
 
-// objection returns what the gates have against a version as Production, or nil. A comparison counts as long as there is a Production.
+// objection returns what the gates have against a version as Production, or nil. A comparison counts as long as there is a Production, and if it was
+// what the verdict came to: a run that asked for Staging alone, or followed another spec, was compared for information, and people decide.
 func objection(c *Catalog, m Model, v Version) error {
 	var why []string
 	switch now, _ := c.Promotion(m.Key); {
@@ -197,8 +198,9 @@ func objection(c *Catalog, m Model, v Version) error {
 	case v.Gate == nil:
 		why = []string{"it has no verdict yet"}
 	default:
+		asked := v.Gate.Reason != ReasonTargetStaging && v.Gate.Reason != ReasonSpecDiffers
 		for _, r := range v.Gate.Rules {
-			if failed, compared := failure(r); failed != "" && (!compared || now.Version != 0) {
+			if failed, compared := failure(r); failed != "" && (!compared || asked && now.Version != 0) {
 				why = append(why, failed)
 			}
 		}
