@@ -3,6 +3,9 @@
 package deploy
 
 import (
+	"encoding/json"
+	"io"
+	"net/http"
 	"strings"
 	"time"
 
@@ -52,6 +55,48 @@ func (s *stack) tracks() {
 	}
 	if s.nats {
 		s.collects(b)
+	}
+	s.clientLogs()
+}
+
+// clientLogs has a client of MLflow log a run with a file, register it and promote it, and looks at the pages.
+func (s *stack) clientLogs() {
+	s.t.Helper()
+	base := "http://" + s.addr("registry", "5000")
+	call := func(method, path, body string) string {
+		s.t.Helper()
+		req, err := http.NewRequestWithContext(s.t.Context(), method, base+path, strings.NewReader(body))
+		require.NoError(s.t, err)
+		resp, err := http.DefaultClient.Do(req)
+		require.NoError(s.t, err)
+		defer resp.Body.Close()
+		answer, err := io.ReadAll(resp.Body)
+		require.NoError(s.t, err)
+		require.Equal(s.t, http.StatusOK, resp.StatusCode, "%s %s: %s", method, path, answer)
+		return string(answer)
+	}
+	const api = "/api/2.0/mlflow/"
+	var made struct {
+		Run struct {
+			Info struct {
+				RunID       string `json:"run_id"`
+				ArtifactURI string `json:"artifact_uri"`
+			}
+		}
+	}
+	require.NoError(s.t, json.Unmarshal([]byte(call("POST", api+"runs/create", `{"experiment_id":"0","start_time":1}`)), &made))
+	run := made.Run.Info
+	call("POST", api+"runs/log-batch", `{"run_id":"`+run.RunID+`","metrics":[{"key":"auc","value":0.8,"timestamp":1}]}`)
+	file := "/api/2.0/mlflow-artifacts/artifacts/0/" + run.RunID + "/artifacts/model/weights.bin"
+	call("PUT", file, "no model of ours")
+	require.Equal(s.t, "no model of ours", call("GET", file, ""))
+	call("POST", api+"registered-models/create", `{"name":"a client's"}`)
+	call("POST", api+"model-versions/create", `{"name":"a client's","run_id":"`+run.RunID+`","source":"`+run.ArtifactURI+`/model"}`)
+	call("POST", api+"model-versions/transition-stage", `{"name":"a client's","version":"1","stage":"Production"}`)
+	require.Contains(s.t, call("GET", api+"metrics/get-history?metric_key=auc&run_id="+run.RunID, ""), "0.8")
+	require.Contains(s.t, call("POST", api+"runs/search", `{"experiment_ids":["0"]}`), run.RunID)
+	for _, page := range []string{"/", "/models", "/drift/" + model} {
+		call("GET", page, "")
 	}
 }
 
