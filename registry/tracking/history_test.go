@@ -43,7 +43,7 @@ func TestLongHistoriesComeInPages(t *testing.T) {
 	book, _ := open(t)
 	ctx := within(t)
 	r := newRun(t, book)
-	const n = 26_000
+	const n = 26_000 // more than a client asks for at once
 	for from := 0; from < n; from += 1000 {
 		var points []events.MetricPoint
 		for i := range 1000 {

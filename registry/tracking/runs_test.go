@@ -186,6 +186,7 @@ func TestDeletedRunsAndExperimentsTakeNothing(t *testing.T) {
 }
 
 func TestTheShownPointIsTheGreatest(t *testing.T) {
+	book, _ := open(t)
 	nan := math.NaN()
 	for _, tc := range []struct {
 		name   string
@@ -199,8 +200,6 @@ func TestTheShownPointIsTheGreatest(t *testing.T) {
 		{"negative steps", []events.MetricPoint{point("m", 1, 0, math.MinInt64), point("m", 2, 0, -1)}, point("m", 2, 0, -1)},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			t.Parallel()
-			book, _ := open(t)
 			ctx := within(t)
 			for _, order := range [][]events.MetricPoint{tc.points, {tc.points[1], tc.points[0]}} {
 				r := newRun(t, book)
