@@ -95,7 +95,10 @@ func history(c *call) (any, error) {
 			}
 		}
 	})
-	return out, nil
+	if out.Production == nil {
+		return out, nil
+	}
+	return out, c.locate(out.Production)
 }
 
 // instant reads a time as RFC 3339 or as milliseconds since 1970 UTC. The empty text is the zero time.

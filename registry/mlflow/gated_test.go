@@ -106,7 +106,7 @@ func (s *running) logFiles(files map[string]string) string {
 	return id
 }
 
-// registerStump logs a stump below model and, if asked, a holdout at the top of the run, and registers it.
+// registerStump logs a stump below model and, if asked, a holdout at the top of the run, and registers it. The run claims a ROC-AUC of 0.9.
 func (s *running) registerStump(name string, files map[string]string, withHoldout bool) string {
 	s.t.Helper()
 	all := map[string]string{}
@@ -117,6 +117,7 @@ func (s *running) registerStump(name string, files map[string]string, withHoldou
 		all["holdout.csv"] = holdout()
 	}
 	id := s.logFiles(all)
+	s.call("POST", api20+"runs/log-metric", fields{"run_id": id, "key": "roc_auc", "value": 0.9, "timestamp": 1700000000000})
 	answer := s.call("POST", versions20+"create", fields{
 		"name": name, "source": "mlflow-artifacts:/0/" + id + "/artifacts/model", "run_id": id,
 	})
@@ -202,4 +203,44 @@ func TestAGatedModelTakesWhatPasses(t *testing.T) {
 	require.Equal(t, []any{0.0, "withdrawn"}, []any{gone["version"], gone["cause"]})
 	require.Nil(t, s.call("GET", "/api/v1/models/left/history", nil)["production"])
 	s.refused("POST", "/api/v1/models/left/withdraw", fields{}, 400, string(fault.Invalid))
+}
+
+func TestVersionsThatCanNotBeCompared(t *testing.T) {
+	t.Parallel()
+	s := newRig(t).start()
+	s.newModel("left")
+	s.call("PUT", "/api/v1/models/left/gates", strings.Replace(gates, "manual", "auto", 1))
+	move := func(version string, more fields) (int, string) {
+		in := fields{"name": "left", "version": version, "stage": "Production"}
+		for k, v := range more {
+			in[k] = v
+		}
+		status, body := s.do("POST", versions20+"transition-stage", in)
+		return status, string(body)
+	}
+
+	good := stumpFiles(0.5, -1, 1)
+	require.Equal(t, "1", s.registerStump("left", good, false))
+	require.Contains(t, s.judged("left", "1"), "staged, no_comparable_holdout")
+	require.Equal(t, map[string]string{"1": "Staging"}, s.stages("left"), "without a holdout nothing is promoted by itself")
+	status, body := move("1", nil)
+	require.Equal(t, http.StatusOK, status, "but a person may: %s", body)
+
+	beside := stumpFiles(0.5, -1, 1)
+	beside["holdout.csv"] = holdout()
+	require.Equal(t, "2", s.registerStump("left", beside, false))
+	require.Contains(t, s.judged("left", "2"), "not_better", "the same model is not better; its holdout lies beside it")
+	status, body = move("2", nil)
+	require.Equal(t, http.StatusBadRequest, status, body)
+	require.Contains(t, body, "roc_auc")
+
+	require.Equal(t, "3", s.registerStump("left", map[string]string{"MLmodel": "flavors: {}\n", "weights": "?"}, true))
+	s.judged("left", "3")
+	for _, more := range []fields{nil, {"override": true, "reason": "I say so"}} {
+		status, body = move("3", more)
+		require.Equal(t, http.StatusBadRequest, status, body)
+		require.Contains(t, body, string(fault.Invalid))
+	}
+	require.Contains(t, body, "can't be served", "and nothing goes past that")
+	require.Equal(t, "Production", s.stages("left")["1"])
 }

@@ -3,7 +3,6 @@ package mlflow
 import (
 	"cmp"
 	"net/http"
-	"strconv"
 
 	"telco-churn-mlops/events"
 	"telco-churn-mlops/internal/access"
@@ -86,29 +85,21 @@ func describeLogged(m tracking.LoggedModel, registered []wireRegistration) wireL
 	return w
 }
 
-// registrations returns the versions of each logged model among those asked for, from the fold as it is.
-func (c *call) registrations(models ...tracking.LoggedModel) map[string][]wireRegistration {
-	out := make(map[string][]wireRegistration, len(models))
-	for _, m := range models {
-		out[m.ID] = nil
+// registrations returns the versions of each logged model.
+func (c *call) registrations() (byID map[string][]wireRegistration, err error) {
+	if err := c.s.Fresh(c.ctx); err != nil {
+		return nil, err
 	}
-	c.s.View(func(cat *registry.Catalog, _ *registry.Fleet) {
-		for _, key := range cat.Models() {
-			for _, v := range cat.Versions(key) {
-				if _, asked := out[v.ModelID]; asked && !v.Deleted && v.ModelID != "" {
-					out[v.ModelID] = append(out[v.ModelID], wireRegistration{v.ModelName, strconv.Itoa(v.Version)})
-				}
-			}
-		}
-	})
-	return out
+	c.s.View(func(cat *registry.Catalog, _ *registry.Fleet) { _, byID = c.manifests.of(cat) })
+	return byID, nil
 }
 
 func (c *call) answerLogged(m tracking.LoggedModel, err error) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return loggedAnswer{describeLogged(m, c.registrations(m)[m.ID])}, nil
+	registered, err := c.registrations()
+	return loggedAnswer{describeLogged(m, registered[m.ID])}, err
 }
 
 func createLogged(c *call) (any, error) {
@@ -236,7 +227,10 @@ func searchLogged(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	registered := c.registrations(page.Items...)
+	registered, err := c.registrations()
+	if err != nil {
+		return nil, err
+	}
 	var out struct {
 		Models []wireLogged `json:"models,omitempty"`
 		Next   string       `json:"next_page_token,omitempty"`

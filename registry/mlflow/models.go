@@ -66,7 +66,7 @@ func describeModel(c *registry.Catalog, m registry.Model) wireModel {
 		Name: m.Name, CreationTimestamp: m.CreatedAt.UnixMilli(), LastUpdatedTimestamp: m.UpdatedAt.UnixMilli(), UserID: m.User,
 		Description: m.Description, Tags: pairs(m.Tags),
 	}
-	for _, v := range latest(c.Versions(m.Key)) {
+	for _, v := range c.Latest(m.Key) {
 		// MLflow's models list their versions without aliases: those stand beside them.
 		v.Aliases = nil
 		w.LatestVersions = append(w.LatestVersions, describeVersion(v))
@@ -75,20 +75,6 @@ func describeModel(c *registry.Catalog, m registry.Model) wireModel {
 		w.Aliases = append(w.Aliases, wireAlias{alias, strconv.Itoa(m.Aliases[alias])})
 	}
 	return w
-}
-
-// latest returns the highest version of each stage among versions given newest first, the lowest number first.
-func latest(versions []registry.Version) []registry.Version {
-	highest := map[events.Stage]bool{}
-	var out []registry.Version
-	for _, v := range versions {
-		if !v.Deleted && !highest[v.Stage] {
-			highest[v.Stage] = true
-			out = append(out, v)
-		}
-	}
-	slices.Reverse(out)
-	return out
 }
 
 // pairs returns a map as pairs ordered by key.
@@ -102,10 +88,10 @@ func pairs(m map[string]string) []events.Pair {
 }
 
 // answerModel returns a model that an operation returned, with its versions.
-func (c *call) answerModel(m registry.Model) modelAnswer {
+func (c *call) answerModel(m registry.Model) (modelAnswer, error) {
 	var out modelAnswer
 	c.s.View(func(cat *registry.Catalog, _ *registry.Fleet) { out.Model = describeModel(cat, m) })
-	return out
+	return out, c.locate(pointers(out.Model.LatestVersions)...)
 }
 
 // modelNamed is what a call gives that is about one registered model.
@@ -129,7 +115,7 @@ func createModel(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.answerModel(m), nil
+	return c.answerModel(m)
 }
 
 // keyed checks that every pair has a key.
@@ -154,7 +140,7 @@ func getModel(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.answerModel(m), nil
+	return c.answerModel(m)
 }
 
 // getModelAsSDK is getModel under the path and with the field that SDKs of Databricks know.
@@ -183,7 +169,7 @@ func renameModel(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.answerModel(m), nil
+	return c.answerModel(m)
 }
 
 func updateModel(c *call) (any, error) {
@@ -201,7 +187,7 @@ func updateModel(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.answerModel(m), nil
+	return c.answerModel(m)
 }
 
 // present checks a field that must be given but may be empty.
@@ -298,7 +284,7 @@ func getAlias(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return versionAnswer{describeVersion(v)}, nil
+	return c.answerVersion(v)
 }
 
 func latestVersions(c *call) (any, error) {
@@ -328,11 +314,11 @@ func latestVersions(c *call) (any, error) {
 		Versions []wireVersion `json:"model_versions,omitempty"`
 	}
 	c.s.View(func(cat *registry.Catalog, _ *registry.Fleet) {
-		for _, v := range latest(cat.Versions(m.Key)) {
+		for _, v := range cat.Latest(m.Key) {
 			if len(wanted) == 0 || wanted[v.Stage] {
 				out.Versions = append(out.Versions, describeVersion(v))
 			}
 		}
 	})
-	return out, nil
+	return out, c.locate(pointers(out.Versions)...)
 }

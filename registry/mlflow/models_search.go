@@ -214,7 +214,11 @@ func searchModels(c *call) (any, error) {
 			out.Models = append(out.Models, describeModel(cat, m.Model))
 		}
 	})
-	return out, nil
+	var versions []*wireVersion
+	for _, m := range out.Models {
+		versions = append(versions, pointers(m.LatestVersions)...)
+	}
+	return out, c.locate(versions...)
 }
 
 func searchVersions(c *call) (any, error) {
@@ -241,5 +245,5 @@ func searchVersions(c *call) (any, error) {
 			out.Versions = append(out.Versions, describeVersion(v.Version))
 		}
 	})
-	return out, nil
+	return out, c.locate(pointers(out.Versions)...)
 }

@@ -232,9 +232,11 @@ func TestSearchesOfModelsInPages(t *testing.T) {
 		http.StatusBadRequest, string(fault.Invalid))
 }
 
+// TestSimultaneousTransitionsLeaveOneProduction asks two registries for what MLflow does not do in one step.
 func TestSimultaneousTransitionsLeaveOneProduction(t *testing.T) {
 	t.Parallel()
-	s := newRig(t).start()
+	r := newRig(t)
+	s, second := r.start(), r.start()
 	const versions, rounds = 8, 5
 	s.newModel("m")
 	for i := range versions {
@@ -245,7 +247,11 @@ func TestSimultaneousTransitionsLeaveOneProduction(t *testing.T) {
 		statuses := make([]int, versions)
 		for i := range versions {
 			all.Go(func() {
-				statuses[i], _ = s.do("POST", versions20+"transition-stage", fields{
+				at := s
+				if i%2 == 1 {
+					at = second
+				}
+				statuses[i], _ = at.do("POST", versions20+"transition-stage", fields{
 					"name": "m", "version": fmt.Sprint(i + 1), "stage": "Production", "archive_existing_versions": true,
 				})
 			})
@@ -262,5 +268,6 @@ func TestSimultaneousTransitionsLeaveOneProduction(t *testing.T) {
 			}
 		}
 		require.Equal(t, 1, in, "round %d: %v", round, s.stages("m"))
+		require.Equal(t, s.stages("m"), second.stages("m"))
 	}
 }

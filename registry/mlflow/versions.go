@@ -13,6 +13,7 @@ import (
 	"telco-churn-mlops/internal/access"
 	"telco-churn-mlops/registry"
 	"telco-churn-mlops/registry/fault"
+	"telco-churn-mlops/registry/tracking"
 )
 
 func (a *api) versions() {
@@ -63,6 +64,39 @@ func describeVersion(v registry.Version) wireVersion {
 		UserID: v.User, CurrentStage: v.Stage, Description: v.Description, Source: v.Source, RunID: v.RunID, Status: statusReady,
 		Tags: pairs(v.Tags), RunLink: v.RunLink, Aliases: slices.Sorted(slices.Values(v.Aliases)), ModelID: v.ModelID,
 	}
+}
+
+// locate says of versions of the trainer's, which were registered from no URI, where their files are: with their run. It is not to be called with
+// the folds held.
+func (c *call) locate(versions ...*wireVersion) error {
+	ctx := c.ctx
+	for _, v := range versions {
+		if v.Source != "" || v.RunID == "" {
+			continue
+		}
+		run, err := c.book.RunByID(ctx, v.RunID)
+		if err != nil && fault.CodeOf(err) != fault.NotFound {
+			return err
+		}
+		v.Source = run.ArtifactURI
+		ctx = tracking.AsFolded(c.ctx) // the first one refreshed the fold for all
+	}
+	return nil
+}
+
+// answerVersion returns a version that an operation returned.
+func (c *call) answerVersion(v registry.Version) (versionAnswer, error) {
+	out := versionAnswer{describeVersion(v)}
+	return out, c.locate(&out.Version)
+}
+
+// pointers returns what locate takes.
+func pointers(versions []wireVersion) []*wireVersion {
+	out := make([]*wireVersion, len(versions))
+	for i := range versions {
+		out[i] = &versions[i]
+	}
+	return out
 }
 
 // versionText is a version's number as clients send it: a string of digits, or a JSON number.
@@ -168,7 +202,7 @@ func createVersion(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return versionAnswer{describeVersion(v)}, nil
+	return c.answerVersion(v)
 }
 
 func getVersion(c *call) (any, error) {
@@ -180,7 +214,7 @@ func getVersion(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return versionAnswer{describeVersion(v)}, nil
+	return c.answerVersion(v)
 }
 
 func updateVersion(c *call) (any, error) {
@@ -199,7 +233,7 @@ func updateVersion(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return versionAnswer{describeVersion(v)}, nil
+	return c.answerVersion(v)
 }
 
 func deleteVersion(c *call) (any, error) {
@@ -251,7 +285,7 @@ func transition(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return versionAnswer{describeVersion(v)}, nil
+	return c.answerVersion(v)
 }
 
 // expectedVersion returns the version that a client says is Production; nil leaves that open.

@@ -3,6 +3,7 @@ package mlflow
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -54,11 +55,13 @@ func versionFile(c *call) (any, error) {
 	return c.send(tracking.File{Path: f.Name, Digest: artifact.Digest(f.Digest), Size: f.SizeBytes})
 }
 
-// manifests finds the registered content of a path. It is a fold of the catalog, made anew when that has grown and somebody asks.
+// manifests is an index of the versions that are not deleted. It is a fold of the catalog, made anew when that has grown and somebody asks.
 type manifests struct {
 	mu      sync.Mutex
 	through uint64
-	folders map[string]manifest // by the folder below the artifact root that a version was registered from
+	// folders is by the folder below the artifact root that a version was registered from, logged by the id of the logged model.
+	folders map[string]manifest
+	logged  map[string][]wireRegistration
 }
 
 // manifest is what was first registered from a folder.
@@ -67,22 +70,25 @@ type manifest struct {
 	files    []events.Artifact
 }
 
-// of returns the manifests of a catalog.
-func (m *manifests) of(c *registry.Catalog) map[string]manifest {
+// of returns the indexes of a catalog, which are not changed any more.
+func (m *manifests) of(c *registry.Catalog) (map[string]manifest, map[string][]wireRegistration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.folders != nil && m.through == c.Through() {
-		return m.folders
+		return m.folders, m.logged
 	}
-	folders := map[string]manifest{}
+	folders, logged := map[string]manifest{}, map[string][]wireRegistration{}
 	for it := range versionItems(c, "", false) {
 		folder, ours := tracking.PathOf(it.Source)
 		if first, known := folders[folder]; ours && (!known || it.Sequence < first.sequence) {
 			folders[folder] = manifest{it.Sequence, it.Artifacts}
 		}
+		if it.ModelID != "" {
+			logged[it.ModelID] = append(logged[it.ModelID], wireRegistration{it.ModelName, strconv.Itoa(it.Version.Version)})
+		}
 	}
-	m.folders, m.through = folders, c.Through()
-	return folders
+	m.folders, m.logged, m.through = folders, logged, c.Through()
+	return folders, logged
 }
 
 // registered returns the file at a path below the artifact root as it was when a version was registered from a folder above it, and false if none
@@ -92,7 +98,7 @@ func (a *api) registered(path string) (f tracking.File, ok bool) {
 		if !c.Frozen(path) {
 			return
 		}
-		folders := a.manifests.of(c)
+		folders, _ := a.manifests.of(c)
 		name := path[strings.LastIndexByte(path, '/')+1:] // of a source that is a file
 		for folder := path; folder != ""; {
 			if entry, is := fileNamed(folders[folder].files, name); is {
@@ -115,20 +121,11 @@ func downloadURI(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	uri, err := c.sourceOf(v)
+	w, err := c.answerVersion(v)
 	if err != nil {
 		return nil, err
 	}
 	return struct {
 		URI string `json:"artifact_uri"`
-	}{uri}, nil
-}
-
-// sourceOf returns where a client finds the files of a version: what it was registered from, or the files of the trainer's run.
-func (c *call) sourceOf(v registry.Version) (string, error) {
-	if v.Source != "" {
-		return v.Source, nil
-	}
-	run, err := c.book.RunByID(c.ctx, v.RunID)
-	return run.ArtifactURI, err
+	}{w.Version.Source}, nil
 }
