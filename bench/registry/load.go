@@ -97,3 +97,12 @@ func (l *loader) settle(ctx context.Context, due int) error {
 	}
 	return nil
 }
+
+// stored returns the bytes that TRACKING takes.
+func (l *loader) stored(ctx context.Context) (uint64, error) {
+	s, err := l.bus.JetStream().Stream(ctx, string(events.Tracking))
+	if err != nil {
+		return 0, err
+	}
+	return s.CachedInfo().State.Bytes, nil
+}

@@ -22,8 +22,8 @@ import (
 type step struct {
 	runs int
 	ready
-	loadSeconds float64
-	searches    []found
+	stored   uint64 // bytes of TRACKING
+	searches []found
 }
 
 // found is a query with its times and the number of runs on its page.
@@ -38,6 +38,7 @@ type duel struct {
 	api, empty rate
 	ratio      float64
 	low, high  float64 // of the rounds' ratios
+	runs       int     // that were stored before
 }
 
 // drive measures everything and prints the report, and rewrites the block that c names.
@@ -95,17 +96,27 @@ func (s *suite) measure(ctx context.Context) error {
 	if err := s.loader.experiment(ctx); err != nil {
 		return err
 	}
+	contested := 0
 	for i, runs := range s.config.Runs {
-		begin, from := time.Now(), 0
+		if runs <= contestRuns {
+			contested = i
+		}
+	}
+	for i, runs := range s.config.Runs {
+		from := 0
 		if i > 0 {
 			from = s.config.Runs[i-1]
 		}
 		if err := s.loader.load(ctx, from, runs); err != nil {
 			return err
 		}
-		st := step{runs: runs, loadSeconds: time.Since(begin).Seconds()}
-		s.say("%d runs stored", runs)
-		err := s.with(ctx, fmt.Sprintf("registry-%d.pprof", runs), func(r ready) error {
+		st := step{runs: runs}
+		var err error
+		if st.stored, err = s.loader.stored(ctx); err != nil {
+			return err
+		}
+		s.say("%d runs stored in %s", runs, mebibytes(st.stored))
+		err = s.with(ctx, fmt.Sprintf("registry-%d.pprof", runs), func(r ready) error {
 			st.ready = r
 			s.say("%d runs folded in %.2f s, %s live, %s at the peak", runs, r.FoldSeconds, mebibytes(r.HeapBytes), mebibytes(r.PeakBytes))
 			c := newClient(r.API, s.config.Clients)
@@ -117,10 +128,10 @@ func (s *suite) measure(ctx context.Context) error {
 				s.say("%s: p50 %s, p95 %s", q.what, milliseconds(times.P50), milliseconds(times.P95))
 				st.searches = append(st.searches, found{q, times, page})
 			}
-			if i > 0 {
+			if i != contested {
 				return nil
 			}
-			return s.contest(ctx, r)
+			return s.contest(ctx, r, runs)
 		})
 		if err != nil {
 			return err
@@ -130,8 +141,11 @@ func (s *suite) measure(ctx context.Context) error {
 	return nil
 }
 
+// contestRuns is the greatest number of runs at which log-batch is measured.
+const contestRuns = 100_000
+
 // contest takes rounds of log-batch calls by turns from the handler that only reads and from the API.
-func (s *suite) contest(ctx context.Context, r ready) error {
+func (s *suite) contest(ctx context.Context, r ready, stored int) error {
 	api, empty := newClient(r.API, s.config.Clients), newClient(r.Empty, s.config.Clients)
 	runs := make([]string, s.config.Clients)
 	for i := range runs {
@@ -156,7 +170,7 @@ func (s *suite) contest(ctx context.Context, r ready) error {
 		apis, empties, ratios = append(apis, a), append(empties, e), append(ratios, a.perSecond/e.perSecond)
 	}
 	slices.Sort(ratios)
-	s.duel = duel{api: medianRate(apis), empty: medianRate(empties), ratio: ratios[len(ratios)/2], low: ratios[0], high: ratios[len(ratios)-1]}
+	s.duel = duel{runs: stored, api: medianRate(apis), empty: medianRate(empties), ratio: ratios[len(ratios)/2], low: ratios[0], high: ratios[len(ratios)-1]}
 	return nil
 }
 
