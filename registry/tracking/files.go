@@ -205,33 +205,3 @@ func (b *Book) Under(ctx context.Context, path string) ([]File, error) {
 	slices.SortStableFunc(files, func(a, b File) int { return cmp.Compare(a.Path, b.Path) })
 	return slices.CompactFunc(files, func(a, b File) bool { return a.Path == b.Path }), nil
 }
-
-// AllFiles calls fn with each file and whose it is, those of the trainer's runs too, until fn fails; its error is returned as it is. It is for garbage
-// collection: what is shown was there when it was called, or was stored since.
-func (b *Book) AllFiles(ctx context.Context, fn func(File, Owner) error) error {
-	files, err := b.Under(ctx, "")
-	if err != nil {
-		return err
-	}
-	for _, f := range files {
-		if err := fn(f, b.owner(f.Path)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// owner says whose a file is, and whether that is deleted.
-func (b *Book) owner(path string) Owner {
-	s := b.state
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	id := ownerOf(path)
-	if r := s.runs[id]; r != nil && r.visible() {
-		return Owner{RunID: id, Deleted: r.gone()}
-	}
-	if m := s.models[id]; m != nil && m.created {
-		return Owner{ModelID: id, Deleted: !m.visible()}
-	}
-	return Owner{}
-}

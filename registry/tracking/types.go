@@ -124,13 +124,6 @@ type Entry struct {
 	Size int64 // 0 of a folder
 }
 
-// Owner is whose a file is. Both ids are empty for a file that belongs to no run and no logged model.
-type Owner struct {
-	RunID, ModelID string
-	// Deleted is true if the run, or the logged model, or the experiment it belongs to is deleted.
-	Deleted bool
-}
-
 // LoggedModel is the object of that name in MLflow 3: a model that a run made, with files of its own.
 type LoggedModel struct {
 	ID, ExperimentID, Name, ModelType, SourceRunID string
