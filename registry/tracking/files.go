@@ -119,7 +119,7 @@ func (b *Book) RemoveFiles(ctx context.Context, path, actor string) error {
 	if err := b.changeable(path); err != nil {
 		return err
 	}
-	files, err := b.Under(ctx, path)
+	files, err := b.Under(asStored(ctx), path)
 	if err != nil {
 		return err
 	}

@@ -19,8 +19,11 @@ const askTimeout = 30 * time.Second
 type folded struct{}
 
 // AsFolded returns a context with which reads answer from what is folded already: for a caller that has called Fresh itself, once for many reads, or that
-// rather shows what was known before than nothing. Writes must not get it.
+// rather shows what was known before than nothing. Writes take no notice of it.
 func AsFolded(ctx context.Context) context.Context { return context.WithValue(ctx, folded{}, true) }
+
+// asStored takes AsFolded back.
+func asStored(ctx context.Context) context.Context { return context.WithValue(ctx, folded{}, nil) }
 
 // Fresh returns after everything that was stored before the call is folded. While nothing is missing that takes one round trip, which calls at the
 // same time share: each relies on a question that was asked after it was called. It fails with fault.Unavailable when ctx ends before, or

@@ -116,7 +116,7 @@ func TestAWriteIsReadAtOnceByBoth(t *testing.T) {
 	id := newRun(t, books[0]).ID
 	for i := range 50 {
 		value := fmt.Sprint(i)
-		require.NoError(t, books[i%2].Log(ctx, id, tracking.Batch{Tags: pairs("t", value)}))
+		require.NoError(t, books[i%2].Log(tracking.AsFolded(ctx), id, tracking.Batch{Tags: pairs("t", value)}))
 		got, err := books[1-i%2].RunByID(ctx, id)
 		require.NoError(t, err)
 		require.Contains(t, got.Tags, events.Pair{Key: "t", Value: value})

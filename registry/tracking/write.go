@@ -53,7 +53,7 @@ type draft struct {
 // write decides with the fold under its read lock, stores what was decided if the subject still ends with what was expected, and folds it. What another
 // writer stored meanwhile is folded, and decided again. A refusal counts only if everything was folded that had been stored before.
 func (b *Book) write(ctx context.Context, t events.Type, subject string, decide func(*state) (draft, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	ctx, cancel := context.WithTimeout(asStored(ctx), writeTimeout)
 	defer cancel()
 	unlock, err := b.locks.lock(ctx, t, subject)
 	if err != nil {
