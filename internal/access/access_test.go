@@ -249,6 +249,7 @@ func TestFaultsOfTheFile(t *testing.T) {
 
 func TestReload(t *testing.T) {
 	p := load(t)
+	p.every = 20 * time.Millisecond
 	h := p.Wrap(echo())
 	old := []string{"Authorization", basic("ann", "secret")}
 	require.Equal(t, 200, ask(h, "GET", "/", old...).Code)
@@ -338,7 +339,7 @@ func TestAddUser(t *testing.T) {
 // slowly is a hash that takes long enough for others to come meanwhile.
 func slowly(t *testing.T) string {
 	t.Helper()
-	h, err := bcrypt.GenerateFromPassword([]byte("secret"), 9)
+	h, err := bcrypt.GenerateFromPassword([]byte("secret"), 6)
 	require.NoError(t, err)
 	return string(h)
 }
@@ -352,7 +353,7 @@ func TestAFloodOfWrongPasswordsKeepsNobodyOut(t *testing.T) {
 	require.Equal(t, 200, ask(h, "GET", "/", "Authorization", basic("ann", "secret")).Code)
 	ctx, stop := context.WithCancel(t.Context())
 	var flood sync.WaitGroup
-	for i := range 50 {
+	for i := range 10 {
 		flood.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
 				r := httptest.NewRequest("GET", "/", nil).WithContext(ctx)
@@ -360,7 +361,9 @@ func TestAFloodOfWrongPasswordsKeepsNobodyOut(t *testing.T) {
 				r.SetBasicAuth("ann", fmt.Sprintf("%d-%d", i, n))
 				w := httptest.NewRecorder()
 				h.ServeHTTP(w, r)
-				require.NotEqual(t, 200, w.Code)
+				if w.Code == 200 {
+					t.Error("a wrong password got in")
+				}
 			}
 		})
 	}
@@ -382,7 +385,7 @@ func TestWhoWaitsTooLongIsTold(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 20*time.Millisecond, errBusy)
 	defer cancel()
-	_, err := c.matches(ctx, attempt{name: "a", password: "b", from: "x"})
+	_, err := c.matches(ctx, attempt{name: "a", password: "b", decoy: []byte("$2a$"), from: "x"})
 	require.ErrorIs(t, err, errBusy)
 	require.Empty(t, c.waiting)
 	w := httptest.NewRecorder()
@@ -438,7 +441,7 @@ func FuzzAuthorization(f *testing.F) {
 	d, err := File{Users: []User{{Name: "ci", Role: Log, TokenSHA256: TokenDigest("tok")}}}.directory()
 	require.NoError(f, err)
 	p.users.Store(d)
-	p.compare.decoy, err = bcrypt.GenerateFromPassword([]byte("x"), bcrypt.MinCost)
+	d.decoy, err = bcrypt.GenerateFromPassword([]byte("x"), bcrypt.MinCost)
 	require.NoError(f, err)
 	h := p.Wrap(echo())
 	for _, seed := range []string{"Bearer tok", "Basic Y2k6dG9r", "Basic", "Bearer", "Basic Og=="} {

@@ -23,17 +23,17 @@ const (
 	compareWait = 5 * time.Second
 )
 
-// attempt is a name and password to be checked. A nil hash is compared all the same and never matches.
+// attempt is a name and password to be checked. Without a hash the decoy is compared, which never matches, so that the time doesn't tell who
+// has a password; without a decoy nobody has one.
 type attempt struct {
 	name, password string
-	hash           []byte
+	hash, decoy    []byte
 	from           string // the client's address
 }
 
 // comparer compares passwords with bcrypt hashes, few at a time and one for each address, and remembers the outcomes.
 type comparer struct {
 	key   []byte // of the keyed hash; new in every process
-	decoy []byte
 	turns chan struct{}
 
 	mu           sync.Mutex
@@ -53,11 +53,6 @@ func newComparer(now func() time.Time) *comparer {
 		right: newMemory(rememberRight, now), wrong: newMemory(rememberWrong, now),
 	}
 	_, _ = rand.Read(c.key) // never fails
-	decoy, err := bcrypt.GenerateFromPassword(c.key[:16], bcrypt.DefaultCost)
-	if err != nil {
-		panic("access: hash of 16 bytes: " + err.Error())
-	}
-	c.decoy = decoy
 	return c
 }
 
@@ -71,6 +66,9 @@ func (c *comparer) forget() {
 
 // matches reports whether the password is the hash's. The error is errBusy or the context's.
 func (c *comparer) matches(ctx context.Context, a attempt) (bool, error) {
+	if a.hash == nil && a.decoy == nil {
+		return false, nil
+	}
 	id := c.id(a)
 	if outcome, known := c.recall(id); known {
 		return outcome, nil
@@ -87,7 +85,7 @@ func (c *comparer) matches(ctx context.Context, a attempt) (bool, error) {
 	}
 	hash := a.hash
 	if hash == nil {
-		hash = c.decoy
+		hash = a.decoy
 	}
 	ok := bcrypt.CompareHashAndPassword(hash, []byte(a.password)) == nil && a.hash != nil
 	c.mu.Lock()

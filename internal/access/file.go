@@ -44,6 +44,8 @@ type directory struct {
 	openMetrics bool
 	byName      map[string]*user
 	byToken     map[[sha256.Size]byte]*user
+	// decoy is the hash that costs the most, nil if nobody has a password.
+	decoy []byte
 }
 
 type user struct {
@@ -103,6 +105,9 @@ func (f File) directory() (*directory, error) {
 			continue
 		}
 		d.byName[u.name] = u
+		if u.bcrypt != nil && (d.decoy == nil || cost(u.bcrypt) > cost(d.decoy)) {
+			d.decoy = u.bcrypt
+		}
 		if u.token == nil {
 			continue
 		}
@@ -115,6 +120,12 @@ func (f File) directory() (*directory, error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+// cost is a checked hash's.
+func cost(hash []byte) int {
+	n, _ := bcrypt.Cost(hash)
+	return n
 }
 
 func (e User) check() (*user, error) {

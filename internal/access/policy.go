@@ -22,8 +22,8 @@ const reloadEvery = 2 * time.Second
 // Policy decides who may come in. Make it by Load or Open; a nil *Policy lets everybody in from the own machine. It is safe for
 // concurrent use.
 type Policy struct {
-	path string // empty: no users
-	now  func() time.Time
+	path  string // empty: no users
+	every time.Duration
 
 	reload  sync.Mutex // held while the file is read
 	digest  [sha256.Size]byte
@@ -32,11 +32,11 @@ type Policy struct {
 }
 
 // Open returns a policy without users: everybody is an administrator called "anonymous", whatever name the server is reached by.
-func Open() *Policy { return &Policy{now: time.Now} }
+func Open() *Policy { return &Policy{} }
 
 // Load reads the users file at path. It returns every fault of the file at once. The file is read again by Run and Reload.
 func Load(path string) (*Policy, error) {
-	p := &Policy{path: path, now: time.Now, compare: newComparer(time.Now)}
+	p := &Policy{path: path, every: reloadEvery, compare: newComparer(time.Now)}
 	if _, err := p.read(); err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func (p *Policy) Run(ctx context.Context, log *slog.Logger) error {
 		<-ctx.Done()
 		return nil
 	}
-	tick := time.NewTicker(reloadEvery)
+	tick := time.NewTicker(p.every)
 	defer tick.Stop()
 	told := ""
 	for {
@@ -201,7 +201,7 @@ func (p *Policy) basic(r *http.Request, d *directory, name, password string) (Pr
 	if err != nil {
 		from = r.RemoteAddr
 	}
-	ok, err := p.compare.matches(r.Context(), attempt{name: name, password: password, hash: hash, from: from})
+	ok, err := p.compare.matches(r.Context(), attempt{name: name, password: password, hash: hash, decoy: d.decoy, from: from})
 	switch {
 	case errors.Is(err, errBusy):
 		return Principal{}, errBusy
