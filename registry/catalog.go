@@ -109,6 +109,9 @@ type Promotion struct {
 type Catalog struct {
 	// Champion is the alias that stands for Production in models with gates; [DefaultChampion] unless set before the first use.
 	Champion string
+	// Spec is the key of the model that has the gates of a spec even before a trainer said anything of it; none if empty. It is set before the
+	// first use, too.
+	Spec string
 
 	models     map[string]*modelFold
 	names      map[string]string // of the models that are not deleted, to their keys
@@ -166,15 +169,19 @@ func (c *Catalog) Version(name string, n int) (Version, bool) {
 	if n < 1 || n > len(vs) {
 		return Version{}, false
 	}
-	return c.copyVersion(name, vs[n-1]), true
+	return c.copyVersion(name, vs[n-1], c.models[name].pointers(c.Champion)), true
 }
 
 // Versions returns the versions of a model, newest first.
 func (c *Catalog) Versions(name string) []Version {
-	vs := c.versions(name)
-	out := make([]Version, 0, len(vs))
-	for _, v := range slices.Backward(vs) {
-		out = append(out, c.copyVersion(name, v))
+	m := c.models[name]
+	if m == nil {
+		return []Version{}
+	}
+	aliases := m.pointers(c.Champion)
+	out := make([]Version, 0, len(m.versions))
+	for _, v := range slices.Backward(m.versions) {
+		out = append(out, c.copyVersion(name, v, aliases))
 	}
 	return out
 }
@@ -187,13 +194,12 @@ func (c *Catalog) VersionOfRun(name, runID string) (Version, bool) {
 	return Version{}, false
 }
 
-func (c *Catalog) copyVersion(key string, v *Version) Version {
+func (c *Catalog) copyVersion(key string, v *Version, aliases map[string]int) Version {
 	out := *v
 	out.Promoted = slices.Clone(v.Promoted)
 	out.Tags = maps.Clone(v.Tags)
-	m := c.models[key]
-	out.ModelName, out.Aliases = m.name, nil
-	for alias, n := range m.pointers(c.Champion) {
+	out.ModelName, out.Aliases = c.models[key].name, nil
+	for alias, n := range aliases {
 		if n == v.Version {
 			out.Aliases = append(out.Aliases, alias)
 		}
@@ -343,7 +349,7 @@ func (c *Catalog) pick(name string, due func(*Version) bool) []Version {
 	var out []Version
 	for _, v := range c.versions(name) {
 		if due(v) {
-			out = append(out, c.copyVersion(name, v))
+			out = append(out, c.copyVersion(name, v, c.models[name].pointers(c.Champion)))
 		}
 	}
 	return out

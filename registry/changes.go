@@ -16,23 +16,25 @@ type NewModel struct {
 	Actor             string
 }
 
-// CreateModel makes a registered model without versions. A name that is taken is [ErrTaken]; so is that of the registry's spec, whose model
-// the first version makes.
+// CreateModel makes a registered model without versions. A name that is taken is [ErrTaken]. The model of the registry's spec, which the trainer's
+// first version makes otherwise, has the spec's gates.
 func (s *Service) CreateModel(ctx context.Context, n NewModel) (Model, error) {
 	if err := cmp.Or(checkName("name", n.Name), checkDescription(n.Description), checkTags(n.Tags)); err != nil {
 		return Model{}, err
 	}
 	var key string
 	_, _, err := s.desk.write(ctx, func(c *Catalog, _ *Fleet) (draft, error) {
-		if _, taken := c.Key(n.Name); taken || n.Name == s.model {
+		var named bool
+		if key, named = c.Key(n.Name); !named {
+			key = c.keyFor(n.Name)
+		} else if _, exists := c.Model(key); exists {
 			return draft{}, fault.New(fault.Exists, "Registered Model (name=%s) already exists: %w", quoted(n.Name), ErrTaken)
 		}
-		key = c.keyFor(n.Name)
 		p := &events.ModelChanged{Change: events.ChangeCreate, Value: n.Description, Tags: n.Tags, Actor: n.Actor}
 		if key != n.Name {
 			p.Key = n.Name
 		}
-		return draftOf(c, key, p)
+		return draftOf(c, key, p), nil
 	})
 	return s.modelOf(key, err)
 }

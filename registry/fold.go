@@ -28,6 +28,7 @@ func (c *Catalog) Apply(r Record) error {
 	m := c.models[name]
 	if m == nil {
 		m = newModelFold(name)
+		m.trained = name == c.Spec
 		c.models[name] = m
 	}
 	m.last[kind.Type] = r.Sequence
@@ -159,7 +160,8 @@ func (c *Catalog) registered(m *modelFold, r Record, p *events.ModelRegistered) 
 		v.Tags[t.Key] = t.Value
 	}
 	m.versions = append(m.versions, v)
-	m.trained = m.trained || p.Source == ""
+	// A target stage is that of gates; if none are set on the model, some registry's spec has them.
+	m.trained = m.trained || p.Source == "" || p.TargetStage != "" && m.gates == nil
 	if m.touch(r.Time); !m.exists {
 		m.exists, m.created = true, r.Time
 	}

@@ -16,7 +16,7 @@ func (c *Catalog) Latest(key string) []Version {
 			continue
 		}
 		seen[v.Stage] = true
-		out = append(out, c.copyVersion(key, v))
+		out = append(out, c.copyVersion(key, v, c.models[key].pointers(c.Champion)))
 	}
 	slices.Reverse(out)
 	return out

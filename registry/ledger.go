@@ -29,6 +29,7 @@ type ledger struct {
 	following bool
 	grown     chan struct{}
 	champion  string
+	spec      string
 }
 
 func newLedger(b *bus.Bus) *ledger {
@@ -96,7 +97,7 @@ func (l *ledger) reset(s events.Stream) {
 	switch s {
 	case events.Lifecycle:
 		l.catalog = NewCatalog()
-		l.catalog.Champion, l.following = l.champion, false
+		l.catalog.Champion, l.catalog.Spec, l.following = l.champion, l.spec, false
 	case events.Fleet:
 		l.fleet = NewFleet()
 	}

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"math"
@@ -253,14 +252,13 @@ func (s *Service) complete(ctx context.Context, m Model, n NewVersion, o origin,
 		if run, ok := c.RunOf(m.Key, o.run.ID); ok && run.State != RunOpen {
 			return draft{}, nil
 		}
-		return draftOf(c, m.Key, done)
+		return draftOf(c, m.Key, done), nil
 	})
 	return err
 }
 
 // registerVersion gives the registration its number and writes it.
 func (s *Service) registerVersion(ctx context.Context, name string, p *events.ModelRegistered) (Version, error) {
-	call := rand.Text() // two calls that say the same are two versions
 	var key string
 	_, _, err := s.desk.write(ctx, func(c *Catalog, _ *Fleet) (draft, error) {
 		m, err := knownModel(c, name)
@@ -271,8 +269,7 @@ func (s *Service) registerVersion(ctx context.Context, name string, p *events.Mo
 			return draft{}, fault.New(fault.Conflict, "the gates of model %s were changed meanwhile", quoted(name))
 		}
 		key, p.Version = m.Key, c.NextVersion(m.Key)
-		expected := c.Expected(events.TypeModelRegistered, m.Key)
-		return draft{key: m.Key, payload: p, id: idKey(call, expected), expected: expected}, nil
+		return draftOf(c, m.Key, p), nil
 	})
 	if err != nil {
 		return Version{}, err

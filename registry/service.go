@@ -87,7 +87,8 @@ func wire(c Config) (*Service, error) {
 		work:   newTurn(),
 		missed: map[string]int{}, considered: map[string]string{},
 	}
-	s.ledger.champion, s.ledger.catalog.Champion = c.Champion, c.Champion
+	s.ledger.champion, s.ledger.spec = c.Champion, s.model
+	s.ledger.reset(events.Lifecycle)
 	s.desk = &desk{bus: c.Bus, ledger: s.ledger, source: s.source, now: c.Now}
 	s.book, err = tracking.New(tracking.Config{Bus: c.Bus, Log: s.log, Source: s.source, Now: c.Now, Metrics: c.Metrics})
 	if err != nil {
@@ -246,8 +247,12 @@ func (s *Service) onLifecycle(ctx context.Context, m bus.Message) error {
 	case *events.ModelPromoted:
 		s.metrics.production.WithLabelValues(m.Event.Model).Set(float64(p.Version))
 		s.nudge()
-	case *events.ModelRegistered, *events.ModelGated, *events.ModelChanged:
+	case *events.ModelRegistered, *events.ModelGated:
 		s.nudge()
+	case *events.ModelChanged:
+		if p.Change == events.ChangeGates {
+			s.nudge()
+		}
 	}
 	return nil
 }

@@ -128,12 +128,12 @@ func (s *Service) rulesOf(key string) (r rules, ok bool) {
 // next one is judged, so that each meets the Production it will replace.
 func (s *Service) finish(ctx context.Context, key string) error {
 	for {
-		if err := s.ledger.refresh(ctx); err != nil {
-			return err
-		}
 		r, ok := s.rulesOf(key)
 		if !ok {
 			return nil
+		}
+		if err := s.ledger.refresh(ctx); err != nil {
+			return err
 		}
 		var unpromoted, unjudged []Version
 		s.ledger.view(func(c *Catalog, _ *Fleet) {

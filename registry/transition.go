@@ -252,7 +252,7 @@ func move(c *Catalog, m Model, v Version, t Transition) (draft, error) {
 	return draftOf(c, m.Key, &events.ModelChanged{
 		Change: events.ChangeStage, Version: v.Version, Value: string(t.Stage), ArchiveExisting: t.ArchiveExisting || m.Gated && t.Stage == events.StageStaging,
 		Actor: t.Actor, Reason: t.Reason,
-	})
+	}), nil
 }
 
 func promotionOf(v Version, cause events.PromotionCause, actor, reason string) *events.ModelPromoted {
