@@ -47,7 +47,11 @@ func (b *Bus) retry(ctx context.Context, try func(context.Context) error) error 
 			return err
 		}
 		if n == alarmAfter {
-			b.log.Error("JetStream does not answer, still trying", "connected", b.nc.IsConnected(), "err", err)
+			what := "JetStream does not answer, still trying"
+			if api := (*jetstream.APIError)(nil); errors.As(err, &api) {
+				what = "JetStream refuses, still trying" // a full stream, an election
+			}
+			b.log.Error(what, "connected", b.nc.IsConnected(), "err", err)
 		}
 		if !pause(ctx, backoff(n, retryFirst, retryLimit)) {
 			return fmt.Errorf("%w (last try: %w)", context.Cause(ctx), err)

@@ -22,7 +22,7 @@ const (
 	// batches is the number of log-batch calls of each logger, turns that of promotions: a thousand calls in all.
 	batches = 110
 	turns   = 120
-	// kills is how often the registry is killed meanwhile.
+	// kills is how often the registry is killed meanwhile, every second time with the NATS server.
 	kills = 5
 )
 
@@ -116,6 +116,10 @@ func TestRegistryKilledWhileClientsLog(t *testing.T) {
 			return nil
 		})
 		l.registry.kill(t)
+		if n%2 == 1 { // as when both are one process
+			l.server.kill(t)
+			l.server.start(t)
+		}
 		l.registry.start(t)
 	}
 	wg.Wait()
