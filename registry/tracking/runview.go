@@ -57,7 +57,8 @@ func (s *state) trainerRunTags(r *run) []events.Pair {
 	return s.names.pairs(r.trainer.tags, added)
 }
 
-// runFields is a run as a filter sees it. It remembers the numbers of the keys that one query asks for, of which there are few.
+// runFields is a run as a filter sees it. It remembers the numbers of the keys that one query asks for, of which there are few, and where each
+// stood in the run before: most runs of an experiment log the same keys.
 type runFields struct {
 	s    *state
 	r    *run
@@ -68,29 +69,55 @@ type memo struct {
 	name  string
 	id    uint32
 	known bool
+	at    int
 }
 
-func (f *runFields) key(name string) (uint32, bool) {
+// key returns what is remembered of a key; nil of one that nothing was ever logged under.
+func (f *runFields) key(name string) *memo {
 	for i := range f.memo {
-		if f.memo[i].name == name {
-			return f.memo[i].id, f.memo[i].known
+		if m := &f.memo[i]; m.name == name {
+			if !m.known {
+				return nil
+			}
+			return m
 		}
 	}
 	id, ok := f.s.names.find(name)
-	f.memo = append(f.memo, memo{name, id, ok})
-	return id, ok
+	f.memo = append(f.memo, memo{name: name, id: id, known: ok})
+	if !ok {
+		return nil
+	}
+	return &f.memo[len(f.memo)-1]
 }
 
 func (f *runFields) pair(ps []pair, name string) (string, bool) {
-	key, ok := f.key(name)
-	if !ok {
+	m := f.key(name)
+	if m == nil {
 		return "", false
 	}
-	i, ok := findPair(ps, key)
-	if !ok {
-		return "", false
+	if m.at >= len(ps) || ps[m.at].key != m.id {
+		i, ok := findPair(ps, m.id)
+		if !ok {
+			return "", false
+		}
+		m.at = i
 	}
-	return ps[i].value, true
+	return ps[m.at].value, true
+}
+
+func (f *runFields) metric(ms []metric, name string) (float64, bool) {
+	m := f.key(name)
+	if m == nil {
+		return 0, false
+	}
+	if m.at >= len(ms) || ms[m.at].key != m.id {
+		i, ok := findMetric(ms, m.id)
+		if !ok {
+			return 0, false
+		}
+		m.at = i
+	}
+	return ms[m.at].value, true
 }
 
 // Text implements filter.Fields.
@@ -157,15 +184,7 @@ func (f *runFields) Number(kind filter.Kind, key string) (float64, bool) {
 	}
 	switch {
 	case kind == filter.Metric:
-		id, ok := f.key(key)
-		if !ok {
-			return 0, false
-		}
-		i, ok := findMetric(metrics, id)
-		if !ok {
-			return 0, false
-		}
-		return metrics[i].value, true
+		return f.metric(metrics, key)
 	case key == "start_time":
 		return float64(start), true
 	case key == "end_time":
