@@ -3,7 +3,7 @@
 // An object is kept if any of these points to it (the class is what a [Report] counts it under):
 //
 //   - version: a version that is not deleted
-//   - alias: an alias, whatever became of its version
+//   - alias: an alias, which deleting its version takes away
 //   - production: a version that was in Production within the last [Config.History]
 //   - run: the files of a run that is not deleted, and what a run of the trainer completed with
 //   - model: the files of a logged model that is not deleted

@@ -232,6 +232,7 @@ func (w *world) changeVersion() {
 		for _, other := range w.versions {
 			if other.model == v.model && (p.Version == 0 || other == v) {
 				other.deleted = true
+				clear(other.aliases)
 				if other.model == "m1" || p.Version == 0 {
 					other.production = false
 				}
@@ -339,7 +340,9 @@ func TestMark(t *testing.T) {
 		{"deleted at the limit", []at{{400, model, registered(1, 1)}, {7, model, &events.ModelChanged{Change: events.ChangeDelete, Version: 1}}}, "", 0},
 		{"deleted just within it", []at{{400, model, registered(1, 1)}, {6.9, model, &events.ModelChanged{Change: events.ChangeDelete, Version: 1}}}, KeptReleased, 0},
 		{"deleted with an alias", []at{{400, model, registered(1, 1)}, {300, model, &events.ModelChanged{Change: events.ChangeAlias, Version: 1, Key: "best"}},
-			{200, model, &events.ModelChanged{Change: events.ChangeDelete, Version: 1}}}, KeptAlias, 0},
+			{200, model, &events.ModelChanged{Change: events.ChangeDelete, Version: 1}}}, "", 0},
+		{"deleted, then given an alias", []at{{400, model, registered(1, 1)}, {200, model, &events.ModelChanged{Change: events.ChangeDelete, Version: 1}},
+			{100, model, &events.ModelChanged{Change: events.ChangeAlias, Version: 1, Key: "best"}}}, KeptAlias, 0},
 		{"deleted, in Production", []at{{400, model, registered(1, 1)}, {300, model, &events.ModelPromoted{Version: 1}},
 			{200, model, &events.ModelChanged{Change: events.ChangeDelete, Version: 1}}}, KeptProduction, 0},
 		{"deleted, replaced 89 days ago", []at{{400, model, registered(1, 1)}, {300, model, &events.ModelPromoted{Version: 1}}, {89, model, registered(2, 2)},

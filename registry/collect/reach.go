@@ -211,6 +211,10 @@ func (r *reach) changed(model string, p *events.ModelChanged, at time.Time) {
 				continue
 			}
 			v.set(!p.Remove, at)
+			if v.deleted && len(v.aliases) > 0 { // deleting takes the aliases away
+				clear(v.aliases)
+				v.unaliased = at
+			}
 			if v.deleted && v.serving && (v.ungated || p.Version == 0) {
 				v.serving, v.left = false, at
 			}
