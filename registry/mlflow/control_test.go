@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"telco-churn-mlops/internal/artifact"
+	"telco-churn-mlops/registry"
 	"telco-churn-mlops/registry/fault"
 )
 
@@ -90,6 +91,24 @@ func TestOurOwnCallsOnAModelWithoutGates(t *testing.T) {
 	})
 	require.Len(t, line["promotions"], 2, "by hand and by rollback")
 	require.Empty(t, line["instances"])
+}
+
+func TestLinksToTheFilesOfAVersion(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	now := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
+	s := r.start(func(c *registry.Config) {
+		c.Store = linked{r.store}
+		c.Now = func() time.Time { return now }
+	})
+	s.newModel("m")
+	run := s.logFiles(map[string]string{"model/data/a b": "content"})
+	s.newVersion("m", "mlflow-artifacts:/0/"+run+"/artifacts/model")
+	digest := artifact.DigestOf([]byte("content"))
+	require.Equal(t, fields{"model": "m", "version": "1", "files": []any{fields{
+		"path": "data/a b", "digest": string(digest), "size_bytes": 7.0, "expires_at": "2026-01-31T12:15:00Z",
+		"url": "https://store.invalid/" + digest.Hex() + "?name=a+b&expires=15m0s",
+	}}}, s.call("GET", "/api/v1/models/m/files?version=1", nil))
 }
 
 func TestRefusalsOfOurOwnCalls(t *testing.T) {

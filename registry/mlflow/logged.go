@@ -2,7 +2,9 @@ package mlflow
 
 import (
 	"cmp"
+	"encoding/json"
 	"net/http"
+	"slices"
 
 	"telco-churn-mlops/events"
 	"telco-churn-mlops/internal/access"
@@ -71,11 +73,39 @@ type loggedAnswer struct {
 	Model wireLogged `json:"model"`
 }
 
+// versionsTag is the tag in which MLflow keeps the versions of a logged model: written by its server from 3.1 on, by its client before. Here it is
+// made of the versions that there are, whatever a client wrote.
+const versionsTag = "mlflow.modelVersions"
+
+// withVersions returns the tags of a logged model with that of its versions, in the order of the registrations.
+func withVersions(tags []events.Pair, registered []wireRegistration) []events.Pair {
+	if len(registered) == 0 {
+		return tags
+	}
+	type version struct {
+		Name    string      `json:"name"`
+		Version json.Number `json:"version"`
+	}
+	list := make([]version, len(registered))
+	for i, r := range registered {
+		list[i] = version{r.Name, json.Number(r.Version)}
+	}
+	text, err := json.Marshal(list)
+	if err != nil {
+		panic(err) // our own types, which all can be encoded
+	}
+	out := slices.DeleteFunc(slices.Clone(tags), func(t events.Pair) bool { return t.Key == versionsTag })
+	out = append(out, events.Pair{Key: versionsTag, Value: string(text)})
+	slices.SortFunc(out, func(a, b events.Pair) int { return cmp.Compare(a.Key, b.Key) })
+	return out
+}
+
 func describeLogged(m tracking.LoggedModel, registered []wireRegistration) wireLogged {
 	w := wireLogged{
 		Info: wireLoggedInfo{
 			ModelID: m.ID, ExperimentID: m.ExperimentID, Name: m.Name, CreatedMS: m.CreatedAt, UpdatedMS: m.UpdatedAt, ArtifactURI: m.ArtifactURI,
-			Status: m.Status, ModelType: m.ModelType, SourceRunID: m.SourceRunID, Tags: m.Tags, Registrations: registered,
+			Status: m.Status, ModelType: m.ModelType, SourceRunID: m.SourceRunID, Tags: withVersions(m.Tags, registered),
+			Registrations: registered,
 		},
 		Data: wireLoggedData{Params: m.Params},
 	}

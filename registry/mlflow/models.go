@@ -29,7 +29,7 @@ func (a *api) models() {
 	a.handle(http.MethodGet, models+"get-latest-versions", access.Read, latestVersions)
 	a.handle(http.MethodPost, models+"set-tag", access.Register, setModelTag)
 	a.handle(http.MethodDelete, models+"delete-tag", access.Register, deleteModelTag)
-	a.handle(http.MethodPost, models+"alias", access.Promote, setAlias)
+	a.handleLong(http.MethodPost, models+"alias", access.Promote, setAlias)
 	a.handle(http.MethodDelete, models+"alias", access.Promote, deleteAlias)
 	a.handle(http.MethodGet, models+"alias", access.Read, getAlias)
 	a.versions()

@@ -172,6 +172,24 @@ func TestModelNamesOfEveryScript(t *testing.T) {
 	}
 }
 
+func TestWhatTheDocsLeaveOut(t *testing.T) {
+	t.Parallel()
+	s := newRig(t).start()
+	for _, path := range []string{"webhooks", "traces", "registered-models/unknown", "prompts/search"} {
+		s.refused("POST", api20+path, fields{}, 404, string(fault.Endpoint))
+	}
+	s.refused("POST", "/api/2.0/mlflow-artifacts/mpu/create/0/a", fields{"path": "a", "num_parts": 2}, 501, string(fault.Unimplemented))
+
+	longest := strings.Repeat("界", 256)
+	s.refused("POST", models20+"create", fields{"name": longest + "界"}, 400, string(fault.Invalid))
+	s.newModel(longest)
+	require.Equal(t, "1", s.newVersion(longest, "s3://bucket/1"))
+	s.call("POST", versions20+"transition-stage", fields{"name": longest, "version": "1", "stage": "Production"})
+	require.Equal(t, map[string]string{"1": "Production"}, s.stages(longest))
+	s.call("POST", models20+"rename", fields{"name": longest, "new_name": "short"})
+	require.Equal(t, map[string]string{"1": "Production"}, s.stages("short"))
+}
+
 func TestSearchesOfModelsInPages(t *testing.T) {
 	t.Parallel()
 	s := newRig(t).start()

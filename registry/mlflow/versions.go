@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"telco-churn-mlops/events"
 	"telco-churn-mlops/internal/access"
@@ -18,17 +19,32 @@ import (
 
 func (a *api) versions() {
 	const versions = "/mlflow/model-versions/"
-	a.handle(http.MethodPost, versions+"create", access.Register, createVersion)
+	a.handleLong(http.MethodPost, versions+"create", access.Register, createVersion)
 	a.handle(http.MethodGet, versions+"get", access.Read, getVersion)
 	a.handle(http.MethodPatch, versions+"update", access.Register, updateVersion)
 	a.handle(http.MethodDelete, versions+"delete", access.Admin, deleteVersion)
 	a.handle(http.MethodGet, versions+"search", access.Read, searchVersions)
-	a.handle(http.MethodPost, versions+"transition-stage", access.Promote, transition)
-	a.handle(http.MethodPost, "/mlflow/databricks/model-versions/transition-stage", access.Promote, transition) // SDKs of Databricks
+	a.handleLong(http.MethodPost, versions+"transition-stage", access.Promote, transition)
+	a.handleLong(http.MethodPost, "/mlflow/databricks/model-versions/transition-stage", access.Promote, transition) // SDKs of Databricks
 	a.handle(http.MethodGet, versions+"get-download-uri", access.Read, downloadURI)
 	a.handle(http.MethodPost, versions+"set-tag", access.Register, setVersionTag)
 	a.handle(http.MethodDelete, versions+"delete-tag", access.Register, deleteVersionTag)
 	a.versionFiles()
+}
+
+// longer is by how much a call that reads models and scores rows may outlast others. The product stays below what clients wait (120 s).
+const longer = 6
+
+// handleLong is handle for operations that read a model's files or judge a version.
+func (a *api) handleLong(method, path string, role access.Role, op operation) {
+	limit := longer * a.callTime
+	for _, p := range prefixes {
+		a.router.add(method, p+path, path, route{role: role, limit: limit, op: func(c *call) (any, error) {
+			// A server without deadlines has none in the way.
+			_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(limit + a.callTime))
+			return op(c)
+		}})
+	}
 }
 
 // statusReady is the status of every version: one that is not ready was refused.

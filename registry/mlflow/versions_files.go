@@ -3,6 +3,7 @@ package mlflow
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -86,6 +87,9 @@ func (m *manifests) of(c *registry.Catalog) (map[string]manifest, map[string][]w
 		if it.ModelID != "" {
 			logged[it.ModelID] = append(logged[it.ModelID], wireRegistration{it.ModelName, strconv.Itoa(it.Version.Version)})
 		}
+	}
+	for _, list := range logged {
+		slices.Reverse(list) // ascending within a model
 	}
 	m.folders, m.logged, m.through = folders, logged, c.Through()
 	return folders, logged
