@@ -10,6 +10,7 @@ import (
 	"html"
 	"html/template"
 	"math"
+	"strconv"
 	"time"
 
 	"gonum.org/v1/plot"
@@ -76,6 +77,7 @@ func (c Chart) plot() *plot.Plot {
 		axis.Tick.Length, axis.Label.Padding = 4, 3
 	}
 	p.Legend.Top, p.Legend.Padding, p.Legend.ThumbnailWidth = true, 3, 18
+	p.X.Tick.Marker, p.Y.Tick.Marker = numberTicks{}, numberTicks{}
 	if c.Time {
 		p.X.Tick.Marker = timeTicks{}
 	}
@@ -136,6 +138,29 @@ func (b bound) Plot(c draw.Canvas, p *plot.Plot) {
 	style := p.Legend.TextStyle
 	style.Color, style.YAlign = inkBound, 0.2
 	c.FillText(style, vg.Point{X: c.Min.X + 3, Y: y + 3}, short(b.Name, nameShown))
+}
+
+// numberTicks are the library's with the shortest labels that tell them apart.
+type numberTicks struct{}
+
+// Ticks implements [plot.Ticker].
+func (numberTicks) Ticks(low, high float64) []plot.Tick {
+	ticks := plot.DefaultTicks{}.Ticks(low, high)
+	for digits := 6; digits <= 17; digits++ {
+		seen := map[string]bool{}
+		labels := 0
+		for i, t := range ticks {
+			if t.Label != "" {
+				ticks[i].Label = strconv.FormatFloat(t.Value, 'g', digits, 64)
+				seen[ticks[i].Label] = true
+				labels++
+			}
+		}
+		if len(seen) == labels {
+			break
+		}
+	}
+	return ticks
 }
 
 // timeTicks writes times in UTC, as exact as the range needs.

@@ -112,6 +112,20 @@ func TestTimesAreReadable(t *testing.T) {
 	}
 }
 
+func TestTicksTellValuesApart(t *testing.T) {
+	for _, r := range [][2]float64{{0, 59}, {0.4, 0.7}, {1e9, 1e9 + 5}, {-3, 3}} {
+		seen := map[string]bool{}
+		for _, tick := range (numberTicks{}).Ticks(r[0], r[1]) {
+			if tick.Label != "" {
+				require.False(t, seen[tick.Label], "%v: %s twice", r, tick.Label)
+				require.LessOrEqual(t, len(tick.Label), 11)
+				seen[tick.Label] = true
+			}
+		}
+		require.GreaterOrEqual(t, len(seen), 2)
+	}
+}
+
 func FuzzCharts(f *testing.F) {
 	f.Add(0.0, 1.0, 2.0, 3.0)
 	f.Add(math.NaN(), math.Inf(1), math.Inf(-1), 0.0)
