@@ -25,6 +25,8 @@ FUZZTIME ?= 20s
 COUNT    ?= 5
 
 comma := ,
+# The walk through the pages needs a browser; without one "make test" says so and leaves it out.
+BROWSER := $(firstword $(foreach name,chromium chromium-browser google-chrome google-chrome-stable,$(shell command -v $(name) 2>/dev/null)))
 
 ##@ Run
 
@@ -71,18 +73,23 @@ PURE = ./model/... ./internal/synth
 .PHONY: test
 test: tools-test ## All tests: with the race detector, S3 against a real server, separate processes; prints the coverage
 	$(GO) test -race -shuffle=on $(PURE)
-	PATH="$(TOOLS):$$PATH" $(GO) test -race -shuffle=on -tags s3,processes -covermode=atomic -coverprofile=coverage.out \
+	@$(if $(BROWSER),:,echo "no Chromium or Chrome on the PATH: the browser test of the pages is left out")
+	PATH="$(TOOLS):$$PATH" $(GO) test -race -shuffle=on -tags s3,processes$(if $(BROWSER),$(comma)browser) -covermode=atomic -coverprofile=coverage.out \
 	  $$($(GO) list ./... | grep -v -e '/model$$' -e '/model/' -e '/internal/synth$$')
 	$(GO) test -covermode=atomic -coverprofile=coverage.pure.out $(PURE)
 	tail -n +2 coverage.pure.out >> coverage.out && rm coverage.pure.out
 	PATH="$(TOOLS):$$PATH" $(GO) test -run 'CrossValidation|Seeds' ./trainer ./cmd/churn
 	$(GO) tool cover -func=coverage.out | tail -1
 
+.PHONY: screenshots
+screenshots: ## Walk through the pages in Chromium and take the pictures in docs/screenshots anew
+	$(GO) test -tags browser -count 1 -run TestConsole ./internal/e2e -screenshots
+
 .PHONY: lint
 lint: tools-lint ## gofmt, go vet, staticcheck, actionlint
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
-	$(GO) vet -tags s3,processes ./...
-	$(TOOLS)/staticcheck -tags s3,processes ./...
+	$(GO) vet -tags s3,processes,browser ./...
+	$(TOOLS)/staticcheck -tags s3,processes,browser ./...
 	$(TOOLS)/actionlint
 
 .PHONY: fuzz
