@@ -5,20 +5,34 @@
 // on the last sequence of the subject, so two registries, a killed one and the operator's command line can't disagree: one of them wins
 // and the others fold again and decide again. The pure part ([Catalog], [Fleet], [Judge], [DecideRollback]) has no clock and no network.
 //
+// # Two kinds of models
+//
+// A model with gates has a spec, or gates set on it ([Service.SetGates]). It has one Production at most, which only its verdict, or a person who gives
+// a reason, replaces; the replaced one is archived and the alias of the champion moves in the same message. A model without gates follows MLflow to the letter: stages are labels, several
+// versions may be in Production, and archiving the others is part of the one message too. Whatever enters or leaves Production does so by one message on model.promoted.
+//
+// A model's key is what its subjects name; it is the name that the model was made under, unless that was another's key or too long, and stays when
+// the model is renamed or made again after it was deleted, so that numbers are never used twice.
+//
+// What clients log (experiments, runs, files) is package tracking's; [Service.CreateVersion] makes a version of it: a manifest with the digest of every file, which then can't be
+// changed any more, and, where the files hold a model that can be served, a bundle. For a model with gates the run becomes a run.completed first.
+//
+// # Messages
+//
 // Consumes:
-//   - run.completed of its model (durable "registry-<model>", one at a time): check the bundle, register, gate, promote.
+//   - run.completed of its spec's model (durable "registry-<model>", one at a time): check the bundle, register, gate, promote.
 //   - all of LIFECYCLE (durable "registry"): junk, and facts that contradict an earlier one, become dead letters.
 //   - all of LIFECYCLE again, followed from the first message: the fold that the pages show and that repairs start from.
 //   - all of FLEET (durable "registry-fleet": junk becomes dead letters), and followed: what each instance serves, and failed loads, which
 //     can lead to a rollback.
 //
-// Emits model.registered, model.gated and model.promoted on LIFECYCLE.
+// Emits model.registered, model.gated, model.promoted and model.changed on LIFECYCLE, and run.completed for runs of MLflow clients.
 //
 // Keeps nothing on disk and no bucket; bundles of the last few versions stay in memory. Once a day it clears away what killed uploads left in
 // the artifact store.
 //
-// On restart it folds LIFECYCLE, repairs a model.promoted whose last message is junk, judges every registered version that has no verdict,
-// promotes every promotable version that has no promotion, and looks again at failed loads of what is Production now.
+// On restart it folds LIFECYCLE, repairs a model.promoted whose last message is junk, judges every registered version of a model with gates that
+// has no verdict, promotes every promotable version that has no promotion, and looks again at failed loads of what is Production now.
 //
 // On redelivery each step asks the fold first: a run that has a version is not registered again, a version that has a verdict is
 // not judged again, one that was promoted is not promoted again. So the second delivery of a run.completed changes nothing, and a rollback

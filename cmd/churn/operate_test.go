@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
@@ -116,6 +117,7 @@ func TestOperator(t *testing.T) {
 	t.Run("replay sends what the file says, shifted, and its labels", o.testReplay)
 	t.Run("train", o.testTrain)
 	t.Run("promote, roll back, withdraw", o.testPromotions)
+	t.Run("history, audit and differences", o.testModels)
 	t.Run("runs and status", o.testViews)
 	t.Run("dead letters", o.testDead)
 	t.Run("a search's outcome is a run without a version", o.testTunePublished)
@@ -261,6 +263,12 @@ func (o *operator) testPromotions(t *testing.T) {
 	}{
 		{"no such version", "9", []string{"promote", "9"}},
 		{"no such model", "nobody", []string{"promote", "1", "--model", "nobody"}},
+		{"another is Production", "version 1 of model telco-churn is Production", []string{"promote", "2", "--expect", "2"}},
+		{"rollback of another", "expected was 2", []string{"rollback", "--expect", "2"}},
+		{"force without a reason", "needs a reason", []string{"promote", "2", "--force"}},
+		{"differences of nothing", "version=9", []string{"models", "diff", "telco-churn", "1", "9"}},
+		{"no Production yet", "had no Production at 2020-01-01", []string{"models", "history", "telco-churn", "--at", "2020-01-01"}},
+		{"no time", "--at wants a time", []string{"models", "history", "telco-churn", "--at", "soon"}},
 		{"nothing listens", "is \"churn up\" running?", []string{"promote", "1", "--nats", "nats://127.0.0.1:1"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -272,6 +280,31 @@ func (o *operator) testPromotions(t *testing.T) {
 			require.ErrorContains(t, err, c.want)
 		})
 	}
+}
+
+func (o *operator) testModels(t *testing.T) {
+	var history []registry.Promotion
+	o.json(t, &history, "models", "history", "telco-churn")
+	require.Len(t, history, 5)
+	require.Equal(t, []int{1, 0, 1, 2, 1}, []int{history[0].Version, history[1].Version, history[2].Version, history[3].Version, history[4].Version})
+	var then registry.Version
+	o.json(t, &then, "models", "history", "telco-churn", "--at", history[3].At.Format(time.RFC3339Nano))
+	require.Equal(t, 2, then.Version)
+	require.Contains(t, o.do(t, "models", "history", "telco-churn"), "a test")
+
+	var audit []registry.Change
+	o.json(t, &audit, "models", "audit", "telco-churn")
+	require.Len(t, audit, 3+3+5, "registrations, verdicts and promotions")
+	require.Contains(t, o.do(t, "models", "audit", "telco-churn"), "rolled back from version 2 to version 1")
+
+	var d registry.Diff
+	o.json(t, &d, "models", "diff", "telco-churn", "1", "2")
+	require.Empty(t, d.NoInputs)
+	require.Empty(t, d.Inputs)
+	require.NotEmpty(t, d.Metrics)
+	require.Contains(t, o.do(t, "models", "diff", "telco-churn", "1", "2"), "bundle.tar")
+	require.Contains(t, o.do(t, "models", "diff", "telco-churn", "1", "1"), "are alike")
+	require.Contains(t, o.do(t, "models", "telco-churn"), "champion")
 }
 
 func (o *operator) testViews(t *testing.T) {
