@@ -151,3 +151,41 @@ func TestAClientsRunThatWasRegisteredIsNoRunOfTheTrainer(t *testing.T) {
 		require.Empty(t, files)
 	}
 }
+
+func TestRunsThatNeverNamedTheirExperimentGoWithTheirModels(t *testing.T) {
+	book, b := open(t)
+	ctx := within(t)
+	experimentOf := func(n int) string {
+		t.Helper()
+		r, err := book.RunByID(ctx, trainerID(n))
+		require.NoError(t, err)
+		e, err := book.Experiment(ctx, r.ExperimentID)
+		require.NoError(t, err)
+		return e.Name
+	}
+	send := func(n int, p events.Payload) {
+		t.Helper()
+		publish(t, b, "modèle 1", trainerID(n), began, p)
+	}
+	start := func(n int) {
+		t.Helper()
+		send(n, &events.RunStarted{RunID: trainerID(n), Causes: causes, DatasetFingerprint: "f", SpecDigest: digest, TargetStage: events.StageStaging})
+	}
+	start(0)
+	send(0, &events.RunFailed{RunID: trainerID(0), Step: "train", Reason: "x", Causes: causes, StartedAt: began})
+	start(1)
+	require.Equal(t, "modèle 1-training", experimentOf(0))
+	require.Equal(t, "modèle 1-training", experimentOf(1))
+	send(1, &events.RunCompleted{RunID: trainerID(1), Experiment: "special", DatasetFingerprint: "f", SpecDigest: digest, TargetStage: events.StageStaging, Causes: causes,
+		Artifacts: []events.Artifact{{Name: "bundle.tar", Digest: digest, SizeBytes: 1}}, StartedAt: began})
+	start(2)
+	for n := range 3 {
+		require.Equal(t, "special", experimentOf(n))
+	}
+	_, err := book.ExperimentByName(ctx, "modèle 1-training")
+	refused(t, err, fault.NotFound)
+	send(1, &events.RunFailed{RunID: trainerID(1), Step: "train", Reason: "late", Causes: causes, StartedAt: began})
+	r, err := book.RunByID(ctx, trainerID(1))
+	require.NoError(t, err)
+	require.Equal(t, events.StatusFinished, r.Status, "the first end counts")
+}
