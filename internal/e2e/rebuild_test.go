@@ -172,6 +172,8 @@ func (m mlflow) history(t *testing.T) []question {
 	m.post(t, "registered-models/alias", fields{"name": name, "alias": "best", "version": "2"})
 	m.post(t, "model-versions/set-tag", fields{"name": name, "version": "2", "key": "reviewed", "value": "yes"})
 	m.must(t, http.MethodPatch, api+"model-versions/update", fields{"name": name, "version": "2", "description": "the second"})
+	m.post(t, "registered-models/create", fields{"name": "gated"})
+	m.must(t, http.MethodPut, "/api/v1/models/gated/gates", fields{"staging": []fields{{"metric": "roc_auc", "min": 0.6}}, "promotion": "manual", "target": "churned"})
 	m.post(t, "registered-models/create", fields{"name": "short-lived"})
 	m.must(t, http.MethodDelete, api+"registered-models/delete", fields{"name": "short-lived"})
 
@@ -199,8 +201,10 @@ func (m mlflow) history(t *testing.T) []question {
 			of("metrics/get-history", "run_id", run, "metric_key", "odd"), of("artifacts/list", "run_id", run), of("artifacts/list", "run_id", run, "path", "model"))
 	}
 	for _, version := range []string{"1", "2", "3"} {
-		questions = append(questions, of("model-versions/get", "name", name, "version", version))
+		questions = append(questions, of("model-versions/get", "name", name, "version", version), beyond(name, "lineage?version="+version),
+			beyond(name, "files?version="+version))
 	}
+	questions = append(questions, beyond(name, "history"), beyond(name, "audit"), beyond(name, "diff?a=1&b=2"), beyond("gated", "gates"), beyond("gated", "audit"))
 	return questions
 }
 
@@ -215,5 +219,11 @@ func (m mlflow) questionsOfTheTrainer(t *testing.T, b *bus.Bus) []question {
 		get("experiments/get?experiment_id=" + info["experiment_id"].(string)),
 		{http.MethodPost, api + "runs/search", fields{"experiment_ids": []any{info["experiment_id"]}}},
 		get("registered-models/get?name=" + model), get("model-versions/get?version=1&name=" + model), get("registered-models/alias?alias=champion&name=" + model),
+		beyond(model, "history"), beyond(model, "audit"), beyond(model, "gates"), beyond(model, "lineage?version=1"), beyond(model, "files?version=1"),
 	}
+}
+
+// beyond asks for what MLflow has no call for.
+func beyond(name, path string) question {
+	return question{http.MethodGet, "/api/v1/models/" + url.PathEscape(name) + "/" + path, nil}
 }
