@@ -24,29 +24,20 @@ type item struct {
 	done chan struct{} // closed when fact is filled in
 }
 
+// feed brings the messages of one stream to the fold.
+type feed struct {
+	b           *Book
+	stream      events.Stream
+	work, order chan *item
+}
+
 // followStream reads a stream, decodes its messages on all processors and folds them in order, until ctx ends. once is for the first time that it has caught up.
 func (b *Book) followStream(ctx context.Context, stream events.Stream, once *sync.Once) error {
-	work, order := make(chan *item, queued), make(chan *item, queued)
+	f := &feed{b: b, stream: stream, work: make(chan *item, queued), order: make(chan *item, queued)}
 	g, ctx := errgroup.WithContext(ctx)
-	send := func(it *item) bool {
-		if it.call == nil {
-			it.done = make(chan struct{})
-			select {
-			case work <- it:
-			case <-ctx.Done():
-				return false
-			}
-		}
-		select {
-		case order <- it:
-			return true
-		case <-ctx.Done():
-			return false
-		}
-	}
 	for range runtime.GOMAXPROCS(0) {
 		g.Go(func() error {
-			for it := range work {
+			for it := range f.work {
 				it.fact = decode(it.msg)
 				close(it.done)
 			}
@@ -54,39 +45,63 @@ func (b *Book) followStream(ctx context.Context, stream events.Stream, once *syn
 		})
 	}
 	g.Go(func() error {
-		for it := range order {
+		for it := range f.order {
 			b.fold(stream, it)
 		}
 		return nil
 	})
 	g.Go(func() error {
-		defer close(order)
-		defer close(work)
-		end, err := b.bus.LastSequence(ctx, stream)
-		if err != nil && ctx.Err() == nil {
-			return err
-		}
-		return b.bus.Follow(ctx, bus.FollowConfig{
-			Name: "tracking", Stream: stream, Raw: true,
-			OnCaughtUp: func() {
-				through := end
-				send(&item{call: func() {
-					b.marks[stream].advance(through) // the stream's end, also where its last messages were deleted
-					once.Do(b.caughtUp)
-				}})
-			},
-			OnReset: func() {
-				end = 0
-				send(&item{call: func() { b.restart(stream) }})
-			},
-		}, func(_ context.Context, m bus.Message) error {
-			if !send(&item{msg: m}) {
-				return context.Cause(ctx)
-			}
-			return nil
-		})
+		defer close(f.order)
+		defer close(f.work)
+		return f.read(ctx, once)
 	})
 	return g.Wait()
+}
+
+// send puts an item in line, and gives it to a decoder; false if ctx ended before.
+func (f *feed) send(ctx context.Context, it *item) bool {
+	if it.call == nil {
+		it.done = make(chan struct{})
+		select {
+		case f.work <- it:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	select {
+	case f.order <- it:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// read follows the stream until ctx ends.
+func (f *feed) read(ctx context.Context, once *sync.Once) error {
+	b := f.b
+	end, err := b.bus.LastSequence(ctx, f.stream)
+	if err != nil { // what is wrong with the stream, Follow says, and tries again
+		b.log.Debug("end of the stream is unknown", "stream", string(f.stream), "err", err)
+	}
+	return b.bus.Follow(ctx, bus.FollowConfig{
+		Name: "tracking", Stream: f.stream, Raw: true,
+		OnCaughtUp: func() {
+			through := end
+			f.send(ctx, &item{call: func() {
+				b.marks[f.stream].advance(through) // the stream's end, also where its last messages were deleted
+				once.Do(b.caughtUp)
+			}})
+		},
+		OnReset: func() {
+			end = 0
+			f.send(ctx, &item{call: func() { b.restart(f.stream) }})
+		},
+	}, func(_ context.Context, m bus.Message) error {
+		if !f.send(ctx, &item{msg: m}) {
+			return context.Cause(ctx)
+		}
+		return nil
+	})
 }
 
 // fold folds one item.
