@@ -16,7 +16,8 @@ import (
 	"telco-churn-mlops/registry/fault"
 )
 
-// maxBody bounds a JSON body in bytes. It is what MLflow allows a batch, and, doubled by encoding, fits in what NATS takes as one message.
+// maxBody bounds a JSON body in bytes. It is what MLflow allows a batch, and what NATS takes as one message (1 MiB) unless most of it has to be escaped;
+// then the message is refused as a bad argument.
 const maxBody = 1_000_000
 
 // integer is a 64-bit integer of the wire: a JSON number, or a string that holds one.

@@ -59,6 +59,7 @@ func (a *api) refuse(c *call, err error) {
 		a.log.Warn("call could not be served now", "method", c.r.Method, "path", c.r.URL.Path, "err", err)
 	}
 	if c.w.status != 0 {
+		c.w.status = status // what the metrics shall show
 		panic(http.ErrAbortHandler)
 	}
 	writeJSON(c.w, status, body)

@@ -1,6 +1,8 @@
 package mlflow
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -162,9 +164,21 @@ func TestABatchIsAllOrNothing(t *testing.T) {
 			require.Equal(t, before, s.run(run))
 		})
 	}
-	_, out := s.do("POST", api20+"runs/log-batch", strings.Repeat(" ", maxBody+1))
+	_, answer := s.do("POST", api20+"runs/log-batch", strings.Repeat(" ", maxBody+1))
 	require.JSONEq(t, `{"error_code": "INVALID_PARAMETER_VALUE",
-		"message": "Batched logging API requests must be at most 1000000 bytes, got a request of size 1000001"}`, string(out))
+		"message": "Batched logging API requests must be at most 1000000 bytes, got a request of size 1000001"}`, string(answer))
+	var escaped []fields // in the stream each character takes six bytes
+	for i := range 90 {
+		escaped = append(escaped, fields{"key": fmt.Sprint("tag", i), "value": strings.Repeat("<", 8000)})
+	}
+	text := new(bytes.Buffer)
+	plain := json.NewEncoder(text)
+	plain.SetEscapeHTML(false)
+	require.NoError(t, plain.Encode(fields{"run_id": run, "tags": escaped}))
+	status, out := s.do("POST", api20+"runs/log-batch", text)
+	require.Equal(t, http.StatusBadRequest, status, "%s", out)
+	require.Contains(t, string(out), "INVALID_PARAMETER_VALUE")
+	require.Equal(t, before, s.run(run))
 	s.call("POST", api20+"runs/log-batch", fields{"run_id": run, "metrics": list(800), "params": list(100), "tags": list(100)})
 	require.Len(t, s.run(run)["data"].(fields)["metrics"], 800)
 }
