@@ -128,13 +128,13 @@ func knownModel(c *Catalog, name string) (Model, error) {
 			return m, nil
 		}
 	}
-	return Model{}, fault.New(fault.NotFound, "Registered Model with name=%s: %w", quoted(name), ErrUnknown)
+	return Model{}, fault.New(fault.NotFound, "Registered Model with name=%s %w", quoted(name), ErrUnknown)
 }
 
 func known(c *Catalog, key string, version int) (Version, error) {
 	v, ok := c.Version(key, version)
 	if !ok || v.Deleted {
-		return Version{}, fault.New(fault.NotFound, "Model Version (name=%s, version=%d): %w", quoted(nameOf(c, key)), version, ErrUnknown)
+		return Version{}, fault.New(fault.NotFound, "Model Version (name=%s, version=%d) %w", quoted(nameOf(c, key)), version, ErrUnknown)
 	}
 	return v, nil
 }

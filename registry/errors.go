@@ -11,7 +11,7 @@ import (
 // Errors of the operations, each within a [*fault.Error] whose code is in parentheses. After each of them the stream is as it was.
 var (
 	// ErrUnknown (NotFound) is returned for a model, version or alias that is not registered, or was deleted.
-	ErrUnknown = errors.New("not registered")
+	ErrUnknown = errors.New("not found")
 	// ErrTaken (Exists) is returned for a name that another model has.
 	ErrTaken = errors.New("the name is taken")
 	// ErrNotPassed (Invalid) is returned for the promotion of a version that the gates refuse: it was rejected, is not better than Production, or

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -75,27 +74,6 @@ func (s *Service) Access() *access.Policy { return s.cfg.Access }
 
 // Registerer returns where metrics are registered.
 func (s *Service) Registerer() prometheus.Registerer { return s.cfg.Metrics }
-
-// frozen reports whether the files of a path below the artifact root are part of a registered version, or hold one.
-func (s *Service) frozen(path string) (yes bool) {
-	s.View(func(c *Catalog, _ *Fleet) { yes = c.Frozen(path) })
-	return yes
-}
-
-// Frozen reports whether the file at a path below the artifact root belongs to a version that is not deleted: it is the folder that one was
-// registered from, or below it.
-func (c *Catalog) Frozen(path string) bool {
-	for folder := path; ; {
-		if c.sources[folder] > 0 {
-			return true
-		}
-		i := strings.LastIndexByte(folder, '/')
-		if i < 0 {
-			return false
-		}
-		folder = folder[:i]
-	}
-}
 
 // turn is a lock that can be waited for with a context.
 type turn chan struct{}

@@ -62,6 +62,9 @@ func (s *Service) CreateVersion(ctx context.Context, n NewVersion) (Version, err
 	if err != nil {
 		return Version{}, err
 	}
+	if o.inside {
+		defer s.held.hold(o.folder)()
+	}
 	p, err := s.describe(ctx, m, n, o)
 	if err != nil {
 		return Version{}, err
@@ -86,8 +89,8 @@ func checkNewVersion(n NewVersion) error {
 	return checkDescription(n.Description)
 }
 
-// describe makes the registration: all but its number. The files are listed again once everything is made of them, as nothing holds them still
-// before the version is registered.
+// describe makes the registration: all but its number. The files are listed again once everything is made of them: this registry holds them still,
+// but another may not know yet.
 func (s *Service) describe(ctx context.Context, m Model, n NewVersion, o origin) (*events.ModelRegistered, error) {
 	for range relisted {
 		files, err := s.files(ctx, m, o)

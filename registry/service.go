@@ -32,6 +32,7 @@ type Service struct {
 	server     *app.Server
 	desk       *desk
 	book       *tracking.Book
+	held       holds
 	model      string
 	source     string
 	specDigest string

@@ -128,7 +128,7 @@ func (s *Service) ByAlias(ctx context.Context, name, alias string) (v Version, e
 	s.View(func(c *Catalog, _ *Fleet) {
 		ok := false
 		if v, ok = c.Version(m.Key, m.Aliases[alias]); !ok {
-			err = fault.New(fault.Invalid, "Registered model alias %s of model %s: %w", quoted(alias), quoted(name), ErrUnknown)
+			err = fault.New(fault.Invalid, "Registered model alias %s of model %s %w", quoted(alias), quoted(name), ErrUnknown)
 		}
 	})
 	return v, err
