@@ -53,21 +53,11 @@ func browse(t *testing.T, address string) *browser {
 	require.NotEmpty(t, program, "no chromium or google-chrome on the PATH: install one, or leave the build tag browser out")
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox,
 		chromedp.DisableGPU, chromedp.WindowSize(1280, 900))
-	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
+	allocated, free := chromedp.NewExecAllocator(context.Background(), options...)
+	t.Cleanup(free)
+	ctx, cancel := chromedp.NewContext(allocated)
 	t.Cleanup(cancel)
-	b := &browser{t: t, address: address}
-	b.ctx = ctx
-	return b.tab()
-}
-
-// tab opens another tab.
-func (b *browser) tab() *browser {
-	b.t.Helper()
-	ctx, cancel := chromedp.NewContext(b.ctx)
-	b.t.Cleanup(cancel)
-	ctx, stop := context.WithTimeout(ctx, 3*patience)
-	b.t.Cleanup(stop)
-	tab := &browser{t: b.t, ctx: ctx, address: b.address}
+	b := &browser{t: t, ctx: ctx, address: address}
 	chromedp.ListenTarget(ctx, func(ev any) {
 		fault := ""
 		switch e := ev.(type) {
@@ -83,25 +73,27 @@ func (b *browser) tab() *browser {
 			}
 		}
 		if fault != "" {
-			tab.mu.Lock()
-			tab.faults = append(tab.faults, fault)
-			tab.mu.Unlock()
+			b.mu.Lock()
+			b.faults = append(b.faults, fault)
+			b.mu.Unlock()
 		}
 	})
-	b.t.Cleanup(func() {
-		tab.mu.Lock()
-		defer tab.mu.Unlock()
-		if len(tab.faults) > 0 {
-			b.t.Errorf("the browser complains:\n%s", strings.Join(tab.faults, "\n"))
+	t.Cleanup(func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if len(b.faults) > 0 {
+			t.Errorf("the browser complains:\n%s", strings.Join(b.faults, "\n"))
 		}
 	})
-	tab.do(cdplog.Enable(), runtime.Enable())
-	return tab
+	require.NoError(t, chromedp.Run(ctx, cdplog.Enable(), runtime.Enable())) // the first call starts it, so it has no time limit of its own
+	return b
 }
 
 func (b *browser) do(actions ...chromedp.Action) {
 	b.t.Helper()
-	require.NoError(b.t, chromedp.Run(b.ctx, actions...))
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	require.NoError(b.t, chromedp.Run(ctx, actions...))
 }
 
 func (b *browser) open(path string) {
@@ -227,7 +219,7 @@ func TestConsole(t *testing.T) {
 	experiment := tune(t, e.registry, 12)
 	shifted := filepath.Join(e.dir, "shifted.csv")
 	writeData(t, shifted, synth.Config{Rows: 1500, Seed: 7, Regime: synth.Shifted, IDPrefix: "s-"})
-	e.cli(t, "replay", shifted, "--no-labels")
+	e.cli(t, "replay", shifted, "--no-labels", "--rate", "2000", "--predict-url", "http://"+e.addr+"/predict")
 	e.cli(t, "train", "--target", "staging")
 
 	b := browse(t, e.registry)
@@ -238,7 +230,7 @@ func TestConsole(t *testing.T) {
 	b.follow(`//a[text()="trial-03"]`, "trial-03")
 	b.shows("main", "FINISHED")
 	b.picture("run", 1280, "light", 900)
-	b.do(chromedp.NavigateBack())
+	b.do(chromedp.Click(`//nav[@class="crumbs"]//a[text()="` + experiment + `"]`))
 	b.titled(experiment)
 	for _, run := range []string{"trial-02", "trial-03", "trial-04"} {
 		b.do(chromedp.Click(`input[aria-label="Compare ` + run + `"]`))
@@ -248,11 +240,12 @@ func TestConsole(t *testing.T) {
 	b.do(chromedp.ScrollIntoView(".charts"))
 	b.picture("compare", 1280, "dark", 900)
 
-	feed := b.tab()
+	// Two more people look on; a tab in the background would not be live.
+	feed := browse(t, e.registry)
 	feed.open("/events")
 	feed.shows("#live", "live")
 	feed.mark()
-	model := b.tab()
+	model := browse(t, e.registry)
 	model.open("/models/telco-churn")
 	model.shows("#instances", "version 1")
 	model.mark()
