@@ -134,3 +134,30 @@ func (d *description) give(column string, words []string) {
 	}
 	d.words[column] = words
 }
+
+// at follows keys through mappings; nil if one is not there.
+func at(t tree, keys ...string) tree {
+	for _, key := range keys {
+		m, ok := t.(map[string]any)
+		if !ok {
+			return nil
+		}
+		t = m[key]
+	}
+	return t
+}
+
+// textAt returns the scalar under keys, "" if there is none.
+func textAt(t tree, keys ...string) string {
+	s, _ := at(t, keys...).(string)
+	return s
+}
+
+// clip shortens untrusted text for a message.
+func clip(text string) string {
+	const most = 80
+	if len(text) > most {
+		return text[:most] + "..."
+	}
+	return text
+}
