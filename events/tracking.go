@@ -216,27 +216,6 @@ func (*ArtifactStored) EventType() Type { return TypeArtifactStored }
 // EventType implements [Payload].
 func (*ModelLogged) EventType() Type { return TypeModelLogged }
 
-// pairs checks parameters or tags. How long keys and values may be is the API's to say: a stored event stays valid when that changes.
-func (c *check) pairs(field string, ps []Pair) {
-	for i := range ps {
-		if ps[i].Key == "" {
-			c.that(false, "%s[%d].key is required", field, i)
-		}
-	}
-}
-
-func (c *check) removed(keys []string) {
-	for i, k := range keys {
-		if k == "" {
-			c.that(false, "removed_tags[%d] must not be empty", i)
-		}
-	}
-}
-
-func (c *check) lifecycle(field, stage string) {
-	c.that(stage == StageActive || stage == StageDeleted, "%s must be active or deleted, is %q", field, stage)
-}
-
 // Validate implements [Payload].
 func (p *RunTracked) Validate() error {
 	var c check

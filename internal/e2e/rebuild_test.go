@@ -31,7 +31,8 @@ func TestEverythingIsRebuiltFromTheStreams(t *testing.T) {
 	writeData(t, l.data, synth.Config{Rows: 2000, Seed: 1, Regime: synth.Original})
 	l.startTrainer(t, "127.0.0.1:0")
 	b := connect(t, l.url)
-	questions := m.history(t)
+	experiment, runs, questions := m.logs(t)
+	questions = append(questions, m.registers(t, experiment, runs[:3])...)
 	await(t, patience, "the trainer's first version is promoted", func() error {
 		f := lifecycle(t, b)
 		if err := f.unfinished(0); err != nil {
@@ -123,28 +124,25 @@ func dropBuckets(t *testing.T, b *bus.Bus) []string {
 	return buckets
 }
 
-// history makes experiments, runs, files, models and versions, changes and deletes some of them, and returns what to ask about it.
-func (m mlflow) history(t *testing.T) []question {
+// of asks with a query of names and values in turn.
+func of(path string, query ...string) question {
+	v := url.Values{}
+	for i := 0; i < len(query); i += 2 {
+		v.Add(query[i], query[i+1])
+	}
+	return question{http.MethodGet, api + path + "?" + v.Encode(), nil}
+}
+
+// logs makes experiments, runs with files and logged models, changes and deletes some of them, and returns what to ask about them.
+func (m mlflow) logs(t *testing.T) (experiment string, runs []string, questions []question) {
 	t.Helper()
-	experiment := m.post(t, "experiments/create", fields{"name": "Kündigung / 解約 *.>", "tags": []fields{{"key": "team", "value": "retention"}}})["experiment_id"].(string)
+	experiment = m.post(t, "experiments/create", fields{"name": "Kündigung / 解約 *.>", "tags": []fields{{"key": "team", "value": "retention"}}})["experiment_id"].(string)
 	gone := m.post(t, "experiments/create", fields{"name": "gone"})["experiment_id"].(string)
 	m.post(t, "experiments/update", fields{"experiment_id": experiment, "new_name": "Kündigung 2 / 解約 *.>"})
 	m.post(t, "experiments/set-experiment-tag", fields{"experiment_id": experiment, "key": "team", "value": "churn"})
 	m.post(t, "experiments/delete", fields{"experiment_id": gone})
-	var runs []string
 	for i := range 5 {
-		run := m.newRun(t, experiment, fmt.Sprintf("run %d", i))
-		runs = append(runs, run)
-		for step := range 3 {
-			m.post(t, "runs/log-batch", fields{"run_id": run, "metrics": []fields{{"key": "val/auc", "value": 0.7 + float64(i*step)/100, "timestamp": step, "step": step},
-				{"key": "odd", "value": "NaN", "timestamp": 1, "step": -1}}})
-		}
-		m.post(t, "runs/log-batch", fields{"run_id": run, "params": []fields{{"key": "depth", "value": fmt.Sprint(i)}}, "tags": []fields{{"key": "a b", "value": "<&>\u2028"}}})
-		m.post(t, "runs/log-inputs", fields{"run_id": run, "datasets": []fields{{"dataset": fields{"name": "telco", "digest": "9f", "source_type": "local", "source": "{}"},
-			"tags": []fields{{"key": "mlflow.data.context", "value": "training"}}}}})
-		m.upload(t, experiment, run, "model/weights.bin", fmt.Sprint("weights of ", i))
-		m.upload(t, experiment, run, "notes.txt", "notes")
-		m.post(t, "runs/update", fields{"run_id": run, "status": "FINISHED", "end_time": 1_760_000_100_000})
+		runs = append(runs, m.logsRun(t, experiment, i))
 	}
 	m.post(t, "runs/delete", fields{"run_id": runs[4]})
 	m.post(t, "runs/delete", fields{"run_id": runs[3]})
@@ -155,9 +153,43 @@ func (m mlflow) history(t *testing.T) []question {
 	loggedID := logged["model"].(fields)["info"].(fields)["model_id"].(string)
 	m.must(t, http.MethodPatch, api+"logged-models/"+loggedID, fields{"model_id": loggedID, "status": "LOGGED_MODEL_READY"})
 
+	questions = []question{
+		{http.MethodPost, api + "experiments/search", fields{"view_type": "ALL", "max_results": 1, "order_by": []string{"name"}}},
+		{http.MethodPost, api + "runs/search", fields{"experiment_ids": []string{experiment}, "run_view_type": "ALL", "max_results": 2, "order_by": []string{"metrics.`val/auc` DESC"}}},
+		{http.MethodPost, api + "runs/search", fields{"experiment_ids": []string{experiment}, "filter": "params.depth != '0' and tags.`a b` LIKE '%&%'"}},
+		{http.MethodPost, api + "logged-models/search", fields{"experiment_ids": []string{experiment}}},
+		of("experiments/get", "experiment_id", gone), of("experiments/get-by-name", "experiment_name", "Kündigung 2 / 解約 *.>"), of("logged-models/" + loggedID),
+	}
+	for _, run := range runs {
+		questions = append(questions, of("runs/get", "run_id", run), of("metrics/get-history", "run_id", run, "metric_key", "val/auc"),
+			of("metrics/get-history", "run_id", run, "metric_key", "odd"), of("artifacts/list", "run_id", run), of("artifacts/list", "run_id", run, "path", "model"))
+	}
+	return experiment, runs, questions
+}
+
+// logsRun makes a finished run with all that a run can have, and returns its id.
+func (m mlflow) logsRun(t *testing.T, experiment string, i int) string {
+	t.Helper()
+	run := m.newRun(t, experiment, fmt.Sprintf("run %d", i))
+	for step := range 3 {
+		m.post(t, "runs/log-batch", fields{"run_id": run, "metrics": []fields{{"key": "val/auc", "value": 0.7 + float64(i*step)/100, "timestamp": step, "step": step},
+			{"key": "odd", "value": "NaN", "timestamp": 1, "step": -1}}})
+	}
+	m.post(t, "runs/log-batch", fields{"run_id": run, "params": []fields{{"key": "depth", "value": fmt.Sprint(i)}}, "tags": []fields{{"key": "a b", "value": "<&>\u2028"}}})
+	m.post(t, "runs/log-inputs", fields{"run_id": run, "datasets": []fields{{"dataset": fields{"name": "telco", "digest": "9f", "source_type": "local", "source": "{}"},
+		"tags": []fields{{"key": "mlflow.data.context", "value": "training"}}}}})
+	m.upload(t, experiment, run, "model/weights.bin", fmt.Sprint("weights of ", i))
+	m.upload(t, experiment, run, "notes.txt", "notes")
+	m.post(t, "runs/update", fields{"run_id": run, "status": "FINISHED", "end_time": 1_760_000_100_000})
+	return run
+}
+
+// registers makes models of some of the runs, with versions in several stages, and returns what to ask about them.
+func (m mlflow) registers(t *testing.T, experiment string, runs []string) []question {
+	t.Helper()
 	const name = "Modell / モデル"
 	m.post(t, "registered-models/create", fields{"name": "first name", "description": "d", "tags": []fields{{"key": "k", "value": "v"}}})
-	for _, run := range runs[:3] {
+	for _, run := range runs {
 		m.register(t, "first name", experiment, run, "model")
 	}
 	m.post(t, "registered-models/rename", fields{"name": "first name", "new_name": name})
@@ -177,34 +209,16 @@ func (m mlflow) history(t *testing.T) []question {
 	m.post(t, "registered-models/create", fields{"name": "short-lived"})
 	m.must(t, http.MethodDelete, api+"registered-models/delete", fields{"name": "short-lived"})
 
-	of := func(path string, query ...string) question {
-		v := url.Values{}
-		for i := 0; i < len(query); i += 2 {
-			v.Add(query[i], query[i+1])
-		}
-		return question{http.MethodGet, api + path + "?" + v.Encode(), nil}
-	}
 	questions := []question{
-		{http.MethodPost, api + "experiments/search", fields{"view_type": "ALL", "max_results": 1, "order_by": []string{"name"}}},
-		{http.MethodPost, api + "runs/search", fields{"experiment_ids": []string{experiment}, "run_view_type": "ALL", "max_results": 2, "order_by": []string{"metrics.`val/auc` DESC"}}},
-		{http.MethodPost, api + "runs/search", fields{"experiment_ids": []string{experiment}, "filter": "params.depth != '0' and tags.`a b` LIKE '%&%'"}},
-		{http.MethodPost, api + "logged-models/search", fields{"experiment_ids": []string{experiment}}},
-		of("experiments/get", "experiment_id", gone), of("experiments/get-by-name", "experiment_name", "Kündigung 2 / 解約 *.>"),
-		of("logged-models/" + loggedID),
 		of("registered-models/get", "name", name), of("registered-models/search", "max_results", "100"), of("registered-models/get-latest-versions", "name", name),
-		of("registered-models/alias", "name", name, "alias", "best"),
+		of("registered-models/alias", "name", name, "alias", "best"), of("model-versions/get-download-uri", "name", name, "version", "2"),
 		of("model-versions/search", "filter", "name = '"+name+"'", "order_by", "version_number DESC"),
-		of("model-versions/get-download-uri", "name", name, "version", "2"),
-	}
-	for _, run := range runs {
-		questions = append(questions, of("runs/get", "run_id", run), of("metrics/get-history", "run_id", run, "metric_key", "val/auc"),
-			of("metrics/get-history", "run_id", run, "metric_key", "odd"), of("artifacts/list", "run_id", run), of("artifacts/list", "run_id", run, "path", "model"))
+		beyond(name, "history"), beyond(name, "audit"), beyond(name, "diff?a=1&b=2"), beyond("gated", "gates"), beyond("gated", "audit"),
 	}
 	for _, version := range []string{"1", "2", "3"} {
 		questions = append(questions, of("model-versions/get", "name", name, "version", version), beyond(name, "lineage?version="+version),
 			beyond(name, "files?version="+version))
 	}
-	questions = append(questions, beyond(name, "history"), beyond(name, "audit"), beyond(name, "diff?a=1&b=2"), beyond("gated", "gates"), beyond("gated", "audit"))
 	return questions
 }
 
