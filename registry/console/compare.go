@@ -297,7 +297,7 @@ func (v *compareView) history(ctx context.Context, p *site) error {
 	if longest < 2 {
 		return nil
 	}
-	c := chart.Chart{Title: "history of " + v.Metric, X: overWords(v.Over)}
+	c := chart.Chart{Title: "history of " + v.Metric, X: overWords(v.Over), Whole: v.Over != "time"}
 	svg, err := c.Lines(series, nil)
 	v.History = &figure{Caption: "History of " + v.Metric, SVG: svg}
 	return err

@@ -292,7 +292,7 @@ func (v *modelView) draw() error {
 	if len(champion.Points) > 0 {
 		series = append(series, champion)
 	}
-	svg, err := chart.Chart{Title: v.Metric + " over the versions", X: "version"}.Lines(series, nil)
+	svg, err := chart.Chart{Title: v.Metric + " over the versions", X: "version", Whole: true}.Lines(series, nil)
 	v.Chart = &figure{Caption: v.Metric + " over the versions", Note: "measured by the registry on each run's holdout", SVG: svg}
 	return err
 }

@@ -156,7 +156,7 @@ func (p *site) histories(ctx context.Context, v *runView) error {
 			left++
 			continue
 		}
-		c := chart.Chart{Title: "history of " + key, X: overWords(v.Over)}
+		c := chart.Chart{Title: "history of " + key, X: overWords(v.Over), Whole: v.Over != "time"}
 		svg, err := c.Lines([]chart.Series{historySeries(key, points, v.Over == "time")}, nil)
 		if err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 	"html"
 	"html/template"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -25,10 +26,11 @@ const (
 	Width, Height = 520, 260
 
 	margin   = 4
-	fontSize = 11
+	fontSize = 12
 	// mostValue bounds what is drawn, so that a range never overflows.
 	mostValue = 1e300
 	nameShown = 36
+	leastTime = 5000 // milliseconds
 )
 
 // Chart says what a chart is called. The zero value draws one without words.
@@ -39,6 +41,8 @@ type Chart struct {
 	X, Y string
 	// Time reads X as milliseconds since 1970 UTC.
 	Time bool
+	// Whole labels X at whole numbers alone, for steps and versions.
+	Whole bool
 	// FromZero makes the Y axis begin at zero where no value is below it.
 	FromZero bool
 }
@@ -77,7 +81,7 @@ func (c Chart) plot() *plot.Plot {
 		axis.Tick.Length, axis.Label.Padding = 4, 3
 	}
 	p.Legend.Top, p.Legend.Padding, p.Legend.ThumbnailWidth = true, 3, 18
-	p.X.Tick.Marker, p.Y.Tick.Marker = numberTicks{}, numberTicks{}
+	p.X.Tick.Marker, p.Y.Tick.Marker = numberTicks{whole: c.Whole}, numberTicks{}
 	if c.Time {
 		p.X.Tick.Marker = timeTicks{}
 	}
@@ -101,10 +105,16 @@ func (c Chart) finish(p *plot.Plot, bounds []Bound, height vg.Length) (svg templ
 		if Drawable(b.Value) {
 			p.Add(bound(b))
 			p.Y.Min, p.Y.Max = min(p.Y.Min, b.Value), max(p.Y.Max, b.Value)
+			if p.Y.Max == b.Value && p.Y.Min < b.Value { // its name stands above it
+				p.Y.Max += b.Value/12 - p.Y.Min/12
+			}
 		}
 	}
 	if c.FromZero && p.Y.Min > 0 {
 		p.Y.Min = 0
+	}
+	if c.Time && p.X.Max-p.X.Min < leastTime {
+		p.X.Min, p.X.Max = p.X.Min-leastTime, p.X.Max+leastTime
 	}
 	widen(&p.X)
 	widen(&p.Y)
@@ -120,7 +130,7 @@ func widen(a *plot.Axis) {
 	if !Drawable(a.Min) || !Drawable(a.Max) { // nothing was added
 		a.Min, a.Max = 0, 1
 	}
-	least := math.Max(math.Abs(a.Min), math.Abs(a.Max)) * 1e-9
+	least := math.Max(math.Abs(a.Min), math.Abs(a.Max)) * 1e-12
 	if span := a.Max - a.Min; span <= least || span < 1e-300 {
 		pad := math.Max(math.Max(math.Abs(a.Min)*0.05, least), 1e-3)
 		a.Min, a.Max = a.Min-pad, a.Max+pad
@@ -141,11 +151,14 @@ func (b bound) Plot(c draw.Canvas, p *plot.Plot) {
 }
 
 // numberTicks are the library's with the shortest labels that tell them apart.
-type numberTicks struct{}
+type numberTicks struct{ whole bool }
 
 // Ticks implements [plot.Ticker].
-func (numberTicks) Ticks(low, high float64) []plot.Tick {
+func (n numberTicks) Ticks(low, high float64) []plot.Tick {
 	ticks := plot.DefaultTicks{}.Ticks(low, high)
+	if n.whole {
+		ticks = slices.DeleteFunc(ticks, func(t plot.Tick) bool { return t.Value != math.Trunc(t.Value) })
+	}
 	for digits := 6; digits <= 17; digits++ {
 		seen := map[string]bool{}
 		labels := 0

@@ -9,6 +9,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -123,6 +124,17 @@ func TestTicksTellValuesApart(t *testing.T) {
 			}
 		}
 		require.GreaterOrEqual(t, len(seen), 2)
+	}
+}
+
+func TestAnAxisOfTimeIsNeverWiderThanItsPoints(t *testing.T) {
+	at := float64(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixMilli())
+	svg, err := Chart{Time: true}.Lines([]Series{{Points: []Point{{X: at, Y: 1}, {X: at + 700, Y: 2}}}}, nil)
+	sound(t, svg, err)
+	require.Contains(t, string(svg), "12:00:0")
+	require.NotContains(t, string(svg), "2026-")
+	for _, tick := range (numberTicks{whole: true}).Ticks(1, 2) {
+		require.Equal(t, math.Trunc(tick.Value), tick.Value)
 	}
 }
 
