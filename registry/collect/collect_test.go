@@ -16,6 +16,8 @@ import (
 	"telco-churn-mlops/internal/artifact/objstore"
 	"telco-churn-mlops/internal/bus"
 	"telco-churn-mlops/internal/bus/bustest"
+	"telco-churn-mlops/registry/fault"
+	"telco-churn-mlops/registry/tracking"
 )
 
 // rig is a loop's streams and store.
@@ -294,3 +296,51 @@ func testPutDuringCollection(t *testing.T, r *rig) {
 }
 
 func TestPutDuringCollection(t *testing.T) { testPutDuringCollection(t, newRig(t)) }
+
+// TestTheBookAgrees has clients log and delete through the book, and looks there for what a collection did.
+func TestTheBookAgrees(t *testing.T) {
+	r := newRig(t)
+	book, err := tracking.New(tracking.Config{Bus: r.bus, Log: slog.New(slog.DiscardHandler), Source: "test"})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- book.Run(ctx) }()
+	defer func() {
+		cancel()
+		<-done
+	}()
+	<-book.Ready()
+	file := func(root, name string) (string, events.Artifact) {
+		t.Helper()
+		path := root + "/artifacts/" + name
+		a := r.put(path)
+		require.NoError(t, book.PutFile(ctx, path, artifact.Ref{Digest: artifact.Digest(a.Digest), Size: a.SizeBytes}, "test"))
+		return path, a
+	}
+	kept, err := book.CreateRun(ctx, tracking.NewRun{ExperimentID: "0"})
+	require.NoError(t, err)
+	gone, err := book.CreateRun(ctx, tracking.NewRun{ExperimentID: "0"})
+	require.NoError(t, err)
+	keptPath, keptFile := file("0/"+kept.ID, "model/weights")
+	_, replaced := file("0/"+kept.ID, "plots/a.png")
+	require.NoError(t, book.RemoveFiles(ctx, "0/"+kept.ID+"/artifacts/plots", "test"))
+	gonePath, goneFile := file("0/"+gone.ID, "model/weights")
+	require.NoError(t, book.DeleteRun(ctx, gone.ID, "test"))
+
+	r.skew = 8 * day
+	report := r.collect()
+	require.Equal(t, 1, report.Expired.Objects)
+	require.False(t, r.has(replaced), "removed with its folder")
+	require.True(t, r.has(goneFile))
+	report = r.collect()
+	require.Equal(t, 1, report.Deleted.Objects)
+	require.False(t, r.has(goneFile))
+	require.True(t, r.has(keptFile))
+	require.NoError(t, book.Fresh(ctx))
+	_, err = book.File(ctx, gonePath)
+	require.Equal(t, fault.NotFound, fault.CodeOf(err), "the book names no file that is gone")
+	_, err = book.File(ctx, keptPath)
+	require.NoError(t, err)
+	require.NoError(t, book.RestoreRun(ctx, gone.ID, "test"))
+	require.NotContains(t, r.collect().Kept, KeptReleased)
+}

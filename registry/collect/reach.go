@@ -89,9 +89,7 @@ func (r *reach) apply(m bus.Message) {
 		if p.Created != nil {
 			o.experiment = p.Created.ExperimentID
 		}
-		if p.Deleted {
-			o.set(true, m.Time)
-		}
+		o.set(p.Deleted, m.Time)
 	case *events.ArtifactStored:
 		r.stored(m.Event.Model, p, m.Time)
 	case *events.RunCompleted:
@@ -165,6 +163,16 @@ func (r *reach) stored(owner string, p *events.ArtifactStored, at time.Time) {
 
 // removedFolder takes away what was stored below a folder.
 func (r *reach) removedFolder(prefix string, at time.Time) {
+	for path, f := range r.files {
+		if strings.HasPrefix(path, prefix) {
+			r.released[f.ref.Digest] = at
+			delete(r.files, path)
+		}
+	}
+}
+
+// removeFolder removes what stands below a folder, which a client may remove as one.
+func (r *reach) removeFolder(prefix string, at time.Time) {
 	for path, f := range r.files {
 		if strings.HasPrefix(path, prefix) {
 			r.released[f.ref.Digest] = at

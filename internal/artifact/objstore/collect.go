@@ -2,11 +2,16 @@ package objstore
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
 
 	"telco-churn-mlops/internal/artifact"
 )
@@ -21,58 +26,82 @@ func (s *Store) refresh(ctx context.Context, d artifact.Digest, old meta) error 
 	return err
 }
 
-// List calls fn for every object with a digest for its name; see artifact.Lister. The infos are read by one subscription.
+// Infos are read in lots, a lot's at the same time.
+const (
+	listLot     = 512
+	listReaders = 16
+)
+
+// List calls fn for every object with a digest for its name; see artifact.Lister. It asks for the names and then for each info, of the leader: a
+// subscription to the infos, as other clients list by, does not end if those it waits for are stored anew meanwhile.
 func (s *Store) List(ctx context.Context, fn func(artifact.Ref, time.Time) error) error {
-	err := s.list(ctx, func(info *jetstream.ObjectInfo) error {
-		d, err := artifact.ParseDigest("sha256:" + info.Name)
-		if err != nil {
-			return nil // somebody else's: what "nats object put" added
-		}
-		return fn(artifact.Ref{Digest: d, Size: int64(info.Size)}, info.ModTime)
+	var names map[string]uint64
+	err := s.retry(ctx, func(ctx context.Context) (err error) {
+		names, _, err = s.subjects(ctx, s.metaSubjects())
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("list artifacts of bucket %s: %w", s.cfg.Bucket, err)
 	}
+	for lot := range slices.Chunk(slices.Collect(maps.Keys(names)), listLot) {
+		metas, err := s.readLot(ctx, lot)
+		if err != nil {
+			return fmt.Errorf("list artifacts of bucket %s: %w", s.cfg.Bucket, err)
+		}
+		for i, m := range metas {
+			d, ok := s.digestOf(lot[i])
+			if !ok || (m.junk == nil && !m.exists()) {
+				continue
+			}
+			if err := fn(artifact.Ref{Digest: d, Size: int64(m.info.Size)}, m.at); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 
-func (s *Store) list(ctx context.Context, fn func(*jetstream.ObjectInfo) error) error {
-	bucket, err := s.js.ObjectStore(ctx, s.cfg.Bucket)
-	if err != nil {
-		return fmt.Errorf("bind bucket: %w", err)
-	}
-	own, cancel := context.WithCancel(ctx)
-	defer cancel()
-	watch, err := bucket.Watch(own, jetstream.IgnoreDeletes())
-	if err != nil {
-		return fmt.Errorf("watch infos: %w", err)
-	}
-	defer func() { _ = watch.Stop() }() // the subscription may be gone with the connection
-	silence := time.NewTimer(s.cfg.RetryFor)
-	defer silence.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-silence.C:
-			return errRequestTimeout
-		case info, open := <-watch.Updates():
-			if !open {
-				return errors.New("the subscription ended before the list did")
-			}
-			if info == nil { // all there was
-				return nil
-			}
-			if err := fn(info); err != nil {
+// readLot returns the infos on the subjects, the zero value for one that is gone.
+func (s *Store) readLot(ctx context.Context, subjects []string) ([]meta, error) {
+	metas := make([]meta, len(subjects))
+	g, own := errgroup.WithContext(ctx)
+	g.SetLimit(listReaders)
+	for i, subject := range subjects {
+		g.Go(func() error {
+			return s.retry(own, func(ctx context.Context) error {
+				msg, err := s.leaderGet(ctx, getRequest{LastBySubject: subject})
+				if errors.Is(err, jetstream.ErrMsgNotFound) {
+					return nil
+				}
+				if err == nil {
+					metas[i] = decodeMeta(msg)
+				}
 				return err
-			}
-			silence.Reset(s.cfg.RetryFor)
-		}
+			})
+		})
 	}
+	err := g.Wait()
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return metas, err
+}
+
+// metaSubjects is the wildcard of all infos.
+func (s *Store) metaSubjects() string { return "$O." + s.cfg.Bucket + ".M.>" }
+
+// digestOf returns whose info stands on a subject, and false for somebody else's object, such as what "nats object put" added.
+func (s *Store) digestOf(subject string) (artifact.Digest, bool) {
+	name, err := base64.URLEncoding.DecodeString(strings.TrimPrefix(subject, "$O."+s.cfg.Bucket+".M."))
+	if err != nil {
+		return "", false
+	}
+	d, err := artifact.ParseDigest("sha256:" + string(name))
+	return d, err == nil
 }
 
 // Delete marks the object as deleted by a compare-and-set on its info, and then removes its chunks; see artifact.Deleter. If it is
-// interrupted between the two, Sweep removes them.
+// interrupted between the two, Sweep removes them. Sweep also removes the mark, once it is old.
 func (s *Store) Delete(ctx context.Context, d artifact.Digest, unlessNewer time.Time) error {
 	err := s.retry(ctx, func(ctx context.Context) error { return s.delete(ctx, d, unlessNewer) })
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 const SweepAge = time.Hour
 
 // Sweep removes the chunks that puts left behind when they were killed: those that no object names and whose last one is older than
-// SweepAge by the server's clock. It returns how many puts it cleaned up after. It is for a quiet moment, such as once a
+// SweepAge by the server's clock, and the marks of deletions that are as old. It returns how many puts it cleaned up after. It is for a quiet moment, such as once a
 // day; any number of processes may sweep at once.
 //
 // It removes nothing at all if some object's info can't be read, as that might name any chunks. What it can't see is a put
@@ -34,10 +34,11 @@ func (s *Store) sweep(ctx context.Context, age time.Duration) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	metas, _, err := s.subjects(ctx, "$O."+s.cfg.Bucket+".M.>")
+	metas, _, err := s.subjects(ctx, s.metaSubjects())
 	if err != nil {
 		return 0, err
 	}
+	marks := map[string]uint64{}
 	for subject := range metas {
 		msg, err := s.leaderGet(ctx, getRequest{LastBySubject: subject})
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -52,6 +53,8 @@ func (s *Store) sweep(ctx context.Context, age time.Duration) (int, error) {
 		}
 		if !m.info.Deleted { // a deletion that was interrupted leaves its chunks
 			delete(chunks, s.chunkSubject(m.info.NUID))
+		} else if _, ours := s.digestOf(subject); ours && now.Sub(m.at) >= age {
+			marks[subject] = m.seq
 		}
 	}
 	swept := 0
@@ -67,6 +70,11 @@ func (s *Store) sweep(ctx context.Context, age time.Duration) (int, error) {
 			return swept, fmt.Errorf("purge %s: %w", strings.TrimPrefix(subject, s.chunkSubject("")), err)
 		}
 		swept++
+	}
+	for subject, seq := range marks { // a put that expects the mark is told, and looks again
+		if err := s.stream.Purge(ctx, jetstream.WithPurgeSubject(subject), jetstream.WithPurgeSequence(seq+1)); err != nil {
+			return swept, fmt.Errorf("purge the mark of a deletion: %w", err)
+		}
 	}
 	return swept, nil
 }
