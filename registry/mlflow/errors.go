@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 
 	"telco-churn-mlops/internal/access"
 	"telco-churn-mlops/internal/artifact"
@@ -92,6 +93,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 			panic(err) // our own types, which all can be encoded
 		}
 	}
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the client has gone: nobody is left to tell
 }
