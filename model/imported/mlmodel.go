@@ -2,6 +2,7 @@ package imported
 
 import (
 	"encoding/json"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -39,6 +40,11 @@ func describe(s *source) (*description, error) {
 		return describeMLmodel(s)
 	case s.has(schemaFile):
 		return describeSchema(s)
+	}
+	for _, p := range slices.Sorted(maps.Keys(s.files)) {
+		if path.Base(p) == mlmodelFile {
+			return nil, refuse("", "there is no %s file at the top but one at %s: register the folder %s", mlmodelFile, clip(p), clip(path.Dir(p)))
+		}
 	}
 	return nil, refuse("", "there is neither an %s file nor a %s that names the model's inputs", mlmodelFile, schemaFile)
 }

@@ -130,6 +130,7 @@ func TestRefusals(t *testing.T) {
 		file, want string
 	}{
 		{"nothing", files{"README": ""}, "", "there is neither an MLmodel file nor a schema.json"},
+		{"a folder above", files{"model/MLmodel": "", "holdout.csv": ""}, "", "there is no MLmodel file at the top but one at model/MLmodel: register the folder model"},
 		{"not YAML", lgb.with(t, "MLmodel", "flavors:", "flavors: {"), "MLmodel", "it is not YAML"},
 		{"empty", files{"MLmodel": "# \n"}, "MLmodel", "it is not YAML that can be read: it is empty"},
 		{"other flavor", lgb.with(t, "MLmodel", "lightgbm:", "sklearn:"), "MLmodel", `its flavors are ["python_function" "sklearn"]: only lightgbm and xgboost`},
