@@ -26,6 +26,10 @@ func TestProbe(t *testing.T) {
 	require.NoError(t, Probe(t.Context(), srv.URL+"/readyz"))
 	require.ErrorContains(t, Probe(t.Context(), srv.URL+"/elsewhere"), "302 Found", "what answers elsewhere is not the service")
 
+	secure := httptest.NewTLSServer(mux)
+	defer secure.Close()
+	require.NoError(t, Probe(t.Context(), secure.URL+"/livez"))
+
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	require.ErrorIs(t, Probe(ctx, srv.URL+"/slow"), context.DeadlineExceeded)
