@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -21,7 +22,9 @@ type item struct {
 	msg  bus.Message
 	call func()
 	fact fact
-	done chan struct{} // closed when fact is filled in
+	// known is true if fact was folded when it was written, by this process, and is not decoded.
+	known bool
+	done  chan struct{} // closed when fact is filled in
 }
 
 // feed brings the messages of one stream to the fold.
@@ -38,7 +41,9 @@ func (b *Book) followStream(ctx context.Context, stream events.Stream, once *syn
 	for range runtime.GOMAXPROCS(0) {
 		g.Go(func() error {
 			for it := range f.work {
-				it.fact = decode(it.msg)
+				if it.fact, it.known = b.state.known(it.msg); !it.known {
+					it.fact = decode(it.msg)
+				}
 				close(it.done)
 			}
 			return nil
@@ -113,6 +118,11 @@ func (b *Book) fold(stream events.Stream, it *item) {
 	<-it.done
 	defer b.marks[stream].advance(it.msg.Sequence)
 	defer b.survive(it.msg)
+	if it.known {
+		if _, still := b.state.known(it.msg); !still {
+			it.fact = decode(it.msg) // the stream was created again since
+		}
+	}
 	b.state.follow(it.fact)
 }
 
@@ -135,6 +145,24 @@ func (b *Book) restart(stream events.Stream) {
 	b.log.Error("stream was created again, folding anew", "stream", string(stream))
 	b.marks[stream].reset()
 	b.state.reset(stream)
+}
+
+// runPrefix starts the subjects of runs' changes, by far the most messages.
+const runPrefix = "run.tracked."
+
+// known returns a fact without payload for a change of a run that is folded already.
+func (s *state) known(m bus.Message) (fact, bool) {
+	id, ok := strings.CutPrefix(m.Subject, runPrefix)
+	if !ok {
+		return fact{}, false
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	r := s.runs[id]
+	if r == nil || r.last < m.Sequence {
+		return fact{}, false
+	}
+	return fact{stream: m.Stream, typ: events.TypeRunTracked, subject: id, seq: m.Sequence}, true
 }
 
 // decode turns a message into a fact. Junk has no payload, but moves what a compare-and-set expects where its subject is one of ours.

@@ -2,6 +2,7 @@ package tracking
 
 import (
 	"fmt"
+	"log/slog"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"telco-churn-mlops/events"
+	"telco-churn-mlops/internal/bus"
 )
 
 // world makes streams at random: valid messages, contradictions and junk, with what is told of a subject in the order of sequences.
@@ -261,4 +263,27 @@ func TestJunkMovesWhatIsExpectedAndNothingElse(t *testing.T) {
 		payload: &events.RunTracked{RunID: id, Created: &events.RunCreation{ExperimentID: "0", UserID: "thief"}}})
 	require.EqualValues(t, 1, s.contradictions)
 	require.Empty(t, s.runs[id].user)
+}
+
+func TestWhatIsKnownIsNotDecodedUnlessTheStreamIsAnother(t *testing.T) {
+	b := &Book{state: newState("mlflow-artifacts:"), marks: map[events.Stream]*mark{events.Tracking: newMark()}, log: slog.New(slog.DiscardHandler)}
+	id := hexID(1)
+	m := bus.Message{Stream: events.Tracking, Sequence: 4, Subject: runPrefix + id,
+		Data: []byte(`{"run_id":"` + id + `","created":{"experiment_id":"0","user_id":"ann","artifact_uri":"mlflow-artifacts:/0"}}`)}
+	_, ok := b.state.known(m)
+	require.False(t, ok)
+	b.state.own(fact{stream: events.Tracking, typ: events.TypeRunTracked, subject: id, seq: 4,
+		payload: &events.RunTracked{RunID: id, Created: &events.RunCreation{ExperimentID: "0", UserID: "bob"}}}, b.state.epoch)
+	early := &item{msg: m, done: make(chan struct{})}
+	early.fact, early.known = b.state.known(m)
+	require.True(t, early.known)
+	close(early.done)
+	b.fold(events.Tracking, early)
+	require.Equal(t, "bob", b.state.runs[id].user)
+	require.EqualValues(t, 4, b.marks[events.Tracking].at())
+
+	b.restart(events.Tracking)
+	b.fold(events.Tracking, early)
+	require.Equal(t, "ann", b.state.runs[id].user, "it is another stream's message now")
+	require.Zero(t, b.state.junk)
 }
