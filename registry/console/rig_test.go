@@ -32,7 +32,7 @@ const churn = "telco-churn"
 
 // rig is a server with a store, a registry with the pages, and the parts that the trainer and inference play.
 type rig struct {
-	t     *testing.T
+	t     testing.TB
 	srv   *bustest.Server
 	bus   *bus.Bus
 	store artifact.Store
@@ -41,9 +41,13 @@ type rig struct {
 }
 
 // newRig runs a registry until the end of the test.
-func newRig(t *testing.T, change ...func(*registry.Config)) *rig {
+func newRig(t testing.TB, change ...func(*registry.Config)) *rig {
 	t.Helper()
-	srv := bustest.Start(t)
+	return newRigOn(t, bustest.Start(t), change...)
+}
+
+func newRigOn(t testing.TB, srv *bustest.Server, change ...func(*registry.Config)) *rig {
+	t.Helper()
 	b := srv.Connect(t)
 	store, err := objstore.Open(t.Context(), b.JetStream(), objstore.DefaultConfig())
 	require.NoError(t, err)
