@@ -94,10 +94,11 @@ func (e *experiment) times() (created, updated int64) {
 	if e.known {
 		return e.created, e.updated
 	}
+	found := false
 	for _, r := range e.runs {
 		if t := r.trainer; r.trainers() {
-			if created == 0 || t.start < created {
-				created = t.start
+			if !found || t.start < created {
+				created, found = t.start, true
 			}
 			updated = max(updated, t.start, t.end)
 		}
