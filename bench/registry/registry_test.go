@@ -64,6 +64,16 @@ func TestStatusBytes(t *testing.T) {
 	require.Zero(t, statusBytes(status, "VmSwap"))
 }
 
+func TestNoise(t *testing.T) {
+	u := parseProcessors("cpu  100 1 20 500 50 3 4 5 0 0\ncpu0 1 1 1 1 1 1 1 1\ncpu1 1 1 1 1 1 1 1 1\nintr 5\n")
+	require.Equal(t, usage{all: 133, n: 2}, u)
+	require.EqualValues(t, 30, processTicks("7 (a) name) S 1 2 3 4 5 6 7 8 9 10 20 10 0 0"))
+	require.Zero(t, processTicks("junk"))
+	n := watch()
+	require.GreaterOrEqual(t, n.others(), 0.0)
+	require.LessOrEqual(t, n.others(), 1.0)
+}
+
 func TestReplaceBlock(t *testing.T) {
 	got, err := replaceBlock("a\n<!-- bench-registry -->\nold\n<!-- /bench-registry -->\nz", "new\n\n")
 	require.NoError(t, err)

@@ -11,11 +11,11 @@ import (
 func (s *suite) report(host string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "On %s.\n\n", host)
-	fmt.Fprintf(&b, "| runs | in TRACKING | fold at start-up | live heap | peak memory | first page, p50 | p95 | p99 |\n|---:|---:|---:|---:|---:|---:|---:|---:|\n")
+	fmt.Fprintf(&b, "| runs | in TRACKING | fold at start-up | live heap | peak memory | first page, p50 | p95 | p99 | others |\n|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
 	for _, st := range s.steps {
 		worst := st.slowest()
-		fmt.Fprintf(&b, "| %s | %s | %.2f s | %s | %s | %s | %s | %s |\n", thousands(st.runs), mebibytes(st.stored), st.FoldSeconds, mebibytes(st.HeapBytes), mebibytes(st.PeakBytes),
-			milliseconds(worst.P50), milliseconds(worst.P95), milliseconds(worst.P99))
+		fmt.Fprintf(&b, "| %s | %s | %.2f s | %s | %s | %s | %s | %s | %.0f %% |\n", thousands(st.runs), mebibytes(st.stored), st.FoldSeconds, mebibytes(st.HeapBytes), mebibytes(st.PeakBytes),
+			milliseconds(worst.P50), milliseconds(worst.P95), milliseconds(worst.P99), 100*st.others)
 	}
 	last := s.steps[len(s.steps)-1]
 	if first := s.steps[0]; last.runs > first.runs {
@@ -37,7 +37,7 @@ func (s *suite) report(host string) string {
 	}{{"the API: stored and acked", d.api}, {"a handler that only reads the body", d.empty}} {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", side.name, thousands(int(side.perSecond)), milliseconds(side.P50), milliseconds(side.P95), milliseconds(side.P99))
 	}
-	fmt.Fprintf(&b, "\nRatio %.2f (rounds %.2f to %.2f).\n", d.ratio, d.low, d.high)
+	fmt.Fprintf(&b, "\nRatio %.2f (rounds %.2f to %.2f); other programs had %.0f %% of the processors meanwhile.\n", d.ratio, d.low, d.high, 100*d.others)
 	return b.String()
 }
 

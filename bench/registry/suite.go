@@ -22,7 +22,8 @@ import (
 type step struct {
 	runs int
 	ready
-	stored   uint64 // bytes of TRACKING
+	stored   uint64  // bytes of TRACKING
+	others   float64 // share of the processors that others had while it searched
 	searches []found
 }
 
@@ -39,6 +40,7 @@ type duel struct {
 	ratio      float64
 	low, high  float64 // of the rounds' ratios
 	runs       int     // that were stored before
+	others     float64 // share of the processors that others had
 }
 
 // drive measures everything and prints the report, and rewrites the block that c names.
@@ -119,7 +121,7 @@ func (s *suite) measure(ctx context.Context) error {
 		err = s.with(ctx, fmt.Sprintf("registry-%d.pprof", runs), func(r ready) error {
 			st.ready = r
 			s.say("%d runs folded in %.2f s, %s live, %s at the peak", runs, r.FoldSeconds, mebibytes(r.HeapBytes), mebibytes(r.PeakBytes))
-			c := newClient(r.API, s.config.Clients)
+			c, n := newClient(r.API, s.config.Clients), watch(r.PID)
 			for _, q := range searches() {
 				times, page, err := c.ask(ctx, q, s.config.Searches)
 				if err != nil {
@@ -128,6 +130,7 @@ func (s *suite) measure(ctx context.Context) error {
 				s.say("%s: p50 %s, p95 %s", q.what, milliseconds(times.P50), milliseconds(times.P95))
 				st.searches = append(st.searches, found{q, times, page})
 			}
+			st.others = n.others()
 			if i != contested {
 				return nil
 			}
@@ -154,6 +157,7 @@ func (s *suite) contest(ctx context.Context, r ready, stored int) error {
 			return err
 		}
 	}
+	n := watch(r.PID)
 	var steps atomic.Int64
 	var apis, empties []rate
 	var ratios []float64
@@ -170,7 +174,7 @@ func (s *suite) contest(ctx context.Context, r ready, stored int) error {
 		apis, empties, ratios = append(apis, a), append(empties, e), append(ratios, a.perSecond/e.perSecond)
 	}
 	slices.Sort(ratios)
-	s.duel = duel{runs: stored, api: medianRate(apis), empty: medianRate(empties), ratio: ratios[len(ratios)/2], low: ratios[0], high: ratios[len(ratios)-1]}
+	s.duel = duel{runs: stored, others: n.others(), api: medianRate(apis), empty: medianRate(empties), ratio: ratios[len(ratios)/2], low: ratios[0], high: ratios[len(ratios)-1]}
 	return nil
 }
 

@@ -31,6 +31,7 @@ type ready struct {
 	// API and Empty are the addresses of the registry and of the handler that only reads.
 	API   string `json:"api"`
 	Empty string `json:"empty"`
+	PID   int    `json:"pid"`
 	// FoldSeconds is the time from the start of the service to its first answer; HeapBytes is the live heap, ResidentBytes and PeakBytes are the
 	// process's memory then and at its greatest.
 	FoldSeconds   float64 `json:"fold_seconds"`
@@ -81,7 +82,7 @@ func work(ctx context.Context, url, profile string, in io.Reader, out io.Writer)
 		case <-ctx.Done():
 			return nil
 		}
-		r := ready{API: s.Addr(), Empty: listener.Addr().String(), FoldSeconds: time.Since(begin).Seconds()}
+		r := ready{API: s.Addr(), Empty: listener.Addr().String(), PID: os.Getpid(), FoldSeconds: time.Since(begin).Seconds()}
 		r.ResidentBytes, r.PeakBytes = memory()
 		r.HeapBytes = heap()
 		if err := json.NewEncoder(out).Encode(r); err != nil {
