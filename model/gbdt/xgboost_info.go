@@ -10,7 +10,7 @@ import (
 type XGBoostInfo struct {
 	Objective string   // such as "binary:logistic"
 	Named     bool     // the features' names are the file's own, and not made up
-	Types     []string // of the features, such as "float", "int", "i" or, for codes of categories, "c"; nil if the file does not say
+	Types     []string // of the features, such as "float", "int", "i" or, for codes of categories, "c"; empty if the file does not say
 	// Best is the number of trees up to the best iteration of early stopping, 0 if the file names none and -1 if it names one that it does not
 	// hold. scikit-learn's classes predict with these alone, a Booster with all.
 	Best int

@@ -127,7 +127,7 @@ func readXGBoost(d *description, data []byte) (*trained, error) {
 		trees = trees.First(info.Best) // as the class predicts
 	}
 	t := &trained{trees: trees, named: info.Named, coded: map[int]bool{}, silent: info.Categories}
-	if info.Types != nil && len(info.Types) != trees.Width() {
+	if len(info.Types) > 0 && len(info.Types) != trees.Width() {
 		return nil, refuse(d.model, "feature_types has %d entries for %d features", len(info.Types), trees.Width())
 	}
 	for i, kind := range info.Types {
