@@ -51,7 +51,8 @@ type Config struct {
 	DryRun bool
 	// Actor stands in the events that take files out of deleted runs; "gc" when empty.
 	Actor string
-	// Now is the clock; nil means time.Now.
+	// Now is the clock; nil means that of the NATS server, which also dates the events and the objects on JetStream: an operator's own may be
+	// wrong by more than an object's age.
 	Now func() time.Time
 }
 
@@ -64,9 +65,6 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Actor == "" {
 		c.Actor = "gc"
-	}
-	if c.Now == nil {
-		c.Now = time.Now
 	}
 	return c
 }
@@ -150,10 +148,13 @@ func Collect(ctx context.Context, c Config) (Report, error) {
 }
 
 func (c Config) collect(ctx context.Context, report *Report) error {
-	now := c.Now()
+	now, err := c.clock(ctx)
+	if err != nil {
+		return err
+	}
 	cutoff := now.Add(-c.OlderThan)
 	var objects []Garbage
-	err := c.Store.(artifact.Lister).List(ctx, func(ref artifact.Ref, modified time.Time) error {
+	err = c.Store.(artifact.Lister).List(ctx, func(ref artifact.Ref, modified time.Time) error {
 		objects = append(objects, Garbage{ref, modified})
 		report.Stored.add(ref.Size)
 		return nil
@@ -178,7 +179,7 @@ func (c Config) collect(ctx context.Context, report *Report) error {
 	if c.DryRun {
 		return nil
 	}
-	if err := c.expire(ctx, m.expired, report.Tracking); err != nil {
+	if err := c.expire(ctx, m.expired, report.Tracking, now); err != nil {
 		return err
 	}
 	return c.delete(ctx, report, cutoff)
@@ -212,14 +213,39 @@ func (r *Report) sort(objects []Garbage, m marks, cutoff time.Time) error {
 	return nil
 }
 
-// fold reads a stream from its beginning to what it holds now.
-func (c Config) fold(ctx context.Context, r *reach, s events.Stream) (uint64, error) {
+// clock returns the time that ages are measured by.
+func (c Config) clock(ctx context.Context) (time.Time, error) {
+	if c.Now != nil {
+		return c.Now(), nil
+	}
+	stream, err := c.stream(ctx, events.Lifecycle)
+	if err != nil {
+		return time.Time{}, err
+	}
+	now := stream.CachedInfo().TimeStamp
+	if now.IsZero() {
+		return time.Time{}, fmt.Errorf("%w: the server does not say what time it is", ErrIncomplete)
+	}
+	return now, nil
+}
+
+// stream binds a stream and asks for its state.
+func (c Config) stream(ctx context.Context, s events.Stream) (jetstream.Stream, error) {
 	stream, err := c.Bus.JetStream().Stream(ctx, string(s))
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return 0, fmt.Errorf("%w: there is no stream %s", ErrIncomplete, s)
+		return nil, fmt.Errorf("%w: there is no stream %s", ErrIncomplete, s)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("look at %s: %w", s, err)
+		return nil, fmt.Errorf("look at %s: %w", s, err)
+	}
+	return stream, nil
+}
+
+// fold reads a stream from its beginning to what it holds now.
+func (c Config) fold(ctx context.Context, r *reach, s events.Stream) (uint64, error) {
+	stream, err := c.stream(ctx, s)
+	if err != nil {
+		return 0, err
 	}
 	if state := stream.CachedInfo().State; state.FirstSeq > 1 || state.NumDeleted > 0 {
 		return 0, fmt.Errorf("%w: %s begins at %d and lacks %d messages", ErrIncomplete, s, state.FirstSeq, state.NumDeleted)
@@ -245,11 +271,11 @@ func (c Config) fold(ctx context.Context, r *reach, s events.Stream) (uint64, er
 
 // expire takes files out of deleted runs and logged models. The event's key holds the sequence that was decided on, so that the same
 // decision made twice is one event.
-func (c Config) expire(ctx context.Context, files map[string]file, through uint64) error {
+func (c Config) expire(ctx context.Context, files map[string]file, through uint64, now time.Time) error {
 	for _, path := range slices.Sorted(maps.Keys(files)) {
 		p := &events.ArtifactStored{Path: path, Removed: true, Actor: c.Actor}
 		key := "gc/" + strconv.FormatUint(through, 10) + "/" + artifact.DigestOf([]byte(path)).Hex()
-		if _, err := c.Bus.Publish(ctx, events.New(files[path].owner, c.Bus.Source(), key, c.Now(), p)); err != nil {
+		if _, err := c.Bus.Publish(ctx, events.New(files[path].owner, c.Bus.Source(), key, now, p)); err != nil {
 			return fmt.Errorf("take %s out of what was deleted: %w", path, err)
 		}
 	}

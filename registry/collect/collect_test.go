@@ -100,14 +100,17 @@ func TestCollect(t *testing.T) {
 	r.completed("t1", kept)
 	r.logged(runID, "1/"+runID+"/artifacts/f", logged)
 
-	report := r.collect()
+	c := r.config()
+	c.Now = nil
+	report, err := Collect(t.Context(), c)
+	require.NoError(t, err, "by the server's clock")
 	require.Empty(t, report.Garbage, "everything is young")
 	require.Equal(t, 1, report.Kept[KeptRecent].Objects)
 	require.Equal(t, 2, report.Kept[KeptRun].Objects)
 	require.Equal(t, 3, report.Stored.Objects)
 
 	r.skew = artifact.MinDeleteAge + time.Hour
-	c := r.config()
+	c = r.config()
 	c.DryRun = true
 	dry, err := Collect(t.Context(), c)
 	require.NoError(t, err)

@@ -171,16 +171,6 @@ func (r *reach) removedFolder(prefix string, at time.Time) {
 	}
 }
 
-// removeFolder removes what stands below a folder, which a client may remove as one.
-func (r *reach) removeFolder(prefix string, at time.Time) {
-	for path, f := range r.files {
-		if strings.HasPrefix(path, prefix) {
-			r.released[f.ref.Digest] = at
-			delete(r.files, path)
-		}
-	}
-}
-
 func (r *reach) version(model string, n int) *version {
 	all := r.versions[model]
 	if all == nil {
