@@ -160,6 +160,9 @@ func (c *Catalog) registered(m *modelFold, r Record, p *events.ModelRegistered) 
 		v.Tags[t.Key] = t.Value
 	}
 	m.versions = append(m.versions, v)
+	if m.production() == v.Version { // the promotion came first: it is what counts
+		v.Stage, v.Promoted = events.StageProduction, []uint64{m.promotions[len(m.promotions)-1].Sequence}
+	}
 	// A target stage is that of gates; if none are set on the model, some registry's spec has them.
 	m.trained = m.trained || p.Source == "" || p.TargetStage != "" && m.gates == nil
 	if m.touch(r.Time); !m.exists {
@@ -223,7 +226,7 @@ func (m *modelFold) promoted(r Record, p *events.ModelPromoted) error {
 		return fmt.Errorf("version %d is promoted but not registered", p.Version)
 	}
 	m.touch(r.Time, v)
-	v.Stage = events.StageProduction
+	v.Stage, v.Archived = events.StageProduction, false
 	if !p.Ungated || p.Demoted == 0 { // else it was Production before
 		v.Promoted = append(v.Promoted, r.Sequence)
 	}

@@ -116,13 +116,18 @@ func (l *ledger) refresh(ctx context.Context) error {
 	if l.await(ctx, last) {
 		return nil
 	}
+	return l.read(ctx, last)
+}
+
+// read folds LIFECYCLE up to a sequence by itself.
+func (l *ledger) read(ctx context.Context, last uint64) error {
 	l.mu.RLock()
 	into, through := l.catalog, l.catalog.Through()
 	l.mu.RUnlock()
 	if last <= through { // less: the follower was faster than the answer. A stream that was created again is the follower's to notice.
 		return nil
 	}
-	err = l.bus.Read(ctx, bus.ReadConfig{Stream: events.Lifecycle, From: through + 1, Through: last}, func(m bus.Message) error {
+	err := l.bus.Read(ctx, bus.ReadConfig{Stream: events.Lifecycle, From: through + 1, Through: last}, func(m bus.Message) error {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if l.catalog != into {

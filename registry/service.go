@@ -233,7 +233,7 @@ func (s *Service) checkFact(ctx context.Context, m bus.Message) error {
 func (s *Service) onLifecycle(ctx context.Context, m bus.Message) error {
 	switch err := s.ledger.apply(m); {
 	case errors.Is(err, errGap):
-		if err := s.ledger.refresh(ctx); err != nil {
+		if err := s.ledger.read(ctx, m.Sequence); err != nil {
 			return err
 		}
 	case err != nil:
