@@ -68,23 +68,31 @@ type item interface {
 	prompt() bool
 }
 
-// find returns the page that the search asks for and the token of the next one, empty after the last.
+// find returns the page that the search asks for and the token of the next one, empty after the last. It holds no more than a few pages at once.
 func find[T item](f finder, items iter.Seq[T]) ([]T, string) {
 	type hit struct {
-		item T
+		item *T
 		key  filter.Key
 	}
 	var hits []hit
+	first := func() {
+		slices.SortFunc(hits, func(a, b hit) int { return f.order.CompareKeys(a.key, b.key) })
+		hits = hits[:min(len(hits), f.size+1)]
+	}
 	for it := range items {
 		if it.prompt() && !f.prompts || !f.filter.Match(it) {
 			continue
 		}
 		key := f.order.Key(it, nil)
-		if f.after == nil || f.order.CompareKeys(key, f.after) > 0 {
-			hits = append(hits, hit{it, key})
+		if f.after != nil && f.order.CompareKeys(key, f.after) <= 0 {
+			continue
+		}
+		hits = append(hits, hit{&it, key})
+		if len(hits) >= 4*f.size+1000 {
+			first()
 		}
 	}
-	slices.SortFunc(hits, func(a, b hit) int { return f.order.CompareKeys(a.key, b.key) })
+	first()
 	next := ""
 	if len(hits) > f.size {
 		hits = hits[:f.size]
@@ -92,7 +100,7 @@ func find[T item](f finder, items iter.Seq[T]) ([]T, string) {
 	}
 	found := make([]T, len(hits))
 	for i, h := range hits {
-		found[i] = h.item
+		found[i] = *h.item
 	}
 	return found, next
 }
