@@ -29,7 +29,13 @@ type Policy struct {
 	digest  [sha256.Size]byte
 	users   atomic.Pointer[directory]
 	compare *comparer
+
+	refused atomic.Uint64 // logins with wrong credentials
+	last    atomic.Pointer[refusal]
 }
+
+// refusal is a login that failed.
+type refusal struct{ name, from string }
 
 // Open returns a policy without users: everybody is an administrator called "anonymous", whatever name the server is reached by.
 func Open() *Policy { return &Policy{} }
@@ -61,7 +67,7 @@ func (p *Policy) Reload() error {
 }
 
 // Run reads the file again whenever it changes, until ctx ends, and then returns nil. A file that can't be used is logged as an error once for each
-// change. Without a file it only waits.
+// change, and wrong credentials as a warning with their number since the last. Without a file it only waits.
 func (p *Policy) Run(ctx context.Context, log *slog.Logger) error {
 	if p == nil || p.path == "" {
 		<-ctx.Done()
@@ -69,12 +75,17 @@ func (p *Policy) Run(ctx context.Context, log *slog.Logger) error {
 	}
 	tick := time.NewTicker(p.every)
 	defer tick.Stop()
-	told := ""
+	told, refused := "", p.refused.Load()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		}
+		if n := p.refused.Load(); n != refused {
+			last := p.last.Load()
+			log.Warn("logins refused", "count", n-refused, "last_name", last.name, "last_from", last.from)
+			refused = n
 		}
 		changed, err := p.read()
 		switch {
@@ -133,11 +144,22 @@ func (p *Policy) Wrap(h http.Handler) http.Handler {
 		}
 		who, err := p.authenticate(r)
 		if err != nil {
+			p.note(r)
 			refuse(w, r, err)
 			return
 		}
 		h.ServeHTTP(w, r.WithContext(With(r.Context(), who)))
 	})
+}
+
+// note counts a login that failed; a request without credentials is none.
+func (p *Policy) note(r *http.Request) {
+	if r.Header.Get("Authorization") == "" {
+		return
+	}
+	name, _, _ := r.BasicAuth()
+	p.last.Store(&refusal{name: name[:min(len(name), maxName)], from: r.RemoteAddr})
+	p.refused.Add(1)
 }
 
 // probe reports whether the request asks for the state of the process, which says nothing that is secret and is asked for by what has no login.
