@@ -69,11 +69,9 @@ type xgbModel struct {
 		NumTrees xgbNumber `json:"num_trees"`
 		Parallel xgbNumber `json:"num_parallel_tree"`
 	} `json:"gbtree_model_param"`
-	TreeInfo   []int32  `json:"tree_info"`
-	Trees      xgbTrees `json:"trees"`
-	Categories struct {
-		Columns []json.RawMessage `json:"enc"`
-	} `json:"cats"`
+	TreeInfo   []int32       `json:"tree_info"`
+	Trees      xgbTrees      `json:"trees"`
+	Categories xgbCategories `json:"cats"`
 }
 
 // xgbNumber is the text of a number, which XGBoost writes as a string, from version 3 on in brackets where there could be many.

@@ -1,6 +1,7 @@
 package gbdt
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
@@ -16,6 +17,26 @@ type XGBoostInfo struct {
 	Best int
 	// Categories is true if the file holds the categories that codes stand for, as it does from version 3.1 on. They are not read.
 	Categories bool
+}
+
+// xgbCategories is true if a file holds categories, in whatever form.
+type xgbCategories bool
+
+// UnmarshalJSON looks whether the field enc holds anything.
+func (c *xgbCategories) UnmarshalJSON(data []byte) error {
+	var held struct {
+		Columns json.RawMessage `json:"enc"`
+	}
+	if err := json.Unmarshal(data, &held); err != nil {
+		*c = true // in a form of a version to come
+		return nil
+	}
+	switch string(held.Columns) {
+	case "", "null", "[]", "{}":
+	default:
+		*c = true
+	}
+	return nil
 }
 
 // ReadXGBoost is [ParseXGBoost] with what else the file says.
@@ -36,7 +57,7 @@ func (f *xgbFile) info(model *xgbModel) XGBoostInfo {
 	l := f.Learner
 	return XGBoostInfo{
 		Objective: l.Objective.Name, Named: len(l.FeatureNames) > 0, Types: l.FeatureTypes,
-		Best: model.best(string(l.Attributes.BestIteration)), Categories: len(model.Categories.Columns) > 0,
+		Best: model.best(string(l.Attributes.BestIteration)), Categories: bool(model.Categories),
 	}
 }
 
