@@ -110,7 +110,16 @@ func (p *site) stageView(r *request, to events.Stage) (actView, error) {
 	case found.Stage == events.StageProduction && v.Expected == found.Version:
 		v.Warnings = append(v.Warnings, "It is Production now. Where no other version is, instances answer 503 until the next promotion.")
 	}
-	v.Archive = !v.Model.Gated && len(there) > 0
+	if v.Model.Gated && to == events.StageStaging {
+		if !found.Passed() {
+			v.Override = true
+			v.Warnings = append(v.Warnings, "It did not pass the gates of Staging.")
+		}
+		for _, o := range there {
+			v.Changes = append(v.Changes, fmt.Sprintf("Version %d, in Staging now, goes to Archived.", o.Version))
+		}
+	}
+	v.Archive = !v.Model.Gated && len(there) > 0 && (to == events.StageProduction || to == events.StageStaging)
 	return v, nil
 }
 
@@ -253,10 +262,15 @@ func (p *site) rollbackView(r *request, to int) (actView, error) {
 		v.Warnings = append(v.Warnings, "No instance has ever loaded an earlier Production.")
 		fallthrough
 	default:
-		v.Changes = append(v.Changes,
-			fmt.Sprintf("Version %d is Production again, in place of version %d, which goes to Archived.", v.Target, v.Expected),
-			fmt.Sprintf("Alias %s follows in the same write.", v.champion), p.instances(key),
-			"Another rollback goes one step further back.")
+		if v.Expected == 0 {
+			v.Changes = append(v.Changes, fmt.Sprintf("Version %d is Production again; none is now.", v.Target))
+		} else {
+			v.Changes = append(v.Changes, fmt.Sprintf("Version %d is Production again, in place of version %d, which goes to Archived.", v.Target, v.Expected))
+		}
+		if v.Model.Gated {
+			v.Changes = append(v.Changes, fmt.Sprintf("Alias %s follows in the same write.", v.champion))
+		}
+		v.Changes = append(v.Changes, p.instances(key), "Another rollback goes one step further back.")
 		v.Button = fmt.Sprintf("Roll back to version %d", v.Target)
 	}
 	return v, nil

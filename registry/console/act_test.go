@@ -12,8 +12,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"telco-churn-mlops/internal/access"
+	"telco-churn-mlops/internal/artifact"
 	"telco-churn-mlops/model/modeltest"
 	"telco-churn-mlops/registry"
+	"telco-churn-mlops/registry/tracking"
 )
 
 var hidden = regexp.MustCompile(`<input type="hidden" name="([^"]+)" value="([^"]*)"`)
@@ -133,6 +135,52 @@ func TestAliasesMoveAfterAQuestion(t *testing.T) {
 	require.NotContains(t, page, `<span class="alias">shadow`)
 	code, _ = r.get(path + "?name=")
 	require.Equal(t, http.StatusBadRequest, code)
+}
+
+func TestAModelWithoutGatesKeepsItsStagesAsLabels(t *testing.T) {
+	r := newRig(t)
+	_, err := r.CreateModel(t.Context(), registry.NewModel{Name: "a free/one", Actor: "ana"})
+	require.NoError(t, err)
+	run, err := r.Tracking().CreateRun(t.Context(), tracking.NewRun{ExperimentID: "0"})
+	require.NoError(t, err)
+	root, _ := tracking.PathOf(run.ArtifactURI)
+	for i, name := range []string{"one", "two"} {
+		ref, err := artifact.PutBytes(t.Context(), r.store, []byte(name))
+		require.NoError(t, err)
+		require.NoError(t, r.Tracking().PutFile(t.Context(), root+"/"+name+"/notes.txt", ref, "ana"))
+		v, err := r.CreateVersion(t.Context(), registry.NewVersion{Model: "a free/one", Source: run.ArtifactURI + "/" + name, RunID: run.ID, Actor: "ana"})
+		require.NoError(t, err)
+		require.Equal(t, i+1, v.Version)
+	}
+	_, page := r.get("/models")
+	path := regexp.MustCompile(`href="(/models/[^"]+)">a free/one`).FindStringSubmatch(page)[1]
+	promote := func(version string, change func(url.Values)) string {
+		code, page := r.get(path + "/versions/" + version + "/stage?to=Production")
+		require.Equal(t, http.StatusOK, code)
+		require.Contains(t, page, "No instance can serve it", "which it says, and goes on")
+		require.NotContains(t, page, `name="override"`)
+		asked := form(t, page)
+		change(asked)
+		code, _, answer := r.post(path+"/versions/"+version+"/stage", asked)
+		require.Equal(t, http.StatusSeeOther, code, answer)
+		return page
+	}
+	promote("1", func(url.Values) {})
+	page = promote("2", func(url.Values) {})
+	require.Contains(t, page, "it stays beside it unless existing ones are archived")
+	_, page = r.get(path)
+	require.Equal(t, 2, strings.Count(page, ">Production</span>"), "both stand in Production")
+	_, page = r.get(path + "/versions/2")
+	require.Contains(t, page, "no gates: its stages are labels")
+	require.Contains(t, page, "notes.txt")
+	code, _ := r.get(path + "/diff?a=1&b=2")
+	require.Equal(t, http.StatusOK, code)
+	code, page = r.get(path + "/versions/1/stage?to=Staging")
+	require.Equal(t, http.StatusOK, code)
+	code, _, _ = r.post(path+"/versions/1/stage", form(t, page))
+	require.Equal(t, http.StatusSeeOther, code)
+	_, page = r.get(path + "/versions/1")
+	require.Contains(t, page, ">Staging</span>")
 }
 
 func TestFormsRefuseWhatIsNoForm(t *testing.T) {

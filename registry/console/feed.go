@@ -198,6 +198,9 @@ func (p *site) feed(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no")
 	h.Set("X-Content-Type-Options", "nosniff")
+	if r.Method == http.MethodHead {
+		return
+	}
 	out := &feedWriter{w: w, control: http.NewResponseController(w), render: p.lineHTML, at: at}
 	if err := out.send("retry: 3000\n\n"); err != nil {
 		return
