@@ -88,6 +88,7 @@ func TestMatch(t *testing.T) {
 		{"dataset.digest IN ('x', 'd2')", true},
 		{"datasets.context = 'eval'", false},
 		{"run_id = 'r1'", true},
+		{"run_id != '" + strings.Repeat("x", 2000) + "'", true},
 	} {
 		t.Run(tc.text, func(t *testing.T) {
 			f, err := filter.Parse(tc.text, filter.Runs)
@@ -132,6 +133,8 @@ func TestParseRefuses(t *testing.T) {
 		{"junk", "status = 'a'; DROP TABLE runs", filter.Runs, []string{"character 13"}},
 		{"not UTF-8", "params.\xff = 'a'", filter.Runs, []string{"UTF-8"}},
 		{"too long", strings.Repeat(" ", 20000), filter.Runs, []string{"20000"}},
+		{"long pattern", "tags.a LIKE '" + strings.Repeat("a%", 501) + "'", filter.Runs, []string{"character 13", "1000"}},
+		{"long piece of a pattern", "tags.a ILIKE '%" + strings.Repeat("_", 251) + "%'", filter.Runs, []string{"character 14", "250"}},
 		{"only to order by", "last_updated_timestamp > 1", filter.Models, []string{"name"}},
 		{"place is in characters", "tags.ж = 'жж' OR", filter.Runs, []string{"character 15"}},
 	} {

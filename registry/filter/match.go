@@ -56,13 +56,24 @@ type term struct {
 	like   pattern
 }
 
-func (t *term) compile() {
+// maxPattern and maxPiece bound the time that a pattern takes with the longest text: both are far beyond what anybody looks for.
+const (
+	maxPattern = 1000
+	maxPiece   = 250
+)
+
+// compile splits a pattern, and reports whether it is within its bounds.
+func (t *term) compile() bool {
 	switch t.op {
 	case opLike:
 		t.like = newPattern(t.text)
 	case opILike:
 		t.like = newPattern(strings.ToLower(t.text))
+	default:
+		return true
 	}
+	return utf8.RuneCountInString(t.text) <= maxPattern &&
+		!slices.ContainsFunc(t.like.pieces, func(piece string) bool { return utf8.RuneCountInString(piece) > maxPiece })
 }
 
 // Filter is a parsed filter. The zero value matches everything.

@@ -96,10 +96,10 @@ func (p *parser) term() (term, error) {
 	case f.numeric:
 		t.number, err = p.number()
 	default:
-		t.text, err = p.string()
-	}
-	if err == nil {
-		t.compile()
+		valueAt := p.token.at
+		if t.text, err = p.string(); err == nil && !t.compile() {
+			err = p.fail(valueAt, "a pattern has at most %d characters, and %d between two %%", maxPattern, maxPiece)
+		}
 	}
 	return t, err
 }

@@ -217,7 +217,7 @@ func (f *runFields) Texts(_ filter.Kind, key string) []string {
 const tagContext = "mlflow.data.context"
 
 // chunk is the number of runs that a search looks at before it lets writers in, and sees whether anybody still waits for it.
-const chunk = 1024
+const chunk = 128
 
 // SearchRuns returns a page of runs; by default the last started come first. A search does not hold up writers: a run that changes meanwhile counts as it
 // was when the search came by.
