@@ -206,7 +206,14 @@ func (s *stack) byHand() {
 	require.Contains(s.t, s.operate("status"), model)
 	s.operate("runs")
 	s.operate("models")
+	require.Contains(s.t, s.operate("models", "history", model), "withdrawn")
+	s.operate("models", "audit", model)
 	s.operate("drift", "show")
+	if s.nats { // an operator who collects garbage in S3 has its keys, too
+		s.operate("gc", "--dry-run")
+		s.operate("gc")
+		s.operate("artifacts", "verify")
+	}
 }
 
 // natsTool has people use the tool as the comments in the configuration say.
