@@ -20,7 +20,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		}, []string{"route", "code"}),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "churn_mlflow_request_duration_seconds", Help: "Time from the head of a call to its answer, by path below the prefix.",
-			Buckets: []float64{.001, .005, .02, .1, .5, 2, 15},
+			Buckets: []float64{.001, .005, .02, .1, .5, 2, 15, 90},
 		}, []string{"route"}),
 	}
 	for _, c := range []prometheus.Collector{m.requests, m.latency} {
