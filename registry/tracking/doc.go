@@ -19,8 +19,8 @@
 // state depends on the order of two subjects, so that any interleaving ends in the same state. For the same reason a message that contradicts its
 // subject (a second creation, an event of a run that was never created) is left out, and counted, the same by all.
 //
-// [Book.Fresh] says when everything is folded that was stored before it was called; every reading method calls it. While the bus is away the calls
-// fail with fault.Unavailable within their context; what is in memory is not served as if it were current.
+// [Book.Fresh] says when everything is folded that was stored before it was called; every reading method calls it, unless its context was made by [AsFolded].
+// While the bus is away the calls fail with fault.Unavailable within their context; what is in memory is not served as if it were current.
 //
 // On restart everything is folded again; on redelivery nothing happens. A stream that was created again starts the fold anew.
 package tracking
