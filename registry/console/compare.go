@@ -278,6 +278,10 @@ func (v *compareView) scatter(params, metrics []column) error {
 
 // history draws one metric of all runs over the steps, or over the time since its first point.
 func (v *compareView) history(ctx context.Context, p *site) error {
+	if v.Stale != "" {
+		v.Faults = append(v.Faults, fmt.Sprintf("The history of %s can't be read at the moment.", v.Metric))
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, pageRefresh)
 	defer cancel()
 	var series []chart.Series

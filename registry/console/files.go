@@ -91,7 +91,7 @@ func (p *site) preview(ctx context.Context, name string, ref artifact.Ref) previ
 	if strings.HasPrefix(contentType(name), "image/") {
 		return preview{Image: true}
 	}
-	ctx, cancel := context.WithTimeout(ctx, 5*pageRefresh)
+	ctx, cancel := context.WithTimeout(ctx, pageRefresh)
 	defer cancel()
 	rc, err := p.s.Store().Open(ctx, ref.Digest)
 	if err != nil {

@@ -218,9 +218,11 @@ func TestPagesOutliveTheServer(t *testing.T) {
 	r := newRig(t)
 	r.complete(modeltest.Options{Seed: 1})
 	r.production(1)
+	ids := r.tracked(t)
 	r.shows("/models/"+churn, "version 1")
 	r.srv.Stop(t)
-	for _, path := range []string{"/", "/models", "/models/" + churn, "/models/" + churn + "/versions/1", "/experiments", "/drift", "/drift/" + churn, "/events", "/runs/run-1"} {
+	for _, path := range []string{"/", "/models", "/models/" + churn, "/models/" + churn + "/versions/1", "/experiments", "/drift", "/drift/" + churn, "/events", "/runs/run-1", "/runs/" + ids[0],
+		"/runs/compare?run=" + ids[0] + "&run=" + ids[1], "/experiments/1", "/models/" + churn + "/versions/1/stage?to=Archived", "/runs/" + ids[0] + "/files/report.json"} {
 		began := time.Now()
 		code, body := r.get(path)
 		require.Equal(t, http.StatusOK, code, path)
@@ -229,6 +231,9 @@ func TestPagesOutliveTheServer(t *testing.T) {
 	}
 	_, body := r.get("/models/" + churn)
 	require.Contains(t, body, "version 1")
+	code, body := r.get("/models/" + churn + "/diff?a=1&b=1")
+	require.Equal(t, http.StatusServiceUnavailable, code)
+	require.Contains(t, body, "Not possible at the moment")
 	r.srv.Resume(t)
 	bustest.Eventually(t, func() bool {
 		_, body := r.get("/models/" + churn)

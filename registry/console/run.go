@@ -136,7 +136,11 @@ func (p *site) histories(ctx context.Context, v *runView) error {
 	for _, m := range v.Metrics {
 		keys = append(keys, m.Key)
 	}
-	if len(keys) == 0 || v.Run.Trainer { // a trainer's metrics have one point each
+	switch {
+	case len(keys) == 0 || v.Run.Trainer: // a trainer's metrics have one point each
+		return nil
+	case v.Stale != "":
+		v.Fault = "The histories of the metrics can't be read at the moment."
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, pageRefresh)

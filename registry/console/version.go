@@ -7,6 +7,7 @@ import (
 
 	"telco-churn-mlops/events"
 	"telco-churn-mlops/registry"
+	"telco-churn-mlops/registry/fault"
 )
 
 // diffTime bounds the comparison of two versions, for which their bundles are read.
@@ -126,6 +127,9 @@ func (p *site) diff(r *request) (view, error) {
 	v := diffView{frame: r.frame, A: versionRow{Version: a}, B: versionRow{Version: b}}
 	v.Title, v.Area = fmt.Sprintf("Versions %d and %d", a.Version, b.Version), "models"
 	v.Crumbs = []link{{Words: "Models", Href: "/models"}, {Words: a.ModelName, Href: modelPath(a.ModelName)}}
+	if v.Stale != "" {
+		return view{}, fault.New(fault.Unavailable, "versions can't be compared at the moment: %s", v.Stale)
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), diffTime)
 	defer cancel()
 	d, err := p.s.Diff(ctx, a.ModelName, a.Version, b.Version)
