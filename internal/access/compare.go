@@ -56,14 +56,6 @@ func newComparer(now func() time.Time) *comparer {
 	return c
 }
 
-// forget drops what is remembered, for users that changed.
-func (c *comparer) forget() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.right.clear()
-	c.wrong.clear()
-}
-
 // matches reports whether the password is the hash's. The error is errBusy or the context's.
 func (c *comparer) matches(ctx context.Context, a attempt) (bool, error) {
 	if a.hash == nil && a.decoy == nil {
@@ -171,11 +163,6 @@ type entry struct {
 
 func newMemory(keep time.Duration, now func() time.Time) *memory {
 	return &memory{keep: keep, now: now, order: list.New(), byID: map[[sha256.Size]byte]*list.Element{}}
-}
-
-func (m *memory) clear() {
-	m.order.Init()
-	clear(m.byID)
 }
 
 func (m *memory) has(id [sha256.Size]byte) bool {

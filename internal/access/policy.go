@@ -119,7 +119,6 @@ func (p *Policy) read() (changed bool, err error) {
 	}
 	p.users.Store(d)
 	p.digest = digest
-	p.compare.forget()
 	return true, nil
 }
 

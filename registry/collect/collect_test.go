@@ -203,7 +203,7 @@ func TestRefusals(t *testing.T) {
 		r.logged(runID, "1/"+runID+"/artifacts/f", r.put("file"))
 		stream, err := r.bus.JetStream().Stream(t.Context(), string(events.Tracking))
 		require.NoError(t, err)
-		require.NoError(t, stream.DeleteMsg(t.Context(), 2))
+		require.NoError(t, stream.DeleteMsg(t.Context(), 1))
 		r.skew = artifact.MinDeleteAge + time.Hour
 		_, err = Collect(t.Context(), r.config())
 		require.ErrorIs(t, err, ErrIncomplete)
