@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -56,7 +57,7 @@ func (m *modelFold) note(r Record) {
 	ch := Change{Sequence: r.Sequence, At: r.Time}
 	switch p := r.Event.Payload.(type) {
 	case *events.ModelRegistered:
-		ch.Version, ch.Actor = p.Version, p.Actor
+		ch.Version, ch.Actor = p.Version, cmp.Or(p.Actor, DefaultActor)
 		ch.Summary = fmt.Sprintf("registered version %d from run %s", p.Version, p.RunID)
 		if p.Source != "" {
 			ch.Summary = fmt.Sprintf("registered version %d from %s", p.Version, p.Source)

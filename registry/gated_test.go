@@ -169,6 +169,9 @@ func TestGatesOfAModelWithoutASpec(t *testing.T) {
 	require.Equal(t, events.VerdictRejected, v.Gate.Verdict)
 	require.Equal(t, ReasonUnusable, v.Gate.Reason)
 	require.NotEmpty(t, v.Gate.Detail)
+	err = second(s.Transition(ctx, Transition{Model: name, Version: 5, Stage: events.StageStaging}))
+	require.ErrorIs(t, err, ErrNotPassed)
+	require.ErrorContains(t, err, "unusable: ")
 	require.ErrorIs(t, promote(5, ""), ErrUnservable)
 	require.ErrorIs(t, promote(5, "please"), ErrUnservable, "nothing goes past that")
 

@@ -27,15 +27,15 @@ type Transition struct {
 // Transition moves a version to a stage and returns it as it is then. A version that is there already is left alone, so that asking again after a
 // lost answer is safe.
 //
-// In a model with gates, the way to Production leads past its verdict; a version without one is judged now. A version that was rejected, or is not better
-// than Production, is [ErrNotPassed] and names the rule with both values. Production must not change between the call and its write, else
+// In a model with gates, the way to Staging and Production leads past the verdict; a version without one is judged now. A version that was rejected or, on the
+// way to Production, is not better than that, is [ErrNotPassed] and names the rule with both values. Production must not change between the call and its write, else
 // the error is [ErrOvertaken] and names the version found; so it does in a model without gates where the others are archived. There, and out of Production, it is always one
 // message on model.promoted.
 func (s *Service) Transition(ctx context.Context, t Transition) (Version, error) {
 	if err := t.check(); err != nil {
 		return Version{}, err
 	}
-	if t.Stage == events.StageProduction && !t.Override {
+	if (t.Stage == events.StageProduction || t.Stage == events.StageStaging) && !t.Override {
 		if err := s.judgeFirst(ctx, t.Model, t.Version); err != nil {
 			return Version{}, faultOf(err)
 		}
@@ -191,23 +191,36 @@ func promote(c *Catalog, m Model, v Version, t Transition) (draft, error) {
 // objection returns what the gates have against a version as Production, or nil. A comparison counts as long as there is a Production, and if it was
 // what the verdict came to: a run that asked for Staging alone, or followed another spec, was compared for information, and people decide.
 func objection(c *Catalog, m Model, v Version) error {
-	var why []string
-	switch now, _ := c.Promotion(m.Key); {
-	case v.Refuted:
+	if v.Refuted {
 		return fault.New(fault.Invalid, "version %d of model %s: %w", v.Version, quoted(m.Name), ErrRefuted)
-	case v.Gate == nil:
-		why = []string{"it has no verdict yet"}
-	default:
-		asked := v.Gate.Reason != ReasonTargetStaging && v.Gate.Reason != ReasonSpecDiffers
-		for _, r := range v.Gate.Rules {
-			if failed, compared := failure(r); failed != "" && (!compared || asked && now.Version != 0) {
-				why = append(why, failed)
-			}
-		}
-		if len(why) == 0 && v.Gate.Verdict == events.VerdictRejected {
-			why = []string{v.Gate.Reason + ": " + v.Gate.Detail}
+	}
+	now, _ := c.Promotion(m.Key)
+	compared := now.Version != 0 && v.Gate != nil && v.Gate.Reason != ReasonTargetStaging && v.Gate.Reason != ReasonSpecDiffers
+	return refuseFor(m, v, grounds(v, compared))
+}
+
+// grounds says what the gates found against a version; with compared, also beside Production.
+func grounds(v Version, compared bool) []string {
+	if v.Gate == nil {
+		return []string{"it has no verdict yet"}
+	}
+	if g := v.Gate; g.Verdict == events.VerdictRejected && g.Reason != ReasonBelowThreshold {
+		return []string{g.Reason + ": " + g.Detail} // what could not be scored fails every rule
+	}
+	var why []string
+	for _, r := range v.Gate.Rules {
+		if failed, comparison := failure(r); failed != "" && (!comparison || compared) {
+			why = append(why, failed)
 		}
 	}
+	refused := v.Gate.Verdict == events.VerdictRejected || compared && v.Gate.Verdict == events.VerdictNotPromoted
+	if len(why) == 0 && refused { // the verdict counts, whatever its rules say
+		why = []string{v.Gate.Reason}
+	}
+	return why
+}
+
+func refuseFor(m Model, v Version, why []string) error {
 	if len(why) == 0 {
 		return nil
 	}
@@ -247,7 +260,7 @@ func demote(c *Catalog, m Model, v Version, t Transition) draft {
 // move is a change of stage that has nothing to do with Production.
 func move(c *Catalog, m Model, v Version, t Transition) (draft, error) {
 	if m.Gated && t.Stage == events.StageStaging && !v.Passed() && !t.Override {
-		return draft{}, fault.New(fault.Invalid, "version %d of model %s %w", v.Version, quoted(m.Name), ErrNotPassed)
+		return draft{}, refuseFor(m, v, grounds(v, false))
 	}
 	return draftOf(c, m.Key, &events.ModelChanged{
 		Change: events.ChangeStage, Version: v.Version, Value: string(t.Stage), ArchiveExisting: t.ArchiveExisting || m.Gated && t.Stage == events.StageStaging,
