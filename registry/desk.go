@@ -19,6 +19,8 @@ type desk struct {
 	ledger *ledger
 	source string
 	now    func() time.Time
+	// promoted, if set, hears of each promotion that was written here.
+	promoted func(key string, p *events.ModelPromoted)
 }
 
 // openDesk folds LIFECYCLE and FLEET as they stand, for one command.
@@ -82,6 +84,9 @@ func (d *desk) write(ctx context.Context, decide func(*Catalog, *Fleet) (draft, 
 		d.ledger.view(func(c *Catalog, _ *Fleet) { ignored = c.Fault(seq) })
 		if ignored != nil {
 			continue
+		}
+		if p, ok := w.payload.(*events.ModelPromoted); ok && d.promoted != nil {
+			d.promoted(w.key, p)
 		}
 		return seq, at, nil
 	}

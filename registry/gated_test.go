@@ -156,6 +156,7 @@ func TestGatesOfAModelWithoutASpec(t *testing.T) {
 	p, _ := s.production(t, name)
 	require.True(t, p.Override)
 	require.Equal(t, "the old one is slow", p.Reason)
+	require.Equal(t, 1.0, counter(t, s.metrics.promotions.WithLabelValues(name, string(events.PromotedManually))))
 
 	v = r.submit(s, name, stump(0.9))
 	require.Equal(t, ReasonNoHoldout, v.Gate.Reason, "its own words are not believed")

@@ -90,13 +90,20 @@ func wire(c Config) (*Service, error) {
 	}
 	s.ledger.champion, s.ledger.spec = c.Champion, s.model
 	s.ledger.reset(events.Lifecycle)
-	s.desk = &desk{bus: c.Bus, ledger: s.ledger, source: s.source, now: c.Now}
+	s.desk = &desk{bus: c.Bus, ledger: s.ledger, source: s.source, now: c.Now, promoted: s.promotedByHand}
 	s.book, err = tracking.New(tracking.Config{Bus: c.Bus, Log: s.log, Source: s.source, Now: c.Now, Metrics: c.Metrics})
 	if err != nil {
 		return nil, err
 	}
 	s.book.SetFrozen(s.frozen)
 	return s, nil
+}
+
+// promotedByHand counts and logs what a person or program asked for.
+func (s *Service) promotedByHand(key string, p *events.ModelPromoted) {
+	s.metrics.promotions.WithLabelValues(key, string(p.Cause)).Inc()
+	s.log.Info("production changed on request", "model", key, "version", p.Version, "previous", p.PreviousVersion, "cause", p.Cause,
+		"override", p.Override, "actor", p.Actor, "reason", p.Reason)
 }
 
 // Addr is the bound address of the pages.
