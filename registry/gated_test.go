@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"telco-churn-mlops/events"
+	"telco-churn-mlops/model/modeltest"
 	"telco-churn-mlops/model/spec"
 	"telco-churn-mlops/registry/fault"
 )
@@ -321,4 +322,26 @@ func TestAPromotionJudgesFirst(t *testing.T) {
 	}
 	_, err = s.SetGates(ctx, churn, nil, "ann")
 	require.Error(t, err, "the spec's model has the spec's")
+}
+
+// A client may register under the name of the spec, before and beside the trainer: the numbers are one row, and the spec's gates judge both.
+func TestAClientRegistersTheSpecsModel(t *testing.T) {
+	r := newRig(t)
+	s := r.ready()
+	_, err := s.CreateModel(t.Context(), NewModel{Name: churn})
+	require.NoError(t, err)
+	v := r.submit(s, churn, stump(0.5))
+	require.Equal(t, ReasonNoHoldout, v.Gate.Reason, v.Gate.Detail)
+	require.Equal(t, events.StageStaging, v.Stage)
+	r.complete(modeltest.Options{Seed: 1})
+	c := r.production(2)
+	p, _ := c.Promotion(churn)
+	require.Equal(t, events.PromotedByGate, p.Cause)
+	require.True(t, c.Gated(churn), "also for who does not know the spec")
+	v = r.submit(s, churn, with(stump(0.5), "holdout.csv", holdout()))
+	require.Equal(t, ReasonUnusable, v.Gate.Reason, "the holdout lacks the spec's target")
+	r.settle()
+	require.Empty(t, r.deadLetters())
+	p, _ = s.production(t, churn)
+	require.Equal(t, 2, p.Version)
 }
