@@ -110,9 +110,6 @@ func (c Config) withDefaults() Config {
 	if c.Health == nil {
 		c.Health = app.NewHealth()
 	}
-	if c.Access == nil {
-		c.Access = access.Open()
-	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}

@@ -69,7 +69,7 @@ func (s *Service) Log() *slog.Logger { return s.log }
 // Now returns the registry's time.
 func (s *Service) Now() time.Time { return s.cfg.Now() }
 
-// Access returns who may do what; never nil.
+// Access returns who may do what; nil is a policy too, see [access.Policy].
 func (s *Service) Access() *access.Policy { return s.cfg.Access }
 
 // Registerer returns where metrics are registered.
