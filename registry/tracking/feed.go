@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -14,8 +15,14 @@ import (
 	"telco-churn-mlops/internal/bus"
 )
 
-// queued bounds the messages that are read and not folded yet.
-const queued = 4096
+const (
+	// queued bounds the messages that are read and not folded yet.
+	queued = 4096
+	// junkReader names the reader of TRACKING in dead letters.
+	junkReader = "registry-tracking"
+	// buryTime bounds how long one dead letter holds up what follows it.
+	buryTime = 30 * time.Second
+)
 
 // item is a message on its way to the fold, or a call that must come between two messages.
 type item struct {
@@ -42,7 +49,10 @@ func (b *Book) followStream(ctx context.Context, stream events.Stream, once *syn
 		g.Go(func() error {
 			for it := range f.work {
 				if it.fact, it.known = b.state.known(it.msg); !it.known {
-					it.fact = decode(it.msg)
+					var err error
+					if it.fact, err = decode(it.msg); err != nil && stream == events.Tracking { // LIFECYCLE has a consumer for its junk
+						b.bury(ctx, it.msg, err)
+					}
 				}
 				close(it.done)
 			}
@@ -120,10 +130,20 @@ func (b *Book) fold(stream events.Stream, it *item) {
 	defer b.survive(it.msg)
 	if it.known {
 		if _, still := b.state.known(it.msg); !still {
-			it.fact = decode(it.msg) // the stream was created again since
+			it.fact, _ = decode(it.msg) // the stream was created again since; the error was seen to when it was written
 		}
 	}
 	b.state.follow(it.fact)
+}
+
+// bury sends junk to the dead letters, where one that is there already stays the one. Junk that can't be sent is sent after the next start, when the stream
+// is folded again.
+func (b *Book) bury(ctx context.Context, m bus.Message, why error) {
+	ctx, cancel := context.WithTimeout(ctx, buryTime)
+	defer cancel()
+	if err := b.bus.DeadLetter(ctx, m, junkReader, why.Error()); err != nil {
+		b.log.Error("junk is not among the dead letters", "subject", m.Subject, "sequence", m.Sequence, "err", err)
+	}
 }
 
 // survive keeps a message that the fold can't take from ending the process, again after each restart.
@@ -165,21 +185,22 @@ func (s *state) known(m bus.Message) (fact, bool) {
 	return fact{stream: m.Stream, typ: events.TypeRunTracked, subject: id, seq: m.Sequence}, true
 }
 
-// decode turns a message into a fact. Junk has no payload, but moves what a compare-and-set expects where its subject is one of ours.
-func decode(m bus.Message) fact {
+// decode turns a message into a fact. Junk, of which the error says what is wrong, has no payload, but moves what a compare-and-set expects where its
+// subject is one of ours.
+func decode(m bus.Message) (fact, error) {
 	f := fact{stream: m.Stream, seq: m.Sequence, at: m.Time.UnixMilli()}
 	kind, subject, err := events.ParseSubject(m.Subject)
 	if err != nil {
-		return f
+		return f, err
 	}
 	f.typ, f.subject = kind.Type, subject
 	ev, err := events.Decode(m.Subject, m.Header, m.Data)
 	if err != nil {
-		return f
+		return f, err
 	}
 	f.payload, f.source = ev.Payload, ev.Source
 	if !ev.Time.IsZero() {
 		f.at = ev.Time.UnixMilli()
 	}
-	return f
+	return f, nil
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"telco-churn-mlops/events"
 	"telco-churn-mlops/internal/bus"
 )
@@ -29,15 +31,17 @@ func FuzzFold(f *testing.F) {
 		}
 		for seq := range uint64(3) {
 			m.Sequence = 2*seq + 1
-			fact := decode(m)
+			fact, _ := decode(m)
 			s.follow(fact)
 			before := picture(s)
 			s.follow(fact)
 			if after := picture(s); after != before {
 				t.Fatalf("told again, %s became %s", before, after)
 			}
-			s.follow(decode(bus.Message{Stream: m.Stream, Sequence: 2*seq + 2, Subject: "run.tracked." + id,
-				Data: []byte(`{"run_id":"` + id + `","created":{"experiment_id":"0","artifact_uri":"mlflow-artifacts:/0"}}`)}))
+			created, err := decode(bus.Message{Stream: m.Stream, Sequence: 2*seq + 2, Subject: "run.tracked." + id,
+				Data: []byte(`{"run_id":"` + id + `","created":{"experiment_id":"0","artifact_uri":"mlflow-artifacts:/0"}}`)})
+			require.NoError(t, err)
+			s.follow(created)
 		}
 		if _, err := s.knownRun(id); m.Stream == events.Tracking && err != nil && len(s.runs[id].tags) == 0 {
 			t.Fatalf("a run that is right was left out: %v", err)

@@ -170,10 +170,14 @@ func TestJunkOnARunsSubjectIsPassedOver(t *testing.T) {
 	nc, err := nats.Connect(srv.URL())
 	require.NoError(t, err)
 	defer nc.Close()
+	want := map[string]int{}
 	for _, junk := range []string{"", "null", "{", `{"run_id":""}`, `{"run_id":"` + id + `","status":"DONE"}`, `{"run_id":"other"}`} {
 		for _, subject := range []string{"run.tracked." + id, "experiment.changed.all", "experiment.changed.other", "model.logged.x", "artifact.stored.shared", "artifact.stored.=="} {
 			_, err := nc.Request(subject, []byte(junk), patience)
 			require.NoError(t, err)
+			if _, err := events.Decode(subject, nil, []byte(junk)); err != nil {
+				want[subject]++
+			}
 		}
 	}
 	for i, book := range books {
@@ -187,9 +191,19 @@ func TestJunkOnARunsSubjectIsPassedOver(t *testing.T) {
 	again, _ := start(t, srv.Connect(t))
 	got, err := again.RunByID(ctx, id)
 	require.NoError(t, err)
-	want, err := books[1].RunByID(ctx, id)
+	other, err := books[1].RunByID(ctx, id)
 	require.NoError(t, err)
-	require.Equal(t, want, got)
+	require.Equal(t, other, got)
+
+	// Three have folded it, and each message has one dead letter.
+	letters := map[string]int{}
+	require.NoError(t, srv.Connect(t).DeadLetters(ctx, func(_ uint64, d events.DeadLetter) error {
+		require.NotEmpty(t, d.Reason)
+		letters[d.Subject]++
+		return nil
+	}))
+	require.Equal(t, want, letters)
+	require.Greater(t, len(letters), 4)
 }
 
 func TestAStreamWithoutItsLastMessagesIsFolded(t *testing.T) {
