@@ -7,19 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"mime"
 	"net/http"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
-	"github.com/goccy/go-yaml"
-
 	"telco-churn-mlops/internal/artifact"
+	"telco-churn-mlops/model/imported"
 	"telco-churn-mlops/registry"
 	"telco-churn-mlops/registry/tracking"
 )
@@ -29,6 +26,8 @@ const (
 	previewBytes = 256 << 10
 	previewRows  = 100
 	previewCells = 60
+	// previewFields is how many columns of a signature are shown.
+	previewFields = 500
 	// downloadTime bounds one download.
 	downloadTime = 30 * time.Minute
 )
@@ -170,21 +169,15 @@ type modelFile struct {
 
 type field struct{ Name, Type string }
 
+// parseModelFile reads an MLmodel file that a stranger wrote; nil if it can't be read. No more flavors and columns are shown than a page has use for.
 func parseModelFile(data []byte) *modelFile {
-	var raw struct {
-		Flavors   map[string]any `yaml:"flavors"`
-		Signature struct {
-			Inputs  string `yaml:"inputs"`
-			Outputs string `yaml:"outputs"`
-		} `yaml:"signature"`
-		Created string `yaml:"utc_time_created"`
-	}
-	if yaml.Unmarshal(data, &raw) != nil {
+	card, err := imported.ReadCard(data)
+	if err != nil {
 		return nil
 	}
 	return &modelFile{
-		Flavors: slices.Sorted(maps.Keys(raw.Flavors)), Created: raw.Created,
-		Inputs: fields(raw.Signature.Inputs), Outputs: fields(raw.Signature.Outputs),
+		Flavors: card.Flavors[:min(len(card.Flavors), previewCells)], Created: card.Created,
+		Inputs: fields(card.Inputs), Outputs: fields(card.Outputs),
 	}
 }
 
@@ -200,7 +193,7 @@ func fields(text string) []field {
 		return nil
 	}
 	var out []field
-	for i, f := range raw {
+	for i, f := range raw[:min(len(raw), previewFields)] {
 		if f.Tensor != nil {
 			f.Type = f.Tensor.Type + " tensor"
 		}

@@ -178,11 +178,37 @@ func cut(text string, most int) string {
 	return text
 }
 
-// indented returns JSON over lines, and what is none as it is.
+// indentedMost bounds what indenting makes of JSON: nested deep, a short text would become a page of gigabytes.
+const indentedMost = 1 << 20
+
+// indented returns JSON over lines, and as it is what is none or would grow beyond [indentedMost].
 func indented(raw []byte) string {
 	var out bytes.Buffer
-	if json.Indent(&out, raw, "", "  ") != nil {
+	if indentedSize(raw) > indentedMost || json.Indent(&out, raw, "", "  ") != nil {
 		return string(raw)
 	}
 	return out.String()
+}
+
+// indentedSize is at least how many bytes indented JSON has, as long as they are no more than [indentedMost].
+func indentedSize(raw []byte) int {
+	n, depth, quoted := len(raw), 0, false
+	for i := 0; i < len(raw) && n <= indentedMost; i++ {
+		switch c := raw[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '[' || c == '{':
+			depth++
+			n += 1 + 2*depth
+		case c == ']' || c == '}':
+			depth--
+			n += 1 + 2*max(depth, 0)
+		case c == ',' || c == ':':
+			n += 1 + 2*max(depth, 0)
+		}
+	}
+	return n
 }
