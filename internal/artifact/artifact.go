@@ -21,6 +21,9 @@ var (
 	ErrCorrupt = errors.New("artifact corrupt")
 	// ErrTooLarge is returned by ReadAll for an object above its limit.
 	ErrTooLarge = errors.New("artifact too large")
+	// ErrFull is returned by Put where the store has no room left, if it says so. It is transient: nothing was kept, and the same Put succeeds
+	// once somebody made room.
+	ErrFull = errors.New("artifact store full")
 	// ErrDigest is returned for a string that is not a digest.
 	ErrDigest = errors.New("malformed digest")
 )

@@ -30,6 +30,7 @@ const (
 	Endpoint        Code = "ENDPOINT_NOT_FOUND"
 	Unimplemented   Code = "NOT_IMPLEMENTED"
 	Unavailable     Code = "TEMPORARILY_UNAVAILABLE" // the bus or the artifact store is away; the same call may succeed later
+	Exhausted       Code = "RESOURCE_EXHAUSTED"      // no room is left for what is to be stored; it heals when somebody makes room
 	Internal        Code = "INTERNAL_ERROR"          // a broken invariant of our own
 )
 
@@ -46,6 +47,8 @@ func (c Code) Status() int {
 		return http.StatusUnauthorized
 	case Unimplemented:
 		return http.StatusNotImplemented
+	case Exhausted:
+		return http.StatusInsufficientStorage
 	case Unavailable:
 		return http.StatusServiceUnavailable
 	case Internal:
@@ -107,6 +110,8 @@ func CodeOf(err error) Code {
 		return e.Code
 	case errors.Is(err, bus.ErrConflict):
 		return Conflict
+	case errors.Is(err, artifact.ErrFull):
+		return Exhausted
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), bus.Unknown(err):
 		return Unavailable
 	case bus.IsPermanent(err), errors.Is(err, events.ErrInvalid), errors.Is(err, artifact.ErrTooLarge), errors.Is(err, artifact.ErrDigest):

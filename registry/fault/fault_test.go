@@ -30,6 +30,7 @@ func TestCodeOf(t *testing.T) {
 		{"too large for the bus", bus.Permanent(errors.New("maximum payload")), fault.Invalid, 400},
 		{"broken event", fmt.Errorf("x: %w", events.ErrInvalid), fault.Invalid, 400},
 		{"no artifact", artifact.ErrNotFound, fault.NotFound, 404},
+		{"no room", fmt.Errorf("put: %w: %w", artifact.ErrFull, context.DeadlineExceeded), fault.Exhausted, 507},
 		{"corrupt artifact", artifact.ErrCorrupt, fault.Internal, 500},
 		{"anything else", errors.New("connection refused"), fault.Unavailable, 503},
 	} {
@@ -47,7 +48,7 @@ func TestCodeOf(t *testing.T) {
 func TestStatusOfEveryCode(t *testing.T) {
 	for code, want := range map[fault.Code]int{
 		fault.Invalid: 400, fault.BadRequest: 400, fault.Exists: 400, fault.NotFound: 404, fault.Endpoint: 404, fault.Conflict: 409, fault.Denied: 403,
-		fault.Unauthenticated: 401, fault.Unimplemented: 501, fault.Unavailable: 503, fault.Internal: 500, "SOMETHING_NEW": 400,
+		fault.Unauthenticated: 401, fault.Unimplemented: 501, fault.Exhausted: 507, fault.Unavailable: 503, fault.Internal: 500, "SOMETHING_NEW": 400,
 	} {
 		require.Equal(t, want, code.Status(), code)
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -20,6 +21,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"telco-churn-mlops/internal/artifact"
+	"telco-churn-mlops/internal/artifact/artifacttest"
+	"telco-churn-mlops/internal/artifact/objstore"
 	"telco-churn-mlops/registry"
 )
 
@@ -240,6 +243,21 @@ func TestAPresignedDownloadIsARedirect(t *testing.T) {
 	status, out = plain.do("GET", proxy+"shared/a%20b.txt?presigned=true", nil)
 	require.Equal(t, http.StatusOK, status)
 	require.Equal(t, "content", string(out))
+}
+
+func TestAFullStoreIsToldAndNotTriedAgain(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	small, err := objstore.Open(t.Context(), r.bus.JetStream(), objstore.Config{Bucket: "small", Replicas: 1, MaxBytes: 1 << 20, RetryFor: time.Second})
+	require.NoError(t, err)
+	var log bytes.Buffer
+	s := r.start(func(c *registry.Config) { c.Store, c.Log = small, slog.New(slog.NewTextHandler(&log, nil)) })
+	status, out := s.do("PUT", proxy+"shared/big.bin", artifacttest.Content(2<<20))
+	require.Equal(t, http.StatusInsufficientStorage, status, "clients repeat a 503")
+	require.JSONEq(t, `{"error_code": "RESOURCE_EXHAUSTED", "message": "the artifact store is full: no room for shared/big.bin"}`, string(out))
+	s.call("PUT", proxy+"shared/small.bin", "content")
+	s.stop()
+	require.Contains(t, log.String(), "maximum bytes exceeded", "which the operator reads")
 }
 
 // clocked is a connection that keeps the deadlines it is given.

@@ -51,13 +51,17 @@ func describe(err error) (int, wireError) {
 // refuse answers with an error. If part of an answer is out already the connection is cut, as nothing else tells the client.
 func (a *api) refuse(c *call, err error) {
 	status, body := describe(err)
+	var cause error // which the client is not told
+	if f := (*fault.Error)(nil); errors.As(err, &f) {
+		cause = f.Err
+	}
 	switch {
 	case status >= 500 && c.r.Context().Err() != nil:
 		status, body = statusGone, wireError{"CANCELLED", "the client left before the answer"}
 	case status == http.StatusInternalServerError:
-		a.log.Error("call ended in an internal error", "method", c.r.Method, "path", c.r.URL.Path, "err", err)
+		a.log.Error("call ended in an internal error", "method", c.r.Method, "path", c.r.URL.Path, "err", err, "cause", cause)
 	case status >= 500 && status != http.StatusNotImplemented:
-		a.log.Warn("call could not be served now", "method", c.r.Method, "path", c.r.URL.Path, "err", err)
+		a.log.Warn("call could not be served now", "method", c.r.Method, "path", c.r.URL.Path, "err", err, "cause", cause)
 	}
 	if c.w.status != 0 {
 		c.w.status = status // what the metrics shall show
@@ -66,7 +70,8 @@ func (a *api) refuse(c *call, err error) {
 	writeJSON(c.w, status, body)
 }
 
-// storeFault turns an error of the artifact store into one for the client: what is away is 503; what is damaged or gone though its event says
+// storeFault turns an error of the artifact store into one for the client: what is away is 503; a store that is full
+// is 507, which clients don't answer by sending the file again; what is damaged or gone though its event says
 // that it is there is an error of ours.
 func storeFault(err error, path string) error {
 	var f *fault.Error
@@ -75,8 +80,10 @@ func storeFault(err error, path string) error {
 		return err
 	case errors.Is(err, artifact.ErrNotFound), errors.Is(err, artifact.ErrCorrupt):
 		return &fault.Error{Code: fault.Internal, Message: "content of " + cut(path), Err: err}
+	case errors.Is(err, artifact.ErrFull):
+		return &fault.Error{Code: fault.Exhausted, Message: "the artifact store is full: no room for " + cut(path), Err: err}
 	default:
-		return &fault.Error{Code: fault.Unavailable, Message: "artifact store: " + cut(path), Err: err}
+		return &fault.Error{Code: fault.Unavailable, Message: "the artifact store can't be asked for " + cut(path) + " now; the log of the registry says why", Err: err}
 	}
 }
 

@@ -179,7 +179,7 @@ func TestEveryEndOfACallIsAnswered(t *testing.T) {
 		{"damaged content", func(*call) (any, error) { return nil, storeFault(artifact.ErrCorrupt, "p") }, 500,
 			`{"error_code": "INTERNAL_ERROR", "message": "internal error; the log of the registry says more"}`},
 		{"a store that is away", func(*call) (any, error) { return nil, storeFault(io.ErrUnexpectedEOF, "p") }, 503,
-			`{"error_code": "TEMPORARILY_UNAVAILABLE", "message": "artifact store: p"}`},
+			`{"error_code": "TEMPORARILY_UNAVAILABLE", "message": "the artifact store can't be asked for p now; the log of the registry says why"}`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := httptest.NewRecorder()

@@ -146,6 +146,9 @@ func (s *Store) Put(ctx context.Context, r io.Reader) (artifact.Ref, error) {
 		return artifact.Ref{}, fmt.Errorf("put artifact: %w", err)
 	}
 	err = s.put(ctx, spool)
+	if noRoom(err) {
+		err = fmt.Errorf("%w: %w", artifact.ErrFull, err)
+	}
 	if err = errors.Join(err, spool.Close()); err != nil {
 		return artifact.Ref{}, fmt.Errorf("put artifact %s: %w", spool.Ref().Digest, err)
 	}

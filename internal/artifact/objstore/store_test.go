@@ -323,6 +323,7 @@ func TestFullBucketIsToldAtOnceAndKeepsNothing(t *testing.T) {
 	content := artifacttest.Content(2 << 20)
 	_, err := artifact.PutBytes(t.Context(), s, content)
 	require.ErrorContains(t, err, "maximum bytes exceeded")
+	require.ErrorIs(t, err, artifact.ErrFull)
 	require.True(t, artifact.Transient(err))
 	_, err = s.Stat(t.Context(), artifact.DigestOf(content))
 	require.ErrorIs(t, err, artifact.ErrNotFound)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"path"
+	"strings"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -199,6 +200,8 @@ func translate(err error) error {
 		return fmt.Errorf("%w: %w", artifact.ErrNotFound, err)
 	case resp.Code == minio.NoSuchBucket:
 		return fmt.Errorf("%w: %w", errNoBucket, err)
+	case resp.StatusCode == http.StatusInsufficientStorage, strings.Contains(resp.Code, "QuotaExceeded"):
+		return fmt.Errorf("%w: %w", artifact.ErrFull, err)
 	case resp.StatusCode == http.StatusForbidden:
 		return fmt.Errorf("access denied by the s3 endpoint: %w", err)
 	}
