@@ -3,6 +3,7 @@ package console_test
 import (
 	"context"
 	"fmt"
+	"html"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -181,6 +182,36 @@ func TestAModelWithoutGatesKeepsItsStagesAsLabels(t *testing.T) {
 	require.Equal(t, http.StatusSeeOther, code)
 	_, page = r.get(path + "/versions/1")
 	require.Contains(t, page, ">Staging</span>")
+}
+
+func TestNamesOfAnyLengthAndScriptHaveWorkingPages(t *testing.T) {
+	r := newRig(t)
+	for _, name := range []string{strings.Repeat("a", 250), strings.Repeat("п", 125), "=YQ", "..", "a/b c?d#e%2F"} {
+		_, err := r.CreateModel(t.Context(), registry.NewModel{Name: name, Actor: "ana"})
+		require.NoError(t, err, name)
+		_, err = r.CreateVersion(t.Context(), registry.NewVersion{Model: name, Source: "s3://elsewhere/model", Actor: "ana"})
+		require.NoError(t, err, name)
+		_, page := r.get("/models?q=" + url.QueryEscape(name))
+		links := regexp.MustCompile(`href="(/models/[^"]+)">` + regexp.QuoteMeta(html.EscapeString(name)) + "<").FindStringSubmatch(page)
+		require.NotNil(t, links, name)
+		code, page := r.get(links[1])
+		require.Equal(t, http.StatusOK, code, name)
+		found := 0
+		for _, m := range href.FindAllStringSubmatch(page, -1) {
+			if link := html.UnescapeString(m[1]); strings.HasPrefix(link, links[1]) {
+				code, _ := r.get(link)
+				require.Equal(t, http.StatusOK, code, link)
+				found++
+			}
+		}
+		require.GreaterOrEqual(t, found, 2, "history and the version: %s", name)
+		code, page = r.get(links[1] + "/versions/1/stage?to=Production")
+		require.Equal(t, http.StatusOK, code, name)
+		code, location, answer := r.post(links[1]+"/versions/1/stage", form(t, page))
+		require.Equal(t, http.StatusSeeOther, code, answer)
+		code, _ = r.get(location)
+		require.Equal(t, http.StatusOK, code, location)
+	}
 }
 
 func TestFormsRefuseWhatIsNoForm(t *testing.T) {

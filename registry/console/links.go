@@ -1,6 +1,7 @@
 package console
 
 import (
+	"encoding/base64"
 	"net/url"
 	"strconv"
 	"strings"
@@ -9,13 +10,22 @@ import (
 )
 
 // modelPath is the address of a model's page. The token of a name is the name itself for most, and for any other name something that no server
-// or proxy on the way takes for more than one segment.
+// or proxy on the way takes for more than one segment: that of [events.Token], made the same way for names that are too long for a subject.
 func modelPath(name string) string {
-	token, err := events.Token(name)
-	if err != nil {
-		return "/models"
+	if events.PlainName(name) {
+		return "/models/" + name
 	}
-	return "/models/" + url.PathEscape(token)
+	return "/models/=" + base64.RawURLEncoding.EncodeToString([]byte(name))
+}
+
+// modelNames returns what a token of modelPath, or one that somebody wrote by hand, may name, the likeliest first.
+func modelNames(token string) []string {
+	if encoded, ok := strings.CutPrefix(token, "="); ok {
+		if name, err := base64.RawURLEncoding.DecodeString(encoded); err == nil {
+			return []string{string(name), token}
+		}
+	}
+	return []string{token}
 }
 
 func versionPath(name string, version int) string {

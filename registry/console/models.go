@@ -108,10 +108,7 @@ func (p *site) models(r *request) (view, error) {
 
 // findModel returns the key of the model that a path names, by its token or its plain name.
 func (p *site) findModel(token string) (key string, err error) {
-	names := []string{token}
-	if name, err := events.FromToken(token); err == nil {
-		names = []string{name, token}
-	}
+	names := modelNames(token)
 	found := false
 	p.s.View(func(c *registry.Catalog, _ *registry.Fleet) {
 		for _, name := range names {
