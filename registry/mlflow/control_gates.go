@@ -8,14 +8,15 @@ import (
 // gatesAnswer says by what a model's versions are judged.
 type gatesAnswer struct {
 	Model string `json:"model"`
-	// Gated is true if only the gates, or a person who overrides them, promote. From says where they stand: "model" for those below, "spec" for
-	// those of the spec that the model is trained by; it is left out of a model without gates.
+	// Gated is true if only the gates, or a person who overrides them, promote. From says where they stand: "model" for those that were set on
+	// it, "spec" for those of the spec that the model is trained by; it is left out of a model without gates. Gates are left out where they stand in
+	// a spec that is not this registry's.
 	Gated bool            `json:"gated"`
 	From  string          `json:"from,omitempty"`
 	Gates *registry.Gates `json:"gates,omitempty"`
 }
 
-func describeGates(m registry.Model, err error) (any, error) {
+func (c *call) describeGates(m registry.Model, err error) (any, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -25,11 +26,14 @@ func describeGates(m registry.Model, err error) (any, error) {
 		out.From = "model"
 	case m.Gated:
 		out.From = "spec"
+		if g, ok := c.s.GatesOf(m.Key); ok {
+			out.Gates = &g
+		}
 	}
 	return out, nil
 }
 
-func getGates(c *call) (any, error) { return describeGates(c.s.Model(c.ctx, c.path("name"))) }
+func getGates(c *call) (any, error) { return c.describeGates(c.s.Model(c.ctx, c.path("name"))) }
 
 // putGates sets the gates of a model that has no spec, in place of those it had. Versions that have a verdict keep it.
 func putGates(c *call) (any, error) {
@@ -44,9 +48,12 @@ func putGates(c *call) (any, error) {
 	if err := decodeJSON(body, &in); err != nil {
 		return nil, err
 	}
-	return describeGates(c.s.SetGates(c.ctx, c.path("name"), &in, c.actor()))
+	if in, err = registry.ParseGates(body); err != nil {
+		return nil, fault.New(fault.Invalid, "gates: %s", cut(err.Error()))
+	}
+	return c.describeGates(c.s.SetGates(c.ctx, c.path("name"), &in, c.actor()))
 }
 
 func deleteGates(c *call) (any, error) {
-	return describeGates(c.s.SetGates(c.ctx, c.path("name"), nil, c.actor()))
+	return c.describeGates(c.s.SetGates(c.ctx, c.path("name"), nil, c.actor()))
 }

@@ -155,6 +155,16 @@ func TestAGatedModelTakesWhatPasses(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(gates), &want))
 	require.Equal(t, fields{"model": "left", "gated": true, "from": "model", "gates": want}, set)
 
+	for body, want := range map[string]string{
+		`{"stagin": []}`: "stagin", `{"staging": [{"metric": "roc_auc", "minimum": 0.9}]}`: "minimum", `{"staging": [{"metric": "roc_auc"}]}`: "min",
+		gates + `{}`: "JSON", `[]`: "object", `null`: "object", `{"production": {"metrics": "roc_auc"}}`: "metrics", `{"promotion": 1}`: "promotion",
+	} {
+		status, out := s.do("PUT", "/api/v1/models/left/gates", body)
+		require.Equal(t, http.StatusBadRequest, status, body)
+		require.Contains(t, string(out), want, body)
+	}
+	require.Equal(t, set, s.call("GET", "/api/v1/models/left/gates", nil), "what is refused takes no gate away")
+
 	good, bad := stumpFiles(0.5, -1, 1), stumpFiles(0.5, 1, -1)
 	require.Equal(t, "1", s.registerStump("left", good, true))
 	require.Contains(t, s.judged("left", "1"), "version 1")

@@ -64,7 +64,17 @@ func TestTheTrainersModelIsThereForClients(t *testing.T) {
 	require.Equal(t, data, body)
 	files := s.call("GET", "/api/v1/models/"+sp.Name+"/files?version=1", nil)["files"].([]any)
 	require.Len(t, files, 2)
-	require.Equal(t, fields{"model": sp.Name, "gated": true, "from": "spec"}, s.call("GET", "/api/v1/models/"+sp.Name+"/gates", nil))
+	rules := s.call("GET", "/api/v1/models/"+sp.Name+"/gates", nil)
+	require.Equal(t, []any{sp.Name, true, "spec"}, []any{rules["model"], rules["gated"], rules["from"]})
+	staging := []any{}
+	for _, want := range sp.Gates.Staging {
+		staging = append(staging, fields{"metric": want.Metric, "min": want.Min})
+	}
+	require.NotEmpty(t, staging)
+	require.Equal(t, fields{
+		"staging": staging, "production": fields{"metric": sp.Gates.Production.Metric}, "promotion": string(sp.Promotion),
+		"target": sp.Columns.Target.Name, "positive": sp.Columns.Target.Positive, "signature": "compatible",
+	}, rules["gates"], "what its versions are judged by")
 	line := s.call("GET", "/api/v1/models/"+sp.Name+"/lineage?version=1", nil)
 	require.Equal(t, []any{b.Manifest.DatasetFingerprint, b.Manifest.SpecDigest, o.RunID},
 		[]any{line["dataset_fingerprint"], line["spec_digest"], line["run_id"]})
