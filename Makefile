@@ -103,6 +103,11 @@ fuzz: ## Run every fuzz target for FUZZTIME (20s)
 soak: ## Kill drift at many more random moments, with the race detector (some minutes)
 	$(GO) test -race -tags soak -timeout 30m -run Kill ./drift
 
+.PHONY: promotions
+promotions: tools-test ## Sixteen clients promote at once, 200 times, through two registries that lose half of their acks, in one process and as two over HTTP (two minutes)
+	PATH="$(TOOLS):$$PATH" $(GO) test -count 1 -v -tags processes -run TestSixteenPromoteOverHTTP ./internal/e2e -promotion-rounds 200
+	$(GO) test -count 1 -v -run TestSixteenPromoteAtOnce ./registry -promotion-rounds 200
+
 .PHONY: bench
 bench: ## Run every benchmark COUNT (5) times
 	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) ./...

@@ -3,6 +3,8 @@ package registry
 import (
 	"strings"
 	"sync"
+
+	"telco-churn-mlops/registry/tracking"
 )
 
 // holds are the folders that this registry is registering versions from: nothing is stored there between the listing of their files and the
@@ -50,9 +52,14 @@ func (c *Catalog) Frozen(path string) bool {
 	return anyAbove(path, func(folder string) bool { return c.sources[folder] > 0 })
 }
 
-// anyAbove reports whether is is true of a path or of a folder that it lies in.
+// anyAbove reports whether is is true of a path or of a folder that it lies in. A folder of nobody in particular, above those of runs and logged
+// models, says nothing of theirs.
 func anyAbove(path string, is func(folder string) bool) bool {
+	owner, _ := tracking.OwnerOf(path)
 	for {
+		if above, _ := tracking.OwnerOf(path); above != owner {
+			return false
+		}
 		if is(path) {
 			return true
 		}

@@ -95,7 +95,7 @@ func wire(c Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.book.SetFrozen(s.frozen)
+	s.book.SetFrozen(s.ledger.refresh, s.frozen)
 	return s, nil
 }
 

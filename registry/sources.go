@@ -69,12 +69,47 @@ func (s *Service) resolve(ctx context.Context, n NewVersion) (origin, error) {
 				"specified by the run_id", quoted(n.Source))
 		}
 	}
-	if o.folder, o.inside = sourceFolder(o.uri); o.inside && o.run == nil && o.runID == "" {
+	if err := s.resolveFolder(ctx, &o); err != nil {
+		return o, err
+	}
+	if o.inside && o.run == nil && o.runID == "" {
 		if err := s.resolveOwner(ctx, &o); err != nil {
 			return o, err
 		}
 	}
 	return o, nil
+}
+
+// resolveFolder finds the folder of this server that a source names, and brings its URI to the one form by which everyone finds the same files: without a
+// host, as there is no other whose files are frozen here, and without escapes.
+func (s *Service) resolveFolder(ctx context.Context, o *origin) error {
+	scheme, rest := schemeOf(o.uri)
+	if scheme+":" != tracking.DefaultArtifactRoot {
+		return nil
+	}
+	if o.folder, o.inside = sourceFolder(tracking.DefaultArtifactRoot + rest); !o.inside {
+		return fault.New(fault.Invalid, "source %s names no folder", quoted(o.uri))
+	}
+	if strings.ContainsAny(o.folder, "%?#") {
+		return fault.New(fault.Invalid, "source %s must not hold %%, ? or #", quoted(o.uri))
+	}
+	o.uri = tracking.DefaultArtifactRoot + "/" + o.folder
+	if _, owned := tracking.OwnerOf(o.folder); owned {
+		return nil
+	}
+	files, err := s.book.Under(ctx, o.folder)
+	if err != nil {
+		return faultOf(err)
+	}
+	if len(files) == 0 {
+		return fault.New(fault.Invalid, "source %s is of no run and no logged model, and holds no files", quoted(o.uri))
+	}
+	for _, f := range files {
+		if id, owned := tracking.OwnerOf(f.Path); owned {
+			return fault.New(fault.Invalid, "source %s holds files of %s: a version is made of the files of one run or logged model", quoted(o.uri), id)
+		}
+	}
+	return nil
 }
 
 // resolveRun looks up the run that the client names. One that is not known is taken as it is, as MLflow does.

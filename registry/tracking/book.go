@@ -55,7 +55,7 @@ type Book struct {
 	locks  locks
 	fresh  refresher
 	marks  map[events.Stream]*mark
-	frozen atomic.Pointer[func(path string) bool]
+	frozen atomic.Pointer[freezer]
 	nonce  string // of this process, in event ids
 	count  atomic.Uint64
 
@@ -110,11 +110,32 @@ func (b *Book) Run(ctx context.Context) error {
 // Ready is closed once everything is folded that was stored when Run began.
 func (b *Book) Ready() <-chan struct{} { return b.ready }
 
-// SetFrozen sets what says of a path whether its files are part of a registered version: nothing is stored or removed there. fn must not call the book.
-func (b *Book) SetFrozen(fn func(path string) bool) { b.frozen.Store(&fn) }
+// SetFrozen sets what says of a path whether its files are part of a registered version: nothing is stored or removed there. refresh, which may be
+// nil, is called once before each change, so that what another process registered counts. Neither may call the book.
+func (b *Book) SetFrozen(refresh func(context.Context) error, frozen func(path string) bool) {
+	b.frozen.Store(&freezer{refresh, frozen})
+}
+
+// freezer says which files may not change.
+type freezer struct {
+	refresh func(context.Context) error
+	frozen  func(path string) bool
+}
+
+// refreshFrozen makes isFrozen know all that was registered before.
+func (b *Book) refreshFrozen(ctx context.Context) error {
+	f := b.frozen.Load()
+	if f == nil || f.refresh == nil {
+		return nil
+	}
+	if err := f.refresh(ctx); err != nil {
+		return wrap("look for registered versions", err)
+	}
+	return nil
+}
 
 // isFrozen reports whether files of a path may not change.
 func (b *Book) isFrozen(path string) bool {
-	fn := b.frozen.Load()
-	return fn != nil && *fn != nil && (*fn)(path)
+	f := b.frozen.Load()
+	return f != nil && f.frozen(path)
 }

@@ -3,6 +3,7 @@ package tracking
 import (
 	"context"
 	"strings"
+	"unicode"
 
 	"telco-churn-mlops/events"
 	"telco-churn-mlops/registry/fault"
@@ -20,7 +21,7 @@ func (b *Book) CreateExperiment(ctx context.Context, n NewExperiment) (Experimen
 	if err := checkExperimentName(n.Name); err != nil {
 		return Experiment{}, err
 	}
-	if err := checkLength("artifact location", n.ArtifactLocation, maxURI); err != nil {
+	if err := checkLocation(n.ArtifactLocation); err != nil {
 		return Experiment{}, err
 	}
 	if err := checkTags(n.Tags); err != nil {
@@ -39,6 +40,30 @@ func (b *Book) CreateExperiment(ctx context.Context, n NewExperiment) (Experimen
 		return Experiment{}, err
 	}
 	return b.experiment(ctx, id)
+}
+
+// checkLocation refuses a place for the files of runs under which the artifact proxy would take none.
+func checkLocation(uri string) error {
+	if err := checkLength("artifact location", uri, maxURI); err != nil {
+		return err
+	}
+	if strings.ContainsFunc(uri, unicode.IsControl) {
+		return invalid("artifact location %s has control characters", quote(uri))
+	}
+	path, ok := PathOf(uri)
+	if !ok || path == "" {
+		return nil
+	}
+	if err := checkPath(path); err != nil {
+		return invalid("artifact location %s: %w", quote(uri), err)
+	}
+	if strings.ContainsAny(path, "%?#") {
+		return invalid("artifact location %s must not hold %%, ? or #", quote(uri))
+	}
+	if id, owned := OwnerOf(path); owned {
+		return invalid("artifact location %s is the place of the files of %s", quote(uri), quote(id))
+	}
+	return nil
 }
 
 func checkExperimentName(name string) error {

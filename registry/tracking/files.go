@@ -29,6 +29,12 @@ func ownerOf(path string) string {
 	return sharedOwner
 }
 
+// OwnerOf returns the id of the run or logged model whose file a path below the artifact root is, and false if it is of nobody in particular.
+func OwnerOf(path string) (id string, ok bool) {
+	id = ownerOf(path)
+	return id, id != sharedOwner
+}
+
 // isID reports whether s is 32 hexadecimal digits in lower case.
 func isID(s string) bool { return len(s) == 32 && strings.Trim(s, "0123456789abcdef") == "" }
 
@@ -53,6 +59,9 @@ func (b *Book) PutFile(ctx context.Context, path string, ref artifact.Ref, actor
 	}
 	if err := ref.Digest.Validate(); err != nil {
 		return fault.New(fault.Invalid, "file %s: %w", quote(path), err)
+	}
+	if err := b.refreshFrozen(ctx); err != nil {
+		return err
 	}
 	if err := b.changeable(path); err != nil {
 		return err
@@ -114,6 +123,9 @@ func (b *Book) placeable(path string) error {
 // RemoveFiles removes a file, or a folder with all below it, as one; fault.NotFound if there is nothing. If a part of it is frozen nothing is removed.
 func (b *Book) RemoveFiles(ctx context.Context, path, actor string) error {
 	if err := checkPath(path); err != nil {
+		return err
+	}
+	if err := b.refreshFrozen(ctx); err != nil {
 		return err
 	}
 	if err := b.changeable(path); err != nil {

@@ -71,12 +71,12 @@ func TestFiles(t *testing.T) {
 	_, err := book.File(ctx, root+"/model")
 	refused(t, err, fault.NotFound)
 
-	book.SetFrozen(func(path string) bool { return strings.HasPrefix(path, root+"/model/") })
+	book.SetFrozen(nil, func(path string) bool { return strings.HasPrefix(path, root+"/model/") })
 	refused(t, book.PutFile(ctx, root+"/model/more", ref("x"), ""), fault.Invalid, "registered")
 	refused(t, book.RemoveFiles(ctx, root+"/model/MLmodel", ""), fault.Invalid, "registered")
 	refused(t, book.RemoveFiles(ctx, root, ""), fault.Invalid, "registered")
 	require.NoError(t, book.RemoveFiles(ctx, root+"/note.txt", ""))
-	book.SetFrozen(func(string) bool { return false })
+	book.SetFrozen(nil, func(string) bool { return false })
 	require.NoError(t, book.RemoveFiles(ctx, root, ""))
 	left, err := book.Under(ctx, "")
 	require.NoError(t, err)
@@ -164,4 +164,19 @@ func TestLoggedModels(t *testing.T) {
 	refused(t, err, fault.NotFound)
 	_, err = book.CreateLoggedModel(ctx, tracking.NewLoggedModel{SourceRunID: "nope"})
 	refused(t, err, fault.NotFound)
+}
+
+func TestPlacesOfRunsTakeFiles(t *testing.T) {
+	book, _ := open(t)
+	for _, bad := range []string{
+		"mlflow-artifacts:/../../x", "mlflow-artifacts:/0?x#y", "mlflow-artifacts:/a//b", "mlflow-artifacts:/a%2fb", "s3://bucket/\n",
+		"mlflow-artifacts:/0/0123456789abcdef0123456789abcdef/artifacts",
+	} {
+		_, err := book.CreateExperiment(within(t), tracking.NewExperiment{Name: "e", ArtifactLocation: bad})
+		require.Equal(t, fault.Invalid, fault.CodeOf(err), "%s: %v", bad, err)
+	}
+	for i, good := range []string{"", "mlflow-artifacts:/", "mlflow-artifacts:/team/a", "mlflow-artifacts://host/b", "s3://bucket/path", "file:///runs"} {
+		_, err := book.CreateExperiment(within(t), tracking.NewExperiment{Name: fmt.Sprint("e", i), ArtifactLocation: good})
+		require.NoError(t, err, good)
+	}
 }

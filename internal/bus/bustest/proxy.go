@@ -1,6 +1,7 @@
 package bustest
 
 import (
+	"bytes"
 	"net"
 	"net/url"
 	"sync"
@@ -18,6 +19,10 @@ type Proxy struct {
 	conns   map[net.Conn]struct{}
 	swallow bool
 	closed  bool
+	lose    []byte
+	each    int
+	seen    int
+	lost    int
 	wg      sync.WaitGroup
 }
 
@@ -59,6 +64,35 @@ func (p *Proxy) Cut() {
 		_ = c.Close()
 	}
 	p.swallow = false
+}
+
+// LoseEach has each n-th piece of what the server says that holds a text lost, and the connection with it: what was asked for is done, and
+// nobody is told.
+func (p *Proxy) LoseEach(n int, text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.each, p.lose = n, []byte(text)
+}
+
+// Lost is how often LoseEach lost something.
+func (p *Proxy) Lost() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lost
+}
+
+// loses reports whether a piece of what the server says is lost together with its connection.
+func (p *Proxy) loses(piece []byte) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.each == 0 || !bytes.Contains(piece, p.lose) {
+		return false
+	}
+	if p.seen++; p.seen%p.each != 0 {
+		return false
+	}
+	p.lost++
+	return true
 }
 
 func (p *Proxy) accept() {
@@ -109,6 +143,9 @@ func (p *Proxy) pipe(dst, src net.Conn, fromServer bool) {
 		p.mu.Lock()
 		lose := fromServer && p.swallow
 		p.mu.Unlock()
+		if fromServer && p.loses(buf[:n]) {
+			return
+		}
 		if n > 0 && !lose {
 			if _, err := dst.Write(buf[:n]); err != nil {
 				return
