@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"io/fs"
 	"net/http"
+	"path"
 	"strings"
 	"sync"
 	"time"
@@ -36,13 +37,16 @@ type site struct {
 	s         *registry.Service
 	book      *tracking.Book
 	templates *template.Template
-	feeds     chan struct{} // holds one for each open feed
+	feeds     seats
+	beat      time.Duration // of the feeds
 	dead      deadCount
 }
 
 // Mount adds the pages to mux: "/", "/experiments", "/runs", "/models", "/drift", "/events" and "/static". They ask [access] who may do what.
-func Mount(s *registry.Service, mux *http.ServeMux) error {
-	p := &site{s: s, book: s.Tracking(), feeds: make(chan struct{}, feedsOpen)}
+func Mount(s *registry.Service, mux *http.ServeMux) error { return mount(s, mux, feedBeat) }
+
+func mount(s *registry.Service, mux *http.ServeMux, beat time.Duration) error {
+	p := &site{s: s, book: s.Tracking(), beat: beat}
 	t, err := template.New("pages").Funcs(p.funcs()).ParseFS(files, "templates/*.html")
 	if err != nil {
 		return fmt.Errorf("parse pages: %w", err)
@@ -52,7 +56,7 @@ func Mount(s *registry.Service, mux *http.ServeMux) error {
 	if err != nil {
 		return fmt.Errorf("static files: %w", err)
 	}
-	mux.Handle("GET /static/", http.StripPrefix("/static/", cached(http.FileServerFS(static))))
+	mux.Handle("GET /static/", http.StripPrefix("/static/", cached(withoutFolders(http.FileServerFS(static)))))
 	get := func(pattern string, build func(*request) (view, error)) {
 		mux.Handle("GET "+pattern, p.page(access.Read, build))
 	}
@@ -79,6 +83,17 @@ func Mount(s *registry.Service, mux *http.ServeMux) error {
 	get("/events", p.events)
 	mux.Handle("GET /events/stream", access.Require(access.Read, http.HandlerFunc(p.feed)))
 	return nil
+}
+
+// withoutFolders answers 404 where a path names a folder, which [http.FileServerFS] would list.
+func withoutFolders(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if path.Clean("/"+r.URL.Path) == "/" || strings.HasSuffix(r.URL.Path, "/") {
+			http.NotFound(w, r)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 func cached(h http.Handler) http.Handler {

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"telco-churn-mlops/events"
+	"telco-churn-mlops/internal/access"
 	"telco-churn-mlops/internal/app"
 	"telco-churn-mlops/internal/bus"
 	"telco-churn-mlops/registry"
@@ -22,9 +23,8 @@ import (
 
 const (
 	feedShown = 60 // lines of a page
-	// feedsOpen bounds the live feeds; each holds a reader of every stream.
-	feedsOpen  = 64
-	feedBeat   = 15 * time.Second // a sign of life for proxies on the way
+	// feedBeat is the pause between signs of life, for proxies on the way, and how long a user who was taken away goes on reading.
+	feedBeat   = 5 * time.Second
 	feedWrite  = 10 * time.Second
 	feedBehind = 5000 // messages of one stream that a resumed feed goes back at most
 )
@@ -173,14 +173,13 @@ func (v *eventsView) load(ctx context.Context, p *site, most int, skip string) {
 
 // feed streams events as they are stored, from the one after Last-Event-ID or the parameter from, else from now. It ends when the server stops.
 func (p *site) feed(w http.ResponseWriter, r *http.Request) {
-	select {
-	case p.feeds <- struct{}{}:
-		defer func() { <-p.feeds }()
-	default:
+	leave, ok := p.feeds.take(sitter(r))
+	if !ok {
 		w.Header().Set("Retry-After", "30")
 		http.Error(w, "too many live feeds are open", http.StatusServiceUnavailable)
 		return
 	}
+	defer leave()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(app.Draining(ctx), cancel)()
@@ -205,8 +204,9 @@ func (p *site) feed(w http.ResponseWriter, r *http.Request) {
 	if err := out.send("retry: 3000\n\n"); err != nil {
 		return
 	}
-	if err := p.follow(ctx, at, out); err != nil && ctx.Err() == nil {
-		p.s.Log().Warn("feed ended", "err", err)
+	still := func() error { return p.s.Access().Again(r, access.Read) }
+	if err := p.follow(ctx, at, out, still); err != nil && ctx.Err() == nil {
+		p.s.Log().Warn("feed ended", "user", access.From(ctx).Name, "err", err)
 	}
 }
 
@@ -228,8 +228,8 @@ func resume(ends position, texts ...string) position {
 	return ends
 }
 
-// follow writes what the streams hold after a position, until ctx ends or the client has gone.
-func (p *site) follow(ctx context.Context, at position, out *feedWriter) error {
+// follow writes what the streams hold after a position, until ctx ends, the client has gone, or still says that the client may not read any more.
+func (p *site) follow(ctx context.Context, at position, out *feedWriter, still func() error) error {
 	all, ctx := errgroup.WithContext(ctx)
 	for i, s := range feedStreams {
 		all.Go(func() error {
@@ -249,13 +249,16 @@ func (p *site) follow(ctx context.Context, at position, out *feedWriter) error {
 		})
 	}
 	all.Go(func() error {
-		tick := time.NewTicker(feedBeat)
+		tick := time.NewTicker(p.beat)
 		defer tick.Stop()
 		for {
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
 			case <-tick.C:
+				if err := still(); err != nil {
+					return err
+				}
 				if err := out.send(": alive\n\n"); err != nil {
 					return err
 				}

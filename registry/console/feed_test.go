@@ -4,15 +4,21 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"telco-churn-mlops/internal/access"
 	"telco-churn-mlops/model/modeltest"
+	"telco-churn-mlops/registry"
+	"telco-churn-mlops/registry/console"
 )
 
 // send returns the answer to a request.
@@ -121,4 +127,51 @@ func TestTheFeedResumesWhereTheBrowserWas(t *testing.T) {
 	}
 	require.ElementsMatch(t, append(kinds, "model.loaded"), all, "everything, in each stream's order")
 	require.Empty(t, r.listen("99-99-99-99"), "a position beyond the ends is taken for now")
+}
+
+func TestAFeedEndsWithItsUser(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "users.yaml")
+	users := func(names ...string) {
+		text := "users:\n"
+		for _, name := range names {
+			text += fmt.Sprintf("  - name: %s\n    role: read\n    token_sha256: %s\n", name, access.TokenDigest(name))
+		}
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	}
+	users("ana", "ben")
+	policy, err := access.Load(path)
+	require.NoError(t, err)
+	r := newRig(t, func(c *registry.Config) {
+		c.Access, c.Mounts = policy, []registry.Mount{console.MountWithBeat(20 * time.Millisecond)}
+	})
+	open := func(name string) *http.Response {
+		req, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+r.Addr()+"/events/stream", nil)
+		require.NoError(t, err)
+		req.Header.Set("Authorization", "Bearer "+name)
+		resp, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = resp.Body.Close() })
+		return resp
+	}
+	ana := open("ana")
+	require.Equal(t, http.StatusOK, ana.StatusCode)
+	for range console.FeedsEach - 1 {
+		require.Equal(t, http.StatusOK, open("ana").StatusCode)
+	}
+	require.Equal(t, http.StatusServiceUnavailable, open("ana").StatusCode, "one user does not take everybody's feeds")
+	ben := open("ben")
+	require.Equal(t, http.StatusOK, ben.StatusCode)
+
+	users("ben")
+	require.NoError(t, policy.Reload())
+	_, err = io.Copy(io.Discard, ana.Body)
+	require.NoError(t, err, "it ended")
+	in := bufio.NewReader(ben.Body)
+	for beats := 0; beats < 3; {
+		text, err := in.ReadString('\n')
+		require.NoError(t, err, "ben's goes on")
+		if strings.HasPrefix(text, ": alive") {
+			beats++
+		}
+	}
 }

@@ -120,7 +120,7 @@ func TestEveryPageAndLinkWorks(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"/nothing", "/runs/nobody", "/models/nobody", "/models/telco-churn/versions/9", "/models/telco-churn/versions/x",
-		"/experiments/none", "/drift/none", "/runs/run-1/artifacts/none", "/runs/open-run/artifacts/bundle.tar", "/models/..%2f", "/runs/run-1/files/no",
+		"/static/", "/static/%2e%2e/", "/static/nothing.css", "/experiments/none", "/drift/none", "/runs/run-1/artifacts/none", "/runs/open-run/artifacts/bundle.tar", "/models/..%2f", "/runs/run-1/files/no",
 		"/models/telco-churn/diff?a=1&b=9"} {
 		code, _ := r.get(path)
 		require.Equal(t, http.StatusNotFound, code, path)
