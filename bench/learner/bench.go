@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"telco-churn-mlops/internal/block"
 )
 
 //go:embed peer.py
@@ -99,7 +101,7 @@ func drive(ctx context.Context, c Config, out, progress io.Writer) error {
 		if i > 0 {
 			text = b.summary(host)
 		}
-		if err := rewriteBlock(path, text); err != nil {
+		if err := block.Rewrite(path, "bench-learner", text); err != nil {
 			return err
 		}
 	}

@@ -320,20 +320,6 @@ func TestNumber(t *testing.T) {
 	require.Equal(t, "999", count(999))
 }
 
-func TestRewriteBlock(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "a.md")
-	require.NoError(t, os.WriteFile(path, []byte("before\n\n<!-- bench-learner -->\nold\n<!-- /bench-learner -->\nafter\n"), 0o600))
-	for range 2 {
-		require.NoError(t, rewriteBlock(path, "new\n\n"))
-		require.Equal(t, "before\n\n<!-- bench-learner -->\nnew\n<!-- /bench-learner -->\nafter\n", string(read(t, path)))
-	}
-	for _, broken := range []string{"", "<!-- bench-learner -->\n", "<!-- /bench-learner -->\n<!-- bench-learner -->\n"} {
-		_, err := replaceBlock(broken, "new")
-		require.Error(t, err, "%q", broken)
-	}
-	require.Error(t, rewriteBlock(filepath.Join(t.TempDir(), "none.md"), "new"))
-}
-
 func TestConfig(t *testing.T) {
 	var out bytes.Buffer
 	for _, tt := range []struct{ name, want string }{

@@ -74,16 +74,6 @@ func TestNoise(t *testing.T) {
 	require.LessOrEqual(t, n.others(), 1.0)
 }
 
-func TestReplaceBlock(t *testing.T) {
-	got, err := replaceBlock("a\n<!-- bench-registry -->\nold\n<!-- /bench-registry -->\nz", "new\n\n")
-	require.NoError(t, err)
-	require.Equal(t, "a\n<!-- bench-registry -->\nnew\n<!-- /bench-registry -->\nz", got)
-	for _, bad := range []string{"", "<!-- bench-registry -->\n", "<!-- /bench-registry --><!-- bench-registry -->\n"} {
-		_, err := replaceBlock(bad, "x")
-		require.Error(t, err, bad)
-	}
-}
-
 func TestThousands(t *testing.T) {
 	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567"} {
 		require.Equal(t, want, thousands(n))

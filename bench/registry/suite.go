@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"telco-churn-mlops/internal/block"
 	"telco-churn-mlops/internal/bus"
 	"telco-churn-mlops/internal/bus/embedded"
 )
@@ -77,7 +78,7 @@ func drive(ctx context.Context, c Config, out, progress io.Writer) (err error) {
 	if c.Out == "" {
 		return nil
 	}
-	return rewriteBlock(c.Out, text)
+	return block.Rewrite(c.Out, "bench-registry", text)
 }
 
 // suite is one run of the benchmark.
