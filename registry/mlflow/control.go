@@ -27,6 +27,7 @@ func (a *api) control() {
 	a.own(http.MethodGet, model+"/lineage", access.Read, lineage)
 	a.own(http.MethodGet, model+"/diff", access.Read, diff)
 	a.own(http.MethodGet, model+"/files", access.Read, versionFiles)
+	a.router.add(http.MethodPost, controlPrefix+"/gc", "v1/gc", route{role: access.Admin, op: a.gc}) // which may take long
 }
 
 // own registers an operation below controlPrefix.

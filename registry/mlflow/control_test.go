@@ -1,15 +1,20 @@
 package mlflow
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"telco-churn-mlops/internal/artifact"
+	"telco-churn-mlops/internal/artifact/objstore"
 	"telco-churn-mlops/registry"
 	"telco-churn-mlops/registry/fault"
 )
@@ -157,4 +162,59 @@ func TestRefusalsOfOurOwnCalls(t *testing.T) {
 		})
 	}
 	require.Equal(t, fields{"model": "m", "gated": false}, s.call("GET", "/api/v1/models/m/gates", nil), "a refused call changes nothing")
+}
+
+// aged is a store whose objects were stored thirty days ago.
+type aged struct {
+	*objstore.Store
+	mu      sync.Mutex
+	deleted []artifact.Digest
+}
+
+func (a *aged) List(ctx context.Context, fn func(artifact.Ref, time.Time) error) error {
+	return a.Store.List(ctx, func(ref artifact.Ref, modified time.Time) error { return fn(ref, modified.Add(-30*24*time.Hour)) })
+}
+
+func (a *aged) Delete(_ context.Context, d artifact.Digest, _ time.Time) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.deleted = append(a.deleted, d)
+	return nil
+}
+
+func TestGarbageIsCountedAndTakenOnlyWhenAsked(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	old := &aged{Store: r.store.(*objstore.Store)}
+	s := r.start(func(c *registry.Config) { c.Store = old })
+	root := "0/" + s.newRun("0") + "/artifacts/"
+	orphan, err := artifact.PutBytes(t.Context(), r.store, []byte("orphan"))
+	require.NoError(t, err)
+	s.call("PUT", proxy+root+"a.txt", "kept")
+	out := s.call("POST", "/api/v1/gc", fields{})
+	require.Equal(t, true, out["dry_run"], "by default")
+	require.Equal(t, fields{"objects": 2.0, "bytes": 10.0}, out["stored"])
+	require.Equal(t, fields{"objects": 1.0, "bytes": 6.0}, out["garbage"])
+	require.Empty(t, old.deleted)
+	out = s.call("POST", "/api/v1/gc", fields{"dry_run": false, "older_than_days": 31})
+	require.Equal(t, fields{"objects": 0.0, "bytes": 0.0}, out["garbage"], "too young")
+	out = s.call("POST", "/api/v1/gc", fields{"dry_run": false, "older_than_days": 29, "history_days": "1"})
+	require.Equal(t, false, out["dry_run"])
+	require.Equal(t, fields{"objects": 1.0, "bytes": 6.0}, out["deleted"])
+	require.Equal(t, []artifact.Digest{orphan.Digest}, old.deleted)
+	status, text := s.do("GET", proxy+root+"a.txt", nil)
+	require.Equal(t, []any{http.StatusOK, "kept"}, []any{status, string(text)})
+	for _, body := range []fields{{"older_than_days": 6}, {"older_than_days": -7}, {"older_than_days": 1 << 40}, {"history_days": 0}, {"dry_run": "perhaps"}} {
+		s.refused("POST", "/api/v1/gc", body, 400, string(fault.Invalid))
+	}
+	s.refused("GET", "/api/v1/gc", nil, 405, string(fault.Endpoint))
+}
+
+func TestOneCollectionAtATime(t *testing.T) {
+	t.Parallel()
+	a := &api{collecting: make(chan struct{}, 1)}
+	a.collecting <- struct{}{}
+	r := httptest.NewRequest("POST", "/api/v1/gc", strings.NewReader("{}"))
+	_, err := a.gc(&call{api: a, w: &recorder{ResponseWriter: httptest.NewRecorder()}, r: r, ctx: r.Context()})
+	require.Equal(t, fault.Conflict, fault.CodeOf(err))
 }

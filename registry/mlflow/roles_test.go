@@ -86,6 +86,7 @@ func TestRolesOfTheRegistryOfModels(t *testing.T) {
 		{access.Promote, "POST", "/api/v1/models/m/withdraw"},
 		{access.Promote, "PUT", "/api/v1/models/m/gates"},
 		{access.Promote, "DELETE", "/api/v1/models/m/gates"},
+		{access.Admin, "POST", "/api/v1/gc"},
 		{access.Admin, "POST", models20 + "rename"},
 		{access.Admin, "DELETE", models20 + "delete"},
 		{access.Admin, "DELETE", versions20 + "delete"},
