@@ -86,7 +86,7 @@ func (e Event) Encode() (subject string, header map[string][]string, data []byte
 	if subject, err = e.Subject(); err != nil {
 		return "", nil, nil, err
 	}
-	if data, err = json.Marshal(e.Payload); err != nil {
+	if data, err = marshal(e.Payload); err != nil {
 		return "", nil, nil, fmt.Errorf("encode %s: %w: %w", e.Payload.EventType(), ErrInvalid, err)
 	}
 	header = map[string][]string{
@@ -100,6 +100,17 @@ func (e Event) Encode() (subject string, header map[string][]string, data []byte
 		HeaderMsgID:       {headerValue(e.ID)},
 	}
 	return subject, header, data, nil
+}
+
+// marshal is json.Marshal without escapes for HTML, which make six bytes of one: what clients log must fit into a message.
+func marshal(p Payload) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(p); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // Decode reads a message. The type comes from ce-type, or from the subject where the header is missing or the message is the tick of a

@@ -3,7 +3,9 @@ package events
 import (
 	"encoding/json"
 	"math"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -36,9 +38,29 @@ func TestPlainReadsWhatEncodeWrites(t *testing.T) {
 			Metrics: []MetricPoint{{Key: "auc", Value: 0.1, Timestamp: 1, Step: math.MinInt64, ModelID: "m", DatasetName: "d", DatasetDigest: "9f"},
 				{Key: "nan", Value: Number(math.NaN())}, {Key: "inf", Value: Number(math.Inf(-1))}, {Key: "tiny", Value: 5e-324}, {Key: "zero", Value: Number(math.Copysign(0, -1))}}},
 	} {
-		data, err := json.Marshal(p)
+		data, err := marshal(&p)
 		require.NoError(t, err)
 		require.True(t, same(t, data), "%s", data)
+		data, err = json.Marshal(p) // with escapes, as events were written once
+		require.NoError(t, err)
+		require.True(t, same(t, data), "%s", data)
+	}
+}
+
+// A message has room for what clients log, byte for byte, and says the same as with escapes.
+func TestEncodeEscapesNoMarkup(t *testing.T) {
+	text := strings.Repeat("<a href='x'>&</a>", 1000)
+	e := New("r", "test", "k", time.Now(), &RunTracked{RunID: "r", Params: []Pair{{Key: "p", Value: text}}})
+	subject, header, data, err := e.Encode()
+	require.NoError(t, err)
+	require.Less(t, len(data), len(text)+100)
+	require.NotEqual(t, byte('\n'), data[len(data)-1])
+	escaped, err := json.Marshal(e.Payload)
+	require.NoError(t, err)
+	for _, data := range [][]byte{data, escaped} {
+		got, err := Decode(subject, header, data)
+		require.NoError(t, err)
+		require.Equal(t, e.Payload, got.Payload)
 	}
 }
 

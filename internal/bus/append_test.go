@@ -221,3 +221,16 @@ func TestBrokenEventsArePermanent(t *testing.T) {
 	_, err = b.Publish(ctx, huge)
 	require.True(t, bus.IsPermanent(err), "%v", err)
 }
+
+func TestWhatIsTooLargeIsSaidInBytes(t *testing.T) {
+	t.Parallel()
+	b := bustest.Start(t).Connect(t)
+	ctx := testContext(t)
+	huge := events.New("r", "test/local", "huge", time.Now(), &events.RunTracked{RunID: "r", Params: []events.Pair{{Key: "p", Value: strings.Repeat("x", 9<<20)}}})
+	_, err := b.Append(ctx, huge, 0)
+	require.True(t, bus.IsPermanent(err), "%v", err)
+	require.ErrorContains(t, err, "the data make a message of 9437")
+	_, err = b.Publish(ctx, huge)
+	require.True(t, bus.IsPermanent(err), "%v", err)
+	require.ErrorContains(t, err, "are possible")
+}

@@ -43,7 +43,7 @@ func (b *Bus) DeadLetter(ctx context.Context, m Message, consumer, reason string
 	err = b.retry(ctx, func(ctx context.Context) error {
 		a, err := b.js.PublishMsg(ctx, copyMsg(msg))
 		if err != nil {
-			return refused(err)
+			return b.refused(err, msg)
 		}
 		ack, duplicate = a.Sequence, a.Duplicate
 		return nil

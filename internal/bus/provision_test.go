@@ -90,6 +90,7 @@ func TestStreamsAreAsDesigned(t *testing.T) {
 			require.Zero(t, c.MaxAge)
 			require.EqualValues(t, -1, c.MaxMsgs)
 			require.Equal(t, jetstream.DiscardNew, c.Discard)
+			require.True(t, c.DenyDelete && c.DenyPurge)
 			require.ElementsMatch(t, []string{"experiment.changed.*", "run.tracked.*", "artifact.stored.*", "model.logged.*"}, c.Subjects)
 			continue
 		}
@@ -232,6 +233,19 @@ func TestTrackingIsKeptForEver(t *testing.T) {
 	require.EqualValues(t, -1, have.MaxMsgsPerSubject)
 	require.Equal(t, jetstream.DiscardNew, have.Discard)
 	require.EqualValues(t, 12345678, have.MaxBytes, "how much it may take is the operator's to say")
+}
+
+func TestTrackingCannotBePurged(t *testing.T) {
+	t.Parallel()
+	b := bustest.Start(t).Dial(t, bus.Config{Name: "test"})
+	ctx := testContext(t)
+	_, err := b.JetStream().CreateStream(ctx, jetstream.StreamConfig{Name: "TRACKING", Subjects: []string{"run.tracked.*"}}) // as an older version might have
+	require.NoError(t, err)
+	require.NoError(t, b.Provision(ctx))
+	st, err := b.JetStream().Stream(ctx, "TRACKING")
+	require.NoError(t, err)
+	require.Error(t, st.Purge(ctx))
+	require.Error(t, st.DeleteMsg(ctx, 1))
 }
 
 func TestLifecycleCannotBeErased(t *testing.T) {

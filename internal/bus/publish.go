@@ -62,7 +62,7 @@ func (b *Bus) store(ctx context.Context, s events.Stream, msg *nats.Msg) (Receip
 	err := b.retry(ctx, func(ctx context.Context) error {
 		ack, err := b.js.PublishMsg(ctx, copyMsg(msg))
 		if err != nil {
-			return refused(err)
+			return b.refused(err, msg)
 		}
 		r = Receipt{Sequence: ack.Sequence, Duplicate: ack.Duplicate}
 		if !ack.Duplicate {
@@ -92,10 +92,12 @@ func (b *Bus) store(ctx context.Context, s events.Stream, msg *nats.Msg) (Receip
 }
 
 // refused marks what the server or client will refuse again as permanent.
-func refused(err error) error {
+func (b *Bus) refused(err error, msg *nats.Msg) error {
 	var api *jetstream.APIError
 	switch {
-	case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrBadSubject), errors.Is(err, nats.ErrInvalidMsg):
+	case errors.Is(err, nats.ErrMaxPayload):
+		return Permanent(fmt.Errorf("the data make a message of %d bytes, at most %d are possible: %w", msg.Size(), b.nc.MaxPayload(), err))
+	case errors.Is(err, nats.ErrBadSubject), errors.Is(err, nats.ErrInvalidMsg):
 		return Permanent(err)
 	case errors.As(err, &api) && api.Code == 400 && !transient(err):
 		return Permanent(err)
@@ -135,7 +137,7 @@ func (b *Bus) Append(ctx context.Context, ev events.Event, expected uint64) (uin
 			seq = ack.Sequence
 			return nil
 		}
-		if r := refused(err); err != nil && IsPermanent(r) && !wrongSequence(err) {
+		if r := b.refused(err, msg); err != nil && IsPermanent(r) && !wrongSequence(err) {
 			return r
 		}
 		cause := err

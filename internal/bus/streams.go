@@ -30,11 +30,12 @@ type streamSpec struct {
 	share  int64
 	maxAge time.Duration // 0: kept for ever
 	dedupe time.Duration
-	// refuse has a full stream refuse new messages, as one without a limit does, instead of forgetting old ones.
+	// refuse has a full stream refuse new messages, as one without a limit does, instead of forgetting old ones. It can neither be purged nor have a
+	// message deleted: whoever folds it would go on with what is no more.
 	refuse bool
 	// republish gives plain subscribers each stored fact once, on its subject without the model.
 	republish bool
-	// locked streams can neither be purged nor have a message deleted.
+	// locked streams can neither be purged nor have a message deleted, and one that differs is refused rather than put right.
 	locked    bool
 	schedules bool
 	subjects  []string
@@ -89,8 +90,8 @@ func (s streamSpec) config(storeBytes int64, replicas int) jetstream.StreamConfi
 		MaxConsumers:      -1,
 		Duplicates:        s.dedupe,
 		Replicas:          replicas,
-		DenyDelete:        s.locked,
-		DenyPurge:         s.locked,
+		DenyDelete:        s.locked || s.refuse,
+		DenyPurge:         s.locked || s.refuse,
 		AllowMsgSchedules: s.schedules,
 		AllowRollup:       s.schedules, // the server sets it with schedules
 	}

@@ -203,11 +203,12 @@ func TestRefusals(t *testing.T) {
 		r.logged(runID, "1/"+runID+"/artifacts/f", r.put("file"))
 		stream, err := r.bus.JetStream().Stream(t.Context(), string(events.Tracking))
 		require.NoError(t, err)
-		require.NoError(t, stream.DeleteMsg(t.Context(), 1))
+		cut := stream.CachedInfo().Config
+		cut.FirstSeq = stream.CachedInfo().State.LastSeq + 1 // as if it had been purged, which it refuses
+		require.NoError(t, r.bus.JetStream().DeleteStream(t.Context(), string(events.Tracking)))
+		_, err = r.bus.JetStream().CreateStream(t.Context(), cut)
+		require.NoError(t, err)
 		r.skew = artifact.MinDeleteAge + time.Hour
-		_, err = Collect(t.Context(), r.config())
-		require.ErrorIs(t, err, ErrIncomplete)
-		require.NoError(t, stream.Purge(t.Context()))
 		_, err = Collect(t.Context(), r.config())
 		require.ErrorIs(t, err, ErrIncomplete)
 		require.True(t, r.has(orphan))

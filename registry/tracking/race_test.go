@@ -213,10 +213,15 @@ func TestAStreamWithoutItsLastMessagesIsFolded(t *testing.T) {
 	book, stop := start(t, b)
 	newRun(t, book)
 	stop()
-	nc, err := nats.Connect(srv.URL())
+	ctx := within(t)
+	stream, err := b.JetStream().Stream(ctx, string(events.Tracking))
 	require.NoError(t, err)
-	defer nc.Close()
-	_, err = nc.Request("$JS.API.STREAM.PURGE.TRACKING", nil, patience)
+	require.Error(t, stream.Purge(ctx), "who folds it would go on with what is no more")
+	require.Error(t, stream.DeleteMsg(ctx, 1))
+	emptied := stream.CachedInfo().Config
+	emptied.FirstSeq = stream.CachedInfo().State.LastSeq + 1 // as if all of it had been purged
+	require.NoError(t, b.JetStream().DeleteStream(ctx, string(events.Tracking)))
+	_, err = b.JetStream().CreateStream(ctx, emptied)
 	require.NoError(t, err)
 	again, _ := start(t, b)
 	page, err := again.SearchRuns(within(t), tracking.RunQuery{ExperimentIDs: []string{"0"}})
