@@ -14,17 +14,20 @@ import (
 	"telco-churn-mlops/registry/fault"
 )
 
-// action is something that changes the registry: ask shows what would change, do changes it.
+// action is something that changes the registry: ask shows what would change, do changes it for who has the role.
 type action struct {
 	pattern string
+	role    access.Role
 	ask, do func(*request) (view, error)
 }
 
 func (p *site) actions() []action {
 	return []action{
-		{"/models/{model}/versions/{version}/stage", p.askStage, p.doStage},
-		{"/models/{model}/rollback", p.askRollback, p.doRollback},
-		{"/models/{model}/versions/{version}/alias", p.askAlias, p.doAlias},
+		{"/models/{model}/versions/{version}/stage", access.Promote, p.askStage, p.doStage},
+		{"/models/{model}/rollback", access.Promote, p.askRollback, p.doRollback},
+		{"/models/{model}/versions/{version}/alias", access.Promote, p.askAlias, p.doAlias},
+		{"/models/{model}/edit", access.Register, p.askEdit, p.doEdit},
+		{"/models/{model}/versions/{version}/edit", access.Register, p.askEdit, p.doEdit},
 	}
 }
 
@@ -60,7 +63,7 @@ type actView struct {
 
 func (p *site) newAct(r *request, model string) actView {
 	v := actView{frame: r.frame, Needs: access.Promote, Reason: strings.TrimSpace(r.FormValue("reason"))}
-	v.Area, v.Allowed = "models", access.Allow(r.Context(), access.Promote) == nil
+	v.Area, v.Allowed = "models", r.frame.MayPromote
 	p.s.View(func(c *registry.Catalog, _ *registry.Fleet) {
 		v.Model, _ = c.Model(model)
 		v.champion = c.Champion

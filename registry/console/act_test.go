@@ -259,6 +259,15 @@ func TestRolesDecideWhoMayPromote(t *testing.T) {
 		require.Equal(t, http.StatusForbidden, code, role)
 		require.Contains(t, page, "Not permitted")
 	}
+	const edit = "/models/" + churn + "/versions/2/edit"
+	code, page = ask(access.Log, "GET", edit, "")
+	require.Equal(t, http.StatusOK, code)
+	require.Contains(t, page, "This needs the role register")
+	require.NotContains(t, page, `method="post"`)
+	code, _ = ask(access.Log, "POST", edit, "what=tag&key=k&value=v")
+	require.Equal(t, http.StatusForbidden, code)
+	code, _ = ask(access.Register, "POST", edit, "what=tag&key=k&value=v")
+	require.Equal(t, http.StatusSeeOther, code)
 	code, _ = ask(access.Promote, "POST", path, good, "Sec-Fetch-Site", "cross-site")
 	require.Equal(t, http.StatusForbidden, code, "another site's form is refused")
 	require.Equal(t, 1, r.production(1).Version)

@@ -42,7 +42,8 @@ type site struct {
 	dead      deadCount
 }
 
-// Mount adds the pages to mux: "/", "/experiments", "/runs", "/models", "/drift", "/events" and "/static". They ask [access] who may do what.
+// Mount adds the pages to mux: "/", "/experiments", "/runs", "/models", "/drift", "/events" and "/static", and the answer to
+// any path that nobody else has. They ask [access] who may do what.
 func Mount(s *registry.Service, mux *http.ServeMux) error { return mount(s, mux, feedBeat) }
 
 func mount(s *registry.Service, mux *http.ServeMux, beat time.Duration) error {
@@ -76,13 +77,39 @@ func mount(s *registry.Service, mux *http.ServeMux, beat time.Duration) error {
 	mux.Handle("GET /models/{model}/versions/{version}/artifacts/{path...}", access.Require(access.Read, http.HandlerFunc(p.downloadVersion)))
 	for _, a := range p.actions() {
 		mux.Handle("GET "+a.pattern, p.page(access.Read, a.ask))
-		mux.Handle("POST "+a.pattern, p.page(access.Promote, a.do))
+		mux.Handle("POST "+a.pattern, p.page(a.role, a.do))
 	}
 	get("/drift", p.drifts)
 	get("/drift/{model}", p.drift)
 	get("/events", p.events)
 	mux.Handle("GET /events/stream", access.Require(access.Read, http.HandlerFunc(p.feed)))
+	mux.Handle("/", p.nowhere(mux))
 	return nil
+}
+
+// nowhere answers what no handler of mux is for: browsers get a page with the menu, programs the plain words of the standard library, and what is
+// there for another method is said to be.
+func (p *site) nowhere(mux *http.ServeMux) http.Handler {
+	lost := p.page(access.Read, func(r *request) (view, error) {
+		return view{}, &missing{what: "page " + cut(r.URL.Path, 80), hint: "The entries above lead to everything that is here."}
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		looks := r.Method == http.MethodGet || r.Method == http.MethodHead
+		if !looks {
+			probe := r.Clone(r.Context())
+			probe.Method = http.MethodGet
+			if _, pattern := mux.Handler(probe); pattern != "/" {
+				w.Header().Set("Allow", "GET, HEAD")
+				http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
+				return
+			}
+		}
+		if !looks || !strings.Contains(r.Header.Get("Accept"), "text/html") {
+			http.NotFound(w, r)
+			return
+		}
+		lost.ServeHTTP(w, r)
+	})
 }
 
 // withoutFolders answers 404 where a path names a folder, which [http.FileServerFS] would list.
@@ -109,6 +136,7 @@ type frame struct {
 	Title, Area string
 	Crumbs      []link
 	Who         string
+	MayPromote  bool // the viewer may do what the forms of models do
 	Through     uint64
 	Junk, Dead  uint64
 	Stale       string // why the folds could not be brought up to date
@@ -191,6 +219,7 @@ func (p *site) frame(r *http.Request) frame {
 	ctx, cancel := context.WithTimeout(r.Context(), pageRefresh)
 	defer cancel()
 	f := frame{Release: app.Version(), Done: doneWords[r.URL.Query().Get("done")]}
+	f.MayPromote = access.Allow(r.Context(), access.Promote) == nil
 	if who := access.From(r.Context()); who.Name != "" && who.Name != access.Anonymous {
 		f.Who = fmt.Sprintf("%s (%s)", who.Name, who.Role)
 	}

@@ -229,19 +229,42 @@ func instancesOf(c *registry.Catalog, f *registry.Fleet, key string, now time.Ti
 	return out
 }
 
-// productionAt says what was in force at a time. promotions begin with the newest.
+// productionAt says what was in force at a time. promotions begin with the newest; those of a model without gates may leave others beside the last.
 func productionAt(promotions []registry.Promotion, at time.Time) string {
 	at = at.Add(time.Minute - 1) // the whole minute that the field names
-	for _, p := range promotions {
+	for i, p := range promotions {
 		if p.At.After(at) {
 			continue
 		}
 		if p.Version == 0 {
 			return fmt.Sprintf("Then no version was Production: it was withdrawn at %s.", utc(p.At))
 		}
-		return fmt.Sprintf("Then version %d was Production, since %s (%s%s).", p.Version, utc(p.At), p.Cause, after(" by ", p.Actor))
+		others := strings.Join(othersThen(promotions[i:]), ", ")
+		return fmt.Sprintf("Then version %d was Production, since %s (%s%s)%s.", p.Version, utc(p.At), p.Cause, after(" by ", p.Actor), after(", and beside it version ", others))
 	}
 	return "Then no version had been promoted yet."
+}
+
+// othersThen returns what the first of some promotions, newest first, left in Production beside its own version.
+func othersThen(promotions []registry.Promotion) []string {
+	there := map[int]bool{}
+	for _, p := range slices.Backward(promotions) {
+		switch {
+		case p.Demoted > 0 && p.Ungated:
+			delete(there, p.Demoted)
+		case !p.Ungated || p.ArchiveExisting || p.Version == 0:
+			clear(there)
+		}
+		if p.Version > 0 {
+			there[p.Version] = true
+		}
+	}
+	delete(there, promotions[0].Version)
+	var out []string
+	for _, n := range slices.Sorted(maps.Keys(there)) {
+		out = append(out, strconv.Itoa(n))
+	}
+	return out
 }
 
 // draw shows a metric of all versions, as the registry measured it.
@@ -322,7 +345,7 @@ func (p *site) audit(r *request) (view, error) {
 // doneWords tell what a form did, by the word in the address that it led to.
 var doneWords = map[string]string{
 	"stage": "Done: the stage was changed, and the event is stored.", "rollback": "Done: the earlier version is Production again.",
-	"alias": "Done: the alias was moved.", "unalias": "Done: the alias was taken away.",
+	"edit": "Done: the change is stored.", "alias": "Done: the alias was moved.", "unalias": "Done: the alias was taken away.",
 }
 
 func done(path, word string) string { return with(path, url.Values{}, "done", word) }
