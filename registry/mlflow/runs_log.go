@@ -2,7 +2,6 @@ package mlflow
 
 import (
 	"encoding/json"
-	"slices"
 	"strings"
 
 	"telco-churn-mlops/events"
@@ -210,23 +209,12 @@ func logModel(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	select { // two at once would each miss the other's entry
-	case c.history <- struct{}{}:
-		defer func() { <-c.history }()
-	case <-c.ctx.Done():
-		return nil, c.ctx.Err()
-	}
-	r, err := c.book.RunByID(c.ctx, in.id())
-	if err != nil {
-		return nil, err
-	}
-	list := "[" + entry + "]"
-	if i := slices.IndexFunc(r.Tags, func(p events.Pair) bool { return p.Key == historyTag }); i >= 0 {
-		if old, ok := strings.CutSuffix(strings.TrimSpace(r.Tags[i].Value), "]"); ok && json.Valid([]byte(r.Tags[i].Value)) && old != "[" {
-			list = old + ", " + entry + "]"
+	return nil, c.book.EditTag(c.ctx, in.id(), historyTag, func(old string, _ bool) string {
+		if list, ok := strings.CutSuffix(strings.TrimSpace(old), "]"); ok && json.Valid([]byte(old)) && list != "[" {
+			return list + ", " + entry + "]"
 		}
-	}
-	return nil, c.book.Log(c.ctx, in.id(), tracking.Batch{Tags: []events.Pair{{Key: historyTag, Value: list}}, Actor: c.actor()})
+		return "[" + entry + "]"
+	}, c.actor())
 }
 
 // historyEntry reduces a model to what the tag keeps of it.

@@ -1,8 +1,6 @@
 package mlflow
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -167,18 +165,17 @@ func TestABatchIsAllOrNothing(t *testing.T) {
 	_, answer := s.do("POST", api20+"runs/log-batch", strings.Repeat(" ", maxBody+1))
 	require.JSONEq(t, `{"error_code": "INVALID_PARAMETER_VALUE",
 		"message": "Batched logging API requests must be at most 1000000 bytes, got a request of size 1000001"}`, string(answer))
-	var escaped []fields // in the stream each character takes six bytes
+	var separators []string // in the stream each takes six bytes, here three
 	for i := range 90 {
-		escaped = append(escaped, fields{"key": fmt.Sprint("tag", i), "value": strings.Repeat("<", 8000)})
+		separators = append(separators, fmt.Sprintf(`{"key": "tag%d", "value": "%s"}`, i, strings.Repeat("\u2028", 2600)))
 	}
-	text := new(bytes.Buffer)
-	plain := json.NewEncoder(text)
-	plain.SetEscapeHTML(false)
-	require.NoError(t, plain.Encode(fields{"run_id": run, "tags": escaped}))
-	status, out := s.do("POST", api20+"runs/log-batch", text)
+	status, out := s.do("POST", api20+"runs/log-batch", fmt.Sprintf(`{"run_id": "%s", "tags": [%s]}`, run, strings.Join(separators, ",")))
 	require.Equal(t, http.StatusBadRequest, status, "%s", out)
 	require.Contains(t, string(out), "INVALID_PARAMETER_VALUE")
+	require.Contains(t, string(out), "bytes, at most")
 	require.Equal(t, before, s.run(run))
+	markup := strings.ReplaceAll(strings.Join(separators, ","), "\u2028", "<p>")
+	s.call("POST", api20+"runs/log-batch", fmt.Sprintf(`{"run_id": "%s", "tags": [%s]}`, run, markup))
 	s.call("POST", api20+"runs/log-batch", fields{"run_id": run, "metrics": list(800), "params": list(100), "tags": list(100)})
 	require.Len(t, s.run(run)["data"].(fields)["metrics"], 800)
 }
@@ -220,12 +217,14 @@ func TestRunsInADeletedExperiment(t *testing.T) {
 
 func TestModelsLoggedByManyClientsAreAllInTheTag(t *testing.T) {
 	t.Parallel()
-	s := newRig(t).start()
+	r := newRig(t)
+	registries := []*running{r.start(), r.start()}
+	s := registries[0]
 	run := s.newRun("0")
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
-			s.call("POST", api20+"runs/log-model", fields{
+			registries[i%2].call("POST", api20+"runs/log-model", fields{
 				"run_id": run, "model_json": fmt.Sprintf(`{"run_id": "r", "artifact_path": "model-%d", "utc_time_created": "t", "flavors": {}, "signature": {}}`, i),
 			})
 		})

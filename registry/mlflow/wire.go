@@ -27,8 +27,6 @@ type api struct {
 	log     *slog.Logger
 	router  router
 	metrics *metrics
-	// history holds a value while a run's list of logged models is read and written.
-	history chan struct{}
 	// collecting holds a value while garbage is collected.
 	collecting chan struct{}
 	// callTime bounds each call.
@@ -58,7 +56,7 @@ func newAPI(s *registry.Service, callTime time.Duration) (*api, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &api{s: s, book: s.Tracking(), log: s.Log().With("component", "mlflow"), metrics: m, callTime: callTime, history: make(chan struct{}, 1), collecting: make(chan struct{}, 1)}
+	a := &api{s: s, book: s.Tracking(), log: s.Log().With("component", "mlflow"), metrics: m, callTime: callTime, collecting: make(chan struct{}, 1)}
 	a.experiments()
 	a.runs()
 	a.histories()

@@ -179,6 +179,23 @@ func (b *Book) Log(ctx context.Context, id string, batch Batch) error {
 	})
 }
 
+// EditTag gives a tag of an active run the value that edit makes of its present one (empty and false where it has none), as one: of two who edit at
+// the same time, in whatever process, the second sees what the first made. edit may be called more than once; it must not call the book.
+func (b *Book) EditTag(ctx context.Context, id, key string, edit func(old string, ok bool) string, actor string) error {
+	return b.changeRun(ctx, id, actor, func(s *state, r *run, p *events.RunTracked) (bool, error) {
+		if err := r.active(); err != nil {
+			return false, err
+		}
+		old, ok := s.text(r.tags, key)
+		tag := events.Pair{Key: key, Value: edit(old, ok)}
+		if err := checkTags([]events.Pair{tag}); err != nil {
+			return false, err
+		}
+		p.Tags = []events.Pair{tag}
+		return !ok || old != tag.Value, s.ownTags(r, tag)
+	})
+}
+
 // ownTags refuses tags that the trainer's own events give.
 func (s *state) ownTags(r *run, tags ...events.Pair) error {
 	if !r.trainers() {
