@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"telco-churn-mlops/events"
+	"telco-churn-mlops/registry"
 )
 
 // funcs are what the templates call.
@@ -25,6 +26,7 @@ func (p *site) funcs() template.FuncMap {
 		"short":      func(id string) string { return cut(id, 10) },
 		"cut":        cut,
 		"millis":     func(ms float64) string { return duration(time.Duration(ms * float64(time.Millisecond))) },
+		"beside":     func(p registry.Promotion) bool { return beside(&p.ModelPromoted) },
 		"model":      modelPath,
 		"version":    versionPath,
 		"run":        runPath,
@@ -130,13 +132,13 @@ func ago(t, now time.Time) string {
 	return "just now"
 }
 
-// duration shows the two greatest units.
+// duration shows the two greatest units, milliseconds to a tenth.
 func duration(d time.Duration) string {
 	switch {
 	case d < 0:
 		return "–"
 	case d < time.Second:
-		return strconv.FormatFloat(float64(d)/float64(time.Millisecond), 'f', -1, 64) + " ms"
+		return strconv.FormatFloat(math.Round(10*float64(d)/float64(time.Millisecond))/10, 'f', -1, 64) + " ms"
 	case d < time.Minute:
 		return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + " s"
 	case d < time.Hour:

@@ -103,6 +103,12 @@ func (l *line) promoted(p *events.ModelPromoted) {
 	switch {
 	case p.Version == 0:
 		l.Words, l.Class = "no version is Production any more ("+string(p.Cause)+")"+by, "warn"
+	case p.Demoted > 0:
+		l.Words, l.Class = fmt.Sprintf("version %d went from Production to %s; version %d is still Production%s", p.Demoted, p.DemotedTo, p.Version, by), "warn"
+	case p.Cause == events.PromotionRepair:
+		l.Words = fmt.Sprintf("version %d is Production, stated again%s", p.Version, by)
+	case beside(p):
+		l.Words = fmt.Sprintf("version %d is Production too, beside %d (%s)%s", p.Version, p.PreviousVersion, p.Cause, by)
 	case p.Cause == events.PromotedByRollback:
 		l.Words, l.Class = fmt.Sprintf("rolled back from version %d to %d%s", p.PreviousVersion, p.Version, by), "warn"
 	case p.PreviousVersion > 0:
@@ -114,6 +120,11 @@ func (l *line) promoted(p *events.ModelPromoted) {
 		l.Words += ", against a gate"
 	}
 	l.version(p.Version)
+}
+
+// beside is true of a promotion that leaves the one before it in Production, as a model without gates may have several there.
+func beside(p *events.ModelPromoted) bool {
+	return p.Ungated && !p.ArchiveExisting && p.Demoted == 0 && p.Version > 0 && p.PreviousVersion > 0 && p.PreviousVersion != p.Version
 }
 
 func (l *line) changed(p *events.ModelChanged) {
