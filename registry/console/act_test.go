@@ -171,6 +171,10 @@ func TestAModelWithoutGatesKeepsItsStagesAsLabels(t *testing.T) {
 	require.Contains(t, page, "it stays beside it unless existing ones are archived")
 	_, page = r.get(path)
 	require.Equal(t, 2, strings.Count(page, ">Production</span>"), "both stand in Production")
+	require.Contains(t, page, "version 1, which stays")
+	require.NotContains(t, page, "churn inference", "nothing could serve it")
+	_, page = r.get("/events")
+	require.Contains(t, page, "version 2 is Production too, beside 1")
 	_, page = r.get(path + "/versions/2")
 	require.Contains(t, page, "no gates: its stages are labels")
 	require.Contains(t, page, "notes.txt")
@@ -253,6 +257,16 @@ func TestRolesDecideWhoMayPromote(t *testing.T) {
 	require.Equal(t, http.StatusOK, code)
 	require.Contains(t, page, "This needs the role promote")
 	require.NotContains(t, page, `method="post"`)
+	forms := []string{"Promote…", "Roll back…", "Look first…", "take away…"}
+	for role, may := range map[access.Role]bool{access.Read: false, access.Log: false, access.Register: false, access.Promote: true} {
+		_, page = ask(role, "GET", "/models/"+churn+"/versions/1", "")
+		_, second := ask(role, "GET", "/models/"+churn+"/versions/2", "")
+		for _, f := range forms {
+			require.Equal(t, may, strings.Contains(page+second, f), "%s: %s", role, f)
+		}
+		require.Equal(t, role != access.Read && role != access.Log, strings.Contains(page, "Describe…"), role)
+		require.Contains(t, page, "Compare with version", "reading needs no more than the role %s", role)
+	}
 	good := "to=Production&expected=1&override=1&reason=x"
 	for _, role := range []access.Role{access.Read, access.Log, access.Register} {
 		code, page = ask(role, "POST", path, good)

@@ -136,7 +136,8 @@ type frame struct {
 	Title, Area string
 	Crumbs      []link
 	Who         string
-	MayPromote  bool // the viewer may do what the forms of models do
+	MayPromote  bool // the viewer has the role of the forms that move stages and aliases
+	MayRegister bool // and that of those that describe
 	Through     uint64
 	Junk, Dead  uint64
 	Stale       string // why the folds could not be brought up to date
@@ -219,7 +220,7 @@ func (p *site) frame(r *http.Request) frame {
 	ctx, cancel := context.WithTimeout(r.Context(), pageRefresh)
 	defer cancel()
 	f := frame{Release: app.Version(), Done: doneWords[r.URL.Query().Get("done")]}
-	f.MayPromote = access.Allow(r.Context(), access.Promote) == nil
+	f.MayPromote, f.MayRegister = access.Allow(r.Context(), access.Promote) == nil, access.Allow(r.Context(), access.Register) == nil
 	if who := access.From(r.Context()); who.Name != "" && who.Name != access.Anonymous {
 		f.Who = fmt.Sprintf("%s (%s)", who.Name, who.Role)
 	}

@@ -31,7 +31,7 @@ func TestTimesInWords(t *testing.T) {
 		require.Equal(t, want, ago(now.Add(-d), now))
 	}
 	for d, want := range map[time.Duration]string{
-		-1: "–", 12500 * time.Microsecond: "12.5 ms", 90 * time.Second: "1 min 30 s", 5 * time.Hour: "5 h 0 min", 50 * time.Hour: "2 d 2 h", 1500 * time.Millisecond: "1.5 s",
+		-1: "–", 12500 * time.Microsecond: "12.5 ms", 35835237 * time.Nanosecond: "35.8 ms", 275 * time.Millisecond: "275 ms", 90 * time.Second: "1 min 30 s", 5 * time.Hour: "5 h 0 min", 50 * time.Hour: "2 d 2 h", 1500 * time.Millisecond: "1.5 s",
 	} {
 		require.Equal(t, want, duration(d))
 	}
@@ -115,6 +115,14 @@ func TestProductionAtATime(t *testing.T) {
 	require.Contains(t, productionAt(promotions, at.Truncate(time.Minute)), "version 3", "the minute that is asked for is meant whole")
 	require.Contains(t, productionAt(promotions, at.Add(time.Hour)), "by ana")
 	require.Contains(t, productionAt(promotions, at.Add(3*time.Hour)), "withdrawn")
+	beside := func(version, before, demoted int, archive bool, hour time.Duration) registry.Promotion {
+		return registry.Promotion{At: at.Add(hour * time.Hour), ModelPromoted: events.ModelPromoted{
+			Version: version, PreviousVersion: before, Demoted: demoted, ArchiveExisting: archive, Ungated: true, Cause: events.PromotedManually}}
+	}
+	promotions = []registry.Promotion{beside(4, 3, 0, true, 4), beside(3, 2, 2, false, 3), beside(3, 2, 0, false, 2), beside(2, 1, 0, false, 1), beside(1, 0, 0, false, 0)}
+	for hour, want := range []string{"manual).", "and beside it version 1.", "and beside it version 1, 2.", "and beside it version 1.", "manual)."} {
+		require.Contains(t, productionAt(promotions, at.Add(time.Duration(hour)*time.Hour)), want, hour)
+	}
 }
 
 func TestAFeedBeginsWhereItShould(t *testing.T) {
@@ -143,6 +151,26 @@ func TestEveryEventHasWords(t *testing.T) {
 	l, ok := lineOf(bus.Message{Err: errors.New("no event"), Subject: "model.promoted.x"})
 	require.True(t, ok)
 	require.Contains(t, l.Words, "no event")
+}
+
+func TestWordsOfPromotions(t *testing.T) {
+	for want, p := range map[string]events.ModelPromoted{
+		"version 2 is Production in place of 1 (gate)":                                  {Version: 2, PreviousVersion: 1, Cause: events.PromotedByGate},
+		"version 2 is Production too, beside 1 (manual) by ana":                         {Version: 2, PreviousVersion: 1, Cause: events.PromotedManually, Ungated: true, Actor: "ana"},
+		"version 2 is Production in place of 1 (manual)":                                {Version: 2, PreviousVersion: 1, Cause: events.PromotedManually, Ungated: true, ArchiveExisting: true},
+		"version 2 went from Production to Staging; version 1 is still Production: old": {Version: 1, PreviousVersion: 2, Cause: events.PromotedManually, Ungated: true, Demoted: 2, DemotedTo: events.StageStaging, Reason: "old"},
+		"version 2 is Production, stated again":                                         {Version: 2, PreviousVersion: 2, Cause: events.PromotionRepair},
+		"version 1 is Production (gate)":                                                {Version: 1, Cause: events.PromotedByGate},
+	} {
+		l, ok := lineOf(bus.Message{Event: events.Event{Model: "m", Payload: &p}})
+		require.True(t, ok)
+		require.Equal(t, want, l.Words)
+	}
+}
+
+func TestCommandsThatServeNameTheModel(t *testing.T) {
+	require.Equal(t, "churn inference --nats URL --model telco-churn", serveCommand("telco-churn"))
+	require.Equal(t, `churn inference --nats URL --model 'it'\''s; rm'`, serveCommand("it's; rm"))
 }
 
 func TestPathsKeepHostileNamesInOneSegment(t *testing.T) {

@@ -32,7 +32,7 @@ type editView struct {
 // editView reads what the path names, as it is now.
 func (p *site) editView(r *request) (editView, error) {
 	v := editView{frame: r.frame, Needs: access.Register}
-	v.Area, v.Allowed = "models", access.Allow(r.Context(), access.Register) == nil
+	v.Area, v.Allowed = "models", r.frame.MayRegister
 	key, err := p.findModel(r.PathValue("model"))
 	if err != nil {
 		return v, err

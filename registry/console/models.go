@@ -167,6 +167,7 @@ type modelView struct {
 	Older      int // promotions that are not shown
 	At, Answer string
 	CanGoBack  bool
+	Serve      string // the command that starts an instance of what is Production; empty if nothing could serve that
 }
 
 type versionRow struct {
@@ -205,6 +206,9 @@ func (p *site) model(r *request) (view, error) {
 		}
 		v.Promotions, v.CanGoBack = c.History(key), len(c.Earlier(key)) > 0
 		v.Instances = instancesOf(c, f, key, now)
+		if in, ok := c.Promotion(key); ok && in.Version > 0 && in.Unservable == "" && in.Bundle.Digest != "" {
+			v.Serve = serveCommand(v.Model.Name)
+		}
 	})
 	v.Title, v.Area, v.Crumbs = v.Model.Name, "models", []link{{Words: "Models", Href: "/models"}}
 	if at, err := time.Parse(timeForm, v.At); err == nil {
@@ -227,6 +231,14 @@ func instancesOf(c *registry.Catalog, f *registry.Fleet, key string, now time.Ti
 		out = append(out, instanceRow{i, i.Live(now), promoted && i.Serving.Version == p.Version})
 	}
 	return out
+}
+
+// serveCommand is what starts an instance for a model.
+func serveCommand(name string) string {
+	if events.PlainName(name) {
+		return "churn inference --nats URL --model " + name
+	}
+	return "churn inference --nats URL --model '" + strings.ReplaceAll(name, "'", `'\''`) + "'"
 }
 
 // productionAt says what was in force at a time. promotions begin with the newest; those of a model without gates may leave others beside the last.

@@ -125,6 +125,41 @@ func TestEveryPageAndLinkWorks(t *testing.T) {
 		code, _ := r.get(path)
 		require.Equal(t, http.StatusNotFound, code, path)
 	}
+	for _, w := range []string{`name="metric"`, "Compare the two</button>"} {
+		page := pages["/models/telco-churn"]
+		require.Less(t, strings.Index(page, w), strings.Index(page, `id="versions"`), "actions of a table stand above it")
+	}
+}
+
+func TestPathsThatLeadNowhereHaveAPage(t *testing.T) {
+	r := newRig(t)
+	ask := func(method, path, accept string) (int, string, http.Header) {
+		req, err := http.NewRequestWithContext(t.Context(), method, "http://"+r.Addr()+path, nil)
+		require.NoError(t, err)
+		req.Header.Set("Accept", accept)
+		resp, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		return resp.StatusCode, string(body), resp.Header
+	}
+	const browser = "text/html,application/xhtml+xml,*/*;q=0.8"
+	for _, path := range []string{"/x", "/models/a/versions/1/zz", "/x%3Cscript%3E"} {
+		code, page, _ := ask("GET", path, browser)
+		require.Equal(t, http.StatusNotFound, code, path)
+		require.Contains(t, page, "There is no page /", path)
+		require.Contains(t, page, `href="/experiments"`, path)
+		require.NotContains(t, page, "<script>", path)
+	}
+	code, page, _ := ask("GET", "/x", "*/*")
+	require.Equal(t, http.StatusNotFound, code)
+	require.Equal(t, "404 page not found\n", page, "programs get no page")
+	code, _, header := ask("POST", "/experiments", browser)
+	require.Equal(t, http.StatusMethodNotAllowed, code)
+	require.Equal(t, "GET, HEAD", header.Get("Allow"))
+	code, _, _ = ask("POST", "/x", browser)
+	require.Equal(t, http.StatusNotFound, code)
 }
 
 func TestPagesTellWhatAClientLogged(t *testing.T) {

@@ -29,6 +29,7 @@ type versionView struct {
 	Lineage   registry.Lineage
 	Others    []int // versions to compare with
 	Stages    []events.Stage
+	Serve     string // the command that starts an instance of it; empty if it can't be served
 	Link      string // of the run that the client named, if it is one to follow
 }
 
@@ -57,6 +58,9 @@ func (p *site) version(r *request) (view, error) {
 			}
 		}
 	})
+	if ok, _ := found.Servable(); ok {
+		v.Serve = serveCommand(v.Model.Name)
+	}
 	p.lineage(r, &v)
 	for _, s := range []events.Stage{events.StageProduction, events.StageStaging, events.StageArchived, events.StageNone} {
 		if s != found.Stage {
