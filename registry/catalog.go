@@ -43,6 +43,9 @@ type Run struct {
 	Version int `json:"version"`
 	// Refused is why a completed run got no version.
 	Refused string `json:"refused,omitempty"`
+	// Unregistered is true of a run that an MLflow client registered, and that has no version: the registry ended between the two events, and the client
+	// was told nothing, or that it failed. Registering again finishes it.
+	Unregistered bool `json:"unregistered,omitempty"`
 }
 
 // Experiment returns the name under which the run is shown: its own, or the model's name for a run that has not said one yet.
@@ -225,6 +228,10 @@ func (c *Catalog) copyRun(r *Run) Run {
 	out := *r
 	if reason, ok := c.refusals[r.Sequence]; ok && r.State == RunCompleted && r.Version == 0 {
 		out.State, out.Refused = RunRefused, reason
+	}
+	if r.State == RunCompleted && r.Version == 0 && r.Completed.SpecDigest == "" { // the trainer's follow a spec, and have a bundle
+		_, bundled := find(r.Completed.Artifacts, events.ArtifactBundle)
+		out.Unregistered = !bundled
 	}
 	return out
 }

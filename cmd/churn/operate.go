@@ -136,6 +136,9 @@ func runCells(x registry.Run) []any {
 	if x.Refused != "" {
 		state += ": " + x.Refused
 	}
+	if x.Unregistered {
+		state += ": its registration was cut short, register it again"
+	}
 	return []any{x.ID, x.Model, state, version, f1, auc, x.At.Local().Format(time.DateTime), seconds, strings.Join(why, ",")}
 }
 
