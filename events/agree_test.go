@@ -126,6 +126,8 @@ func TestSchemasAgreeOnCombinations(t *testing.T) {
 		{"a version without bundle or reason", &events.ModelRegistered{Version: 1, Source: "s3://b/m"}, false},
 		{"an empty file", &events.ArtifactStored{Path: "1/a", Digest: digest}, true},
 		{"a file that is gone", &events.ArtifactStored{Path: "1/a", Removed: true}, true},
+		{"a file that a collection took", &events.ArtifactStored{Path: "1/a", Removed: true, Through: 7}, true},
+		{"a file that a collection stored", &events.ArtifactStored{Path: "1/a", Digest: digest, Through: 7}, false},
 		{"a file that is gone and there", &events.ArtifactStored{Path: "1/a", Removed: true, Digest: digest}, false},
 		{"a file that is gone and has a length", &events.ArtifactStored{Path: "1/a", Removed: true, SizeBytes: 1}, false},
 		{"a model", &events.ModelChanged{Change: events.ChangeCreate, Tags: pairs()}, true},

@@ -177,7 +177,10 @@ type ArtifactStored struct {
 	Digest    string `json:"digest,omitempty"`
 	SizeBytes int64  `json:"size_bytes,omitempty"`
 	// Removed takes the file of the path away, or the folder with all that was stored below it before.
-	Removed bool   `json:"removed,omitempty"`
+	Removed bool `json:"removed,omitempty"`
+	// Through is the sequence of TRACKING on which garbage collection decided that the files may go, and set in its removals alone. Such a removal takes
+	// away only what was stored up to there, and nothing unless the owner, or its experiment, was deleted there and has been ever since.
+	Through uint64 `json:"through,omitempty"`
 	Actor   string `json:"actor,omitempty"`
 }
 
@@ -269,6 +272,7 @@ func (p *ArtifactStored) Validate() error {
 		c.that(p.Digest == "" && p.SizeBytes == 0, "digest and size_bytes must be absent where removed is set")
 		return c.err
 	}
+	c.that(p.Through == 0, "through must be absent where removed is not set")
 	c.digest("digest", p.Digest)
 	c.count("size_bytes", p.SizeBytes)
 	return c.err

@@ -18,6 +18,7 @@ import (
 	"telco-churn-mlops/events"
 	"telco-churn-mlops/internal/artifact"
 	"telco-churn-mlops/internal/bus"
+	"telco-churn-mlops/registry/tracking"
 )
 
 // Defaults of Config.
@@ -116,8 +117,8 @@ type Report struct {
 	// than all after an error, or if somebody stored it again or another collection was faster.
 	Garbage []Garbage `json:"garbage"`
 	Deleted Count     `json:"deleted"`
-	// Expired are the files that were taken (in a dry run: would be) out of deleted runs and logged models. Their objects go
-	// with a later collection.
+	// Expired are the files that were taken (in a dry run: would be) out of deleted runs and logged models, but for those of an owner that was
+	// restored or registered from in the same moment, which stay. Their objects go with a later collection.
 	Expired Count `json:"expired"`
 	// Lifecycle and Tracking are the sequences through which the streams were folded.
 	Lifecycle uint64 `json:"lifecycle_sequence"`
@@ -173,13 +174,15 @@ func (c Config) collect(ctx context.Context, report *Report) error {
 	if err := report.sort(objects, m, cutoff); err != nil {
 		return err
 	}
-	for _, f := range m.expired {
-		report.Expired.add(f.ref.Size)
+	for _, e := range m.expired {
+		for _, f := range e.files {
+			report.Expired.add(f.Size)
+		}
 	}
 	if c.DryRun {
 		return nil
 	}
-	if err := c.expire(ctx, m.expired, report.Tracking, now); err != nil {
+	if err := c.expire(ctx, r, m.expired, report.Tracking, now); err != nil {
 		return err
 	}
 	return c.delete(ctx, report, cutoff)
@@ -269,17 +272,48 @@ func (c Config) fold(ctx context.Context, r *reach, s events.Stream) (uint64, er
 	return through, err
 }
 
-// expire takes files out of deleted runs and logged models. The event's key holds the sequence that was decided on, so that the same
-// decision made twice is one event.
-func (c Config) expire(ctx context.Context, files map[string]file, through uint64, now time.Time) error {
-	for _, path := range slices.Sorted(maps.Keys(files)) {
-		p := &events.ArtifactStored{Path: path, Removed: true, Actor: c.Actor}
-		key := "gc/" + strconv.FormatUint(through, 10) + "/" + artifact.DigestOf([]byte(path)).Hex()
-		if _, err := c.Bus.Publish(ctx, events.New(files[path].owner, c.Bus.Source(), key, now, p)); err != nil {
-			return fmt.Errorf("take %s out of what was deleted: %w", path, err)
+// expire takes files out of deleted runs and logged models. The event holds the sequence that was decided on, and everybody who folds it takes away
+// only what was there then, and nothing of what was restored since; what was registered since is looked for before each. Its key holds the
+// sequence, too, so that the same decision made twice is one event.
+func (c Config) expire(ctx context.Context, r *reach, expired map[string]*expiry, through uint64, now time.Time) error {
+	for _, folder := range slices.Sorted(maps.Keys(expired)) {
+		e := expired[folder]
+		if len(e.files) == 0 {
+			continue
+		}
+		if err := c.catchUp(ctx, r); err != nil {
+			return err
+		}
+		if slices.ContainsFunc(e.files, func(f tracking.File) bool { return r.catalog.Frozen(f.Path) }) {
+			c.Log.Info("files of a deleted owner were registered meanwhile and stay", "folder", folder)
+			continue // the next collection knows which
+		}
+		owner, _ := tracking.OwnerOf(folder)
+		for _, path := range e.taken(folder) {
+			p := &events.ArtifactStored{Path: path, Removed: true, Through: through, Actor: c.Actor}
+			key := "gc/" + strconv.FormatUint(through, 10) + "/" + artifact.DigestOf([]byte(path)).Hex()
+			if _, err := c.Bus.Publish(ctx, events.New(owner, c.Bus.Source(), key, now, p)); err != nil {
+				return fmt.Errorf("take %s out of what was deleted: %w", path, err)
+			}
 		}
 	}
 	return nil
+}
+
+// catchUp folds what was stored on LIFECYCLE since.
+func (c Config) catchUp(ctx context.Context, r *reach) error {
+	last, err := c.Bus.LastSequence(ctx, events.Lifecycle)
+	if err != nil {
+		return err
+	}
+	from := r.catalog.Through() + 1
+	if last < from {
+		return nil
+	}
+	return c.Bus.Read(ctx, bus.ReadConfig{Stream: events.Lifecycle, From: from, Through: last}, func(m bus.Message) error {
+		r.apply(m)
+		return nil
+	})
 }
 
 // delete removes the garbage that is still as old. It ends at the first error that is no answer of the store about one object.

@@ -159,7 +159,7 @@ func TestFilesOfDeletedRunsGoInTwoSteps(t *testing.T) {
 	m, ok, err := r.bus.Last(t.Context(), events.TypeArtifactStored, runID)
 	require.NoError(t, err)
 	require.True(t, ok)
-	require.Equal(t, &events.ArtifactStored{Path: path, Removed: true, Actor: "gc"}, m.Event.Payload)
+	require.Equal(t, &events.ArtifactStored{Path: "1/" + runID, Removed: true, Through: before, Actor: "gc"}, m.Event.Payload)
 
 	report = r.collect() // the removal was a moment ago, and the clock is eight days ahead
 	require.Zero(t, report.Expired, "taken out once")

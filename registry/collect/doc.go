@@ -9,7 +9,7 @@
 //   - model: the files of a logged model that is not deleted
 //   - shared: the files that belong to neither
 //   - released: any of these until less than [Config.OlderThan] ago, such as a version or run that was deleted or a file that was replaced since
-//   - unread: a message that could not be decoded but has the object's digest in its text
+//   - unread: a message that could not be decoded, or that contradicts earlier ones and was left out, but has the object's digest in its text
 //   - recent: nothing, but it was stored less than [Config.OlderThan] ago
 //
 // Order makes it safe beside everything else that goes on. The store is listed first; then LIFECYCLE and TRACKING are folded up to what they
@@ -17,9 +17,14 @@
 // old. An object that somebody puts meanwhile, or put up to a week ago and has not named yet, is young, as a put makes what is there already young
 // again. An object that somebody could still see in a fold of the last week and name again without a put is kept as released.
 //
-// The files of runs and logged models that were deleted longer ago than OlderThan are taken out of them first, by the event that a client's own
-// removal is. Their objects are released from then on, and go with a collection that runs OlderThan later. So a run that is restored in
-// the same moment may miss files in its list, but none that it lists is gone.
+// What is in force the registry's own folds say, [registry.Catalog] and [tracking.Remains], with what they leave out. What the last promotion of a model
+// names is kept whatever else is said of it.
+//
+// The files of runs and logged models that were deleted longer ago than OlderThan are taken out of them first, but for those that a version was
+// registered from. One event takes away a run's whole folder. It names the sequence of TRACKING that was decided on: whoever folds it takes
+// away what was stored up to there alone, and nothing unless the run was deleted there and ever since. So a run that is restored in the same moment
+// has all its files or, if it was restored after the event, none, and keeps what is logged to it from then on. The objects are released
+// from the event on, and go with a collection that runs OlderThan later.
 //
 // Two collections at once, or one that is killed half way, do what one would: each step is conditional or harmless to repeat.
 //

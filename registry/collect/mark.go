@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"telco-churn-mlops/internal/artifact"
+	"telco-churn-mlops/registry/tracking"
 )
 
 // Class says why an object is kept; see the package. One that several things point to counts under the first of them.
@@ -33,9 +34,13 @@ func Classes() []Class {
 // marks is what a fold keeps, and what is to be taken out of what was deleted.
 type marks struct {
 	kept map[artifact.Digest]Class
-	// expired are the paths of files whose owner was deleted before the cut-off, with the owner.
-	expired map[string]file
+	// expired are the files whose owner was deleted before the cut-off, by their owner's folder.
+	expired map[string]*expiry
 }
+
+// expiry is a folder with the files of one deleted owner: those that go, and those that stay as they belong to a version. A folder of which all
+// goes is taken away as one.
+type expiry struct{ files, held []tracking.File }
 
 func (m *marks) keep(c Class, ds ...artifact.Digest) {
 	for _, d := range ds {
@@ -49,10 +54,10 @@ func (m *marks) keep(c Class, ds ...artifact.Digest) {
 // history after it left.
 func (r *reach) mark(now time.Time, olderThan, history time.Duration) marks {
 	cutoff, inHistory := now.Add(-olderThan), now.Add(-history)
-	m := marks{kept: map[artifact.Digest]Class{}, expired: map[string]file{}}
+	m := marks{kept: map[artifact.Digest]Class{}, expired: map[string]*expiry{}}
 	var all []*version
-	for _, of := range r.versions {
-		all = append(all, slices.Collect(maps.Values(of))...)
+	for _, of := range r.models {
+		all = append(all, slices.Collect(maps.Values(of.versions))...)
 	}
 	pick := func(c Class, keeps func(*version) bool) {
 		for _, v := range all {
@@ -63,10 +68,9 @@ func (r *reach) mark(now time.Time, olderThan, history time.Duration) marks {
 		}
 	}
 	pick(KeptVersion, func(v *version) bool { return !v.deleted })
-	pick(KeptAlias, func(v *version) bool { return len(v.aliases) > 0 })
+	pick(KeptAlias, func(v *version) bool { return v.aliased })
 	pick(KeptProduction, func(v *version) bool { return v.serving || (v.promoted && v.left.After(inHistory)) })
-	byVersion := maps.Clone(m.kept)
-	r.markRuns(&m, byVersion, cutoff)
+	r.markRuns(&m, cutoff)
 	pick(KeptReleased, func(v *version) bool {
 		return !v.gone(cutoff) || v.unaliased.After(cutoff) || (v.promoted && v.left.After(inHistory.Add(-olderThan)))
 	})
@@ -82,29 +86,75 @@ func (r *reach) mark(now time.Time, olderThan, history time.Duration) marks {
 }
 
 // markRuns marks what runs, logged models and nobody in particular hold.
-func (r *reach) markRuns(m *marks, byVersion map[artifact.Digest]Class, cutoff time.Time) {
+func (r *reach) markRuns(m *marks, cutoff time.Time) {
 	for id, ds := range r.completed {
-		if !r.deleted(id, cutoff) {
+		if !r.remains.Gone(id, cutoff) {
 			m.keep(KeptRun, ds...)
 		}
 	}
 	var expiring []artifact.Digest
-	for path, f := range r.files {
+	r.remains.Files(func(f tracking.File) {
+		owner, _ := tracking.OwnerOf(f.Path)
 		class := KeptRun
 		switch {
-		case r.owners[f.owner] == nil:
+		case !r.remains.Owned(owner):
 			class = KeptShared
-		case strings.HasPrefix(f.owner, "m-"):
+		case strings.HasPrefix(owner, "m-"):
 			class = KeptModel
 		}
-		if !r.deleted(f.owner, cutoff) {
-			m.keep(class, f.ref.Digest)
-			continue
+		if !r.remains.Gone(owner, cutoff) {
+			m.keep(class, f.Digest)
+			return
 		}
-		expiring = append(expiring, f.ref.Digest)
-		if _, held := byVersion[f.ref.Digest]; !held {
-			m.expired[path] = f
+		expiring = append(expiring, f.Digest)
+		folder := folderOf(f.Path, owner)
+		e := m.expired[folder]
+		if e == nil {
+			e = &expiry{}
+			m.expired[folder] = e
+		}
+		if r.catalog.Frozen(f.Path) {
+			e.held = append(e.held, f)
+		} else {
+			e.files = append(e.files, f)
+		}
+	})
+	m.keep(KeptReleased, expiring...) // released by the removal that is about to be published
+}
+
+// folderOf returns the path up to the owner's id, which is one of its parts: all files below are the owner's.
+func folderOf(path, owner string) string {
+	end := 0
+	for part := range strings.SplitSeq(path, "/") {
+		if end += len(part); part == owner {
+			break
+		}
+		end++
+	}
+	return path[:end]
+}
+
+// taken returns the paths of the removals that take away an expiry's files and nothing else: the folder, or one by one.
+func (e *expiry) taken(folder string) []string {
+	switch {
+	case len(e.files) == 0:
+		return nil
+	case len(e.held) == 0:
+		return []string{folder}
+	}
+	above := map[string]bool{} // what is a file and, of clients that raced, also a folder of what stays
+	for _, f := range e.held {
+		for i, c := range f.Path {
+			if c == '/' {
+				above[f.Path[:i]] = true
+			}
 		}
 	}
-	m.keep(KeptReleased, expiring...) // released by the removal that is about to be published
+	var paths []string
+	for _, f := range e.files {
+		if !above[f.Path] {
+			paths = append(paths, f.Path)
+		}
+	}
+	return paths
 }

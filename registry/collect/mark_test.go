@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
@@ -27,7 +28,7 @@ func art(n int) events.Artifact {
 }
 
 func TestNothingThatIsOrWasLatelyPointedToIsGarbage(t *testing.T) {
-	garbage, released := 0, 0
+	garbage, released, left := 0, 0, 0
 	for seed := range uint64(300) {
 		w := newWorld(seed)
 		for range 120 {
@@ -64,19 +65,44 @@ func TestNothingThatIsOrWasLatelyPointedToIsGarbage(t *testing.T) {
 					garbage++
 				}
 			}
-			for path, f := range m.expired {
-				require.True(t, w.deleted[f.owner] || w.deletedExperiments[w.experimentOf[f.owner]], "seed %d: %s", seed, path)
+			for folder := range m.expired {
+				require.True(t, w.deleted[folder] || w.deletedExperiments[w.experimentOf[folder]], "seed %d: %s", seed, folder)
 			}
+			require.Equal(t, w.files, w.listed(), "seed %d", seed)
 		}
+		left += w.left
 	}
 	require.Greater(t, garbage, 1000, "histories without garbage show nothing")
 	require.Greater(t, released, 1000, "histories without releases show nothing")
+	require.Greater(t, left, 100, "histories without contradictions show nothing")
+}
+
+// feed applies messages as the streams hold them.
+type feed struct {
+	r    *reach
+	seqs map[events.Stream]uint64
+}
+
+func newFeed() *feed { return &feed{newReach(), map[events.Stream]uint64{}} }
+
+func (f *feed) apply(model string, p events.Payload, at time.Time) {
+	subject, err := events.SubjectOf(p.EventType(), model)
+	if err != nil {
+		panic(err)
+	}
+	kind, _ := events.KindOf(p.EventType())
+	f.seqs[kind.Stream]++
+	data, err := json.Marshal(p)
+	if err != nil {
+		panic(err)
+	}
+	f.r.apply(bus.Message{Stream: kind.Stream, Subject: subject, Sequence: f.seqs[kind.Stream], Event: events.Event{Model: model, Payload: p}, Time: at, Data: data})
 }
 
 func TestMark(t *testing.T) {
 	const model, id = "m", "0123456789abcdef0123456789abcdef"
 	registered := func(n int, objects ...int) *events.ModelRegistered {
-		p := &events.ModelRegistered{Version: n}
+		p := &events.ModelRegistered{Version: n, Source: "mlflow-artifacts:/" + id + "/held"}
 		for _, o := range objects {
 			p.Artifacts = append(p.Artifacts, art(o))
 		}
@@ -104,9 +130,10 @@ func TestMark(t *testing.T) {
 		{"deleted with an alias", []at{{400, model, registered(1, 1)}, {300, model, &events.ModelChanged{Change: events.ChangeAlias, Version: 1, Key: "best"}},
 			{200, model, &events.ModelChanged{Change: events.ChangeDelete, Version: 1}}}, "", 0},
 		{"deleted, then given an alias", []at{{400, model, registered(1, 1)}, {200, model, &events.ModelChanged{Change: events.ChangeDelete, Version: 1}},
-			{100, model, &events.ModelChanged{Change: events.ChangeAlias, Version: 1, Key: "best"}}}, KeptAlias, 0},
-		{"deleted, in Production", []at{{400, model, registered(1, 1)}, {300, model, &events.ModelPromoted{Version: 1}},
-			{200, model, &events.ModelChanged{Change: events.ChangeDelete, Version: 1}}}, KeptProduction, 0},
+			{100, model, &events.ModelChanged{Change: events.ChangeAlias, Version: 1, Key: "best"}}}, "", 0},
+		{"deleted and promoted all the same", []at{{400, model, registered(1, 1)}, {300, model, &events.ModelChanged{Change: events.ChangeDelete, Version: 1}},
+			{200, model, &events.ModelPromoted{Version: 1}}}, KeptProduction, 0},
+		{"a registration that contradicts another", []at{{400, model, registered(1, 2)}, {400, model, registered(1, 1)}}, KeptUnread, 0},
 		{"deleted, replaced 89 days ago", []at{{400, model, registered(1, 1)}, {300, model, &events.ModelPromoted{Version: 1}}, {89, model, registered(2, 2)},
 			{89, model, &events.ModelPromoted{Version: 2}}, {80, model, &events.ModelChanged{Change: events.ChangeDelete, Version: 1}}}, KeptProduction, 0},
 		{"deleted, replaced 91 days ago", []at{{400, model, registered(1, 1)}, {300, model, &events.ModelPromoted{Version: 1}}, {91, model, registered(2, 2)},
@@ -121,39 +148,46 @@ func TestMark(t *testing.T) {
 			{300, model, &events.ModelChanged{Change: events.ChangeDelete, Version: 1}}}, "", 0},
 		{"a client's run that was deleted, its version not", []at{{400, id, created}, {400, model, &events.RunCompleted{RunID: id, Artifacts: []events.Artifact{art(1)}}},
 			{400, model, &events.ModelRegistered{Version: 1, RunID: id}}, {300, id, &events.RunTracked{RunID: id, Lifecycle: events.StageDeleted}}}, KeptVersion, 0},
-		{"file", []at{{400, id, created}, {400, id, stored("a", 1)}}, KeptRun, 0},
+		{"file", []at{{400, id, created}, {400, id, stored(id+"/a", 1)}}, KeptRun, 0},
 		{"file of nobody", []at{{400, "shared", stored("a", 1)}}, KeptShared, 0},
-		{"file before its run", []at{{400, id, stored("a", 1)}}, KeptShared, 0},
-		{"file of a logged model", []at{{400, "m-" + id, &events.ModelLogged{ModelID: "m-" + id, Created: &events.LoggedModelCreation{ExperimentID: "1"}}}, {400, "m-" + id, stored("a", 1)}}, KeptModel, 0},
-		{"file replaced lately", []at{{400, id, created}, {400, id, stored("a", 1)}, {6, id, stored("a", 2)}}, KeptReleased, 0},
-		{"file replaced", []at{{400, id, created}, {400, id, stored("a", 1)}, {8, id, stored("a", 2)}}, "", 0},
-		{"file whose folder was removed", []at{{400, id, created}, {400, id, stored("0/a/b", 1)}, {8, id, &events.ArtifactStored{Path: "0/a", Removed: true}}}, "", 0},
-		{"file beside a folder that was removed", []at{{400, id, created}, {400, id, stored("0/ab", 1)}, {8, id, &events.ArtifactStored{Path: "0/a", Removed: true}}}, KeptRun, 0},
-		{"file of a folder that was removed", []at{{400, id, created}, {400, id, stored("a/b/c", 1)}, {8, id, &events.ArtifactStored{Path: "a", Removed: true}}}, "", 0},
-		{"file beside a folder that was removed", []at{{400, id, created}, {400, id, stored("ab/c", 1)}, {8, id, &events.ArtifactStored{Path: "a", Removed: true}}}, KeptRun, 0},
-		{"file of a deleted run", []at{{400, id, created}, {400, id, stored("a", 1)}, {8, id, &events.RunTracked{RunID: id, Lifecycle: events.StageDeleted}}}, KeptReleased, 1},
-		{"file of a deleted experiment", []at{{400, id, created}, {400, id, stored("a", 1)},
+		{"file before its run", []at{{400, id, stored(id+"/a", 1)}}, KeptShared, 0},
+		{"file of a logged model", []at{{400, "m-" + id, &events.ModelLogged{ModelID: "m-" + id, Created: &events.LoggedModelCreation{ExperimentID: "1"}}}, {400, "m-" + id, stored("m-"+id+"/a", 1)}}, KeptModel, 0},
+		{"file replaced lately", []at{{400, id, created}, {400, id, stored(id+"/a", 1)}, {6, id, stored(id+"/a", 2)}}, KeptReleased, 0},
+		{"file replaced", []at{{400, id, created}, {400, id, stored(id+"/a", 1)}, {8, id, stored(id+"/a", 2)}}, "", 0},
+		{"file whose folder was removed", []at{{400, id, created}, {400, id, stored(id+"/0/a/b", 1)}, {8, id, &events.ArtifactStored{Path: id + "/0/a", Removed: true}}}, "", 0},
+		{"file beside a folder that was removed", []at{{400, id, created}, {400, id, stored(id+"/0/ab", 1)}, {8, id, &events.ArtifactStored{Path: id + "/0/a", Removed: true}}}, KeptRun, 0},
+		{"file of a folder that was removed", []at{{400, id, created}, {400, id, stored(id+"/a/b/c", 1)}, {8, id, &events.ArtifactStored{Path: id + "/a", Removed: true}}}, "", 0},
+		{"file beside a folder that was removed", []at{{400, id, created}, {400, id, stored(id+"/ab/c", 1)}, {8, id, &events.ArtifactStored{Path: id + "/a", Removed: true}}}, KeptRun, 0},
+		{"file of a deleted run", []at{{400, id, created}, {400, id, stored(id+"/a", 1)}, {8, id, &events.RunTracked{RunID: id, Lifecycle: events.StageDeleted}}}, KeptReleased, 1},
+		{"file of a deleted experiment", []at{{400, id, created}, {400, id, stored(id+"/a", 1)},
+			{300, "all", &events.ExperimentChanged{ExperimentID: "1", Created: true, Name: "x", Lifecycle: events.StageActive}},
 			{8, "all", &events.ExperimentChanged{ExperimentID: "1", Name: "x", Lifecycle: events.StageDeleted}}}, KeptReleased, 1},
-		{"file of a run deleted lately", []at{{400, id, created}, {400, id, stored("a", 1)}, {6, id, &events.RunTracked{RunID: id, Lifecycle: events.StageDeleted}}}, KeptRun, 0},
-		{"file of a deleted run that a version holds", []at{{400, id, created}, {400, id, stored("a", 1)}, {400, model, registered(1, 1)},
+		{"file of a run deleted lately", []at{{400, id, created}, {400, id, stored(id+"/a", 1)}, {6, id, &events.RunTracked{RunID: id, Lifecycle: events.StageDeleted}}}, KeptRun, 0},
+		{"file of a deleted run that a version holds", []at{{400, id, created}, {400, id, stored(id+"/held/a", 1)}, {400, model, registered(1, 1)},
 			{8, id, &events.RunTracked{RunID: id, Lifecycle: events.StageDeleted}}}, KeptVersion, 0},
-		{"file taken out of a deleted run", []at{{400, id, created}, {400, id, stored("a", 1)}, {20, id, &events.RunTracked{RunID: id, Lifecycle: events.StageDeleted}},
-			{8, id, &events.ArtifactStored{Path: "a", Removed: true}}}, "", 0},
+		{"file of a deleted run beside those of a version", []at{{400, id, created}, {400, id, stored(id+"/a", 1)}, {400, id, stored(id+"/held/b", 2)},
+			{400, model, registered(1, 2)}, {8, id, &events.RunTracked{RunID: id, Lifecycle: events.StageDeleted}}}, KeptReleased, 1},
+		{"file taken out of a deleted run", []at{{400, id, created}, {400, id, stored(id+"/a", 1)}, {20, id, &events.RunTracked{RunID: id, Lifecycle: events.StageDeleted}},
+			{8, id, &events.ArtifactStored{Path: id + "/a", Removed: true}}}, "", 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			r := newReach()
+			f := newFeed()
 			for _, e := range tc.history {
-				r.apply(bus.Message{Event: events.Event{Model: e.model, Payload: e.p}, Time: epoch.Add(-time.Duration(e.days * float64(day)))})
+				f.apply(e.model, e.p, epoch.Add(-time.Duration(e.days*float64(day))))
 			}
-			m := r.mark(epoch, olderThan, history)
+			m := f.r.mark(epoch, olderThan, history)
 			require.Equal(t, tc.want, m.kept[digest(1)])
-			require.Len(t, m.expired, tc.expired)
+			expired := 0
+			for _, e := range m.expired {
+				expired += len(e.files)
+			}
+			require.Equal(t, tc.expired, expired)
 		})
 	}
 }
 
 func TestJunkKeepsWhatItsTextNames(t *testing.T) {
 	r := newReach()
-	r.apply(bus.Message{Err: events.ErrUnknownType, Data: fmt.Appendf(nil, `{"v2":{"digest":"%s"}}`, digest(1))})
+	r.apply(bus.Message{Stream: events.Lifecycle, Subject: "model.gated.m", Sequence: 1, Err: events.ErrUnknownType, Data: fmt.Appendf(nil, `{"v2":{"digest":"%s"}}`, digest(1))})
 	require.Equal(t, map[artifact.Digest]Class{digest(1): KeptUnread}, r.mark(epoch, olderThan, history).kept)
 }

@@ -3,18 +3,20 @@ package collect
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
 	"telco-churn-mlops/events"
-	"telco-churn-mlops/internal/bus"
+	"telco-churn-mlops/internal/artifact"
+	"telco-churn-mlops/registry/tracking"
 )
 
 // world is a second opinion on what points to objects: plain state, changed by the same operations that make the events, and a snapshot of all
 // that is pointed to after each.
 type world struct {
 	*rand.Rand
-	r   *reach
+	*feed
 	now time.Time
 
 	runs, models       []string // ids of runs and logged models
@@ -27,6 +29,8 @@ type world struct {
 	trainers           []int // objects of the trainer's runs
 	snapshots          []snapshot
 	next               int
+	promoted           map[string]int // what model.promoted names
+	left               int            // contradictions, which nobody takes
 }
 
 type oracleVersion struct {
@@ -46,14 +50,18 @@ type snapshot struct {
 }
 
 func newWorld(seed uint64) *world {
-	return &world{
-		Rand: rand.New(rand.NewPCG(seed, 1)), r: newReach(), now: epoch, deleted: map[string]bool{}, experimentOf: map[string]string{},
-		deletedExperiments: map[string]bool{}, files: map[string]int{}, owner: map[string]string{},
+	w := &world{
+		Rand: rand.New(rand.NewPCG(seed, 1)), feed: newFeed(), now: epoch, deleted: map[string]bool{}, experimentOf: map[string]string{},
+		deletedExperiments: map[string]bool{}, files: map[string]int{}, owner: map[string]string{}, promoted: map[string]int{},
 	}
+	for _, id := range []string{"1", "2"} {
+		w.apply(events.AllExperiments, &events.ExperimentChanged{ExperimentID: id, Created: true, Name: "e" + id, Lifecycle: events.StageActive})
+	}
+	return w
 }
 
 func (w *world) apply(model string, p events.Payload) {
-	w.r.apply(bus.Message{Event: events.Event{Model: model, Payload: p}, Time: w.now})
+	w.feed.apply(model, p, w.now)
 }
 
 // object is a new one, or one that others may have too.
@@ -95,12 +103,17 @@ func (w *world) step() {
 		w.deleteOwner()
 	case 6:
 		id := fmt.Sprint(w.IntN(3))
+		if w.IntN(4) == 0 { // a name that is another's
+			w.left++
+			w.apply(events.AllExperiments, &events.ExperimentChanged{ExperimentID: id, Name: map[string]string{"0": "e1", "1": "e2", "2": "e1"}[id], Lifecycle: events.StageDeleted})
+			return
+		}
 		w.deletedExperiments[id] = w.IntN(2) == 0
 		stage := events.StageActive
 		if w.deletedExperiments[id] {
 			stage = events.StageDeleted
 		}
-		w.apply(events.AllExperiments, &events.ExperimentChanged{ExperimentID: id, Name: id, Lifecycle: stage})
+		w.apply(events.AllExperiments, &events.ExperimentChanged{ExperimentID: id, Name: "e" + id, Lifecycle: stage})
 	case 7:
 		o := w.object()
 		w.trainers = append(w.trainers, o)
@@ -119,6 +132,10 @@ func (w *world) storeFile() {
 	owners := append(append([]string{"shared"}, w.runs...), w.models...)
 	owner, _ := pick(w, owners)
 	path := fmt.Sprintf("%s/%d", owner, w.IntN(3))
+	if w.IntN(4) == 0 {
+		w.expire(owner)
+		return
+	}
 	if w.IntN(8) == 0 { // a folder with all below it
 		for path := range w.files {
 			if strings.HasPrefix(path, owner+"/") {
@@ -136,6 +153,41 @@ func (w *world) storeFile() {
 	o := w.object()
 	w.files[path], w.owner[path] = o, owner
 	w.apply(owner, &events.ArtifactStored{Path: path, Digest: string(digest(o)), SizeBytes: 1})
+}
+
+// expire has a collection take away the files of an owner, who may have been restored since that was decided.
+func (w *world) expire(owner string) {
+	through := w.seqs[events.Tracking]
+	deleted := w.deleted[owner] || w.deletedExperiments[w.experimentOf[owner]]
+	fresh := owner + "/fresh"
+	if w.IntN(2) == 0 {
+		o := w.object()
+		w.files[fresh], w.owner[fresh] = o, owner
+		w.apply(owner, &events.ArtifactStored{Path: fresh, Digest: string(digest(o)), SizeBytes: 1})
+	} else {
+		fresh = ""
+	}
+	if !deleted {
+		through -= min(through-1, uint64(w.IntN(20))) // it may have been deleted then
+		w.left++
+	}
+	w.apply(owner, &events.ArtifactStored{Path: owner, Removed: true, Through: through})
+	for path := range w.files {
+		if deleted && path != fresh && strings.HasPrefix(path, owner+"/") {
+			delete(w.files, path)
+		}
+	}
+}
+
+// listed are the files by the fold that is tested.
+func (w *world) listed() map[string]int {
+	numbers := map[artifact.Digest]int{}
+	for o := range w.next {
+		numbers[digest(o)] = o
+	}
+	out := map[string]int{}
+	w.r.remains.Files(func(f tracking.File) { out[f.Path] = numbers[f.Digest] })
+	return out
 }
 
 func (w *world) deleteOwner() {
@@ -163,7 +215,7 @@ func (w *world) register() {
 			v.n++
 		}
 	}
-	p := &events.ModelRegistered{Version: v.n, RunID: v.run}
+	p := &events.ModelRegistered{Version: v.n, RunID: v.run, Source: "s3://elsewhere"}
 	for range 1 + w.IntN(3) {
 		o := w.object()
 		v.objects = append(v.objects, o)
@@ -196,6 +248,7 @@ func (w *world) promote() {
 	if p.Version != 0 {
 		v.production, v.ever, v.last = true, true, w.now
 	}
+	w.promoted[v.model] = p.Version
 	w.apply(v.model, p)
 }
 
@@ -204,9 +257,45 @@ func (w *world) changeVersion() {
 	if !ok {
 		return
 	}
-	switch w.IntN(3) {
-	case 0:
-		p := &events.ModelChanged{Change: events.ChangeAlias, Version: v.n, Key: fmt.Sprint("alias", w.IntN(2)), Remove: w.IntN(3) == 0}
+	if w.IntN(3) == 0 {
+		w.alias(v)
+		return
+	}
+	of := []*oracleVersion{v}
+	p := &events.ModelChanged{Change: events.ChangeDelete, Version: v.n}
+	if w.IntN(5) == 0 { // the model with all its versions
+		p.Version, of = 0, nil
+		for _, other := range w.versions {
+			if other.model == v.model {
+				of = append(of, other)
+			}
+		}
+		if w.promoted[v.model] != 0 {
+			w.left++
+			w.apply(v.model, p)
+			return
+		}
+	}
+	if slices.ContainsFunc(of, func(v *oracleVersion) bool { return v.production }) {
+		return
+	}
+	for _, v := range of {
+		v.deleted = true
+		clear(v.aliases)
+	}
+	w.apply(v.model, p)
+	if p.Version == 0 {
+		w.apply(v.model, &events.ModelChanged{Change: events.ChangeCreate})
+	}
+}
+
+// alias moves or takes away an alias. A deleted version gets none, and none is taken from what has it not.
+func (w *world) alias(v *oracleVersion) {
+	p := &events.ModelChanged{Change: events.ChangeAlias, Version: v.n, Key: fmt.Sprint("alias", w.IntN(2)), Remove: w.IntN(3) == 0}
+	switch {
+	case p.Remove && !v.aliases[p.Key], !p.Remove && v.deleted:
+		w.left++
+	default:
 		for _, other := range w.versions {
 			if other.model == v.model {
 				delete(other.aliases, p.Key)
@@ -215,23 +304,8 @@ func (w *world) changeVersion() {
 		if !p.Remove {
 			v.aliases[p.Key] = true
 		}
-		w.apply(v.model, p)
-	default:
-		p := &events.ModelChanged{Change: events.ChangeDelete, Version: v.n}
-		if w.IntN(5) == 0 {
-			p.Version = 0 // the model with all its versions
-		}
-		for _, other := range w.versions {
-			if other.model == v.model && (p.Version == 0 || other == v) {
-				other.deleted = true
-				clear(other.aliases)
-				if other.model == "m1" || p.Version == 0 {
-					other.production = false
-				}
-			}
-		}
-		w.apply(v.model, p)
 	}
+	w.apply(v.model, p)
 }
 
 // pointed is what is pointed to now, but for the history of Production.

@@ -52,6 +52,7 @@ type experiment struct {
 	id, name, location string
 	created, updated   int64
 	known, deleted     bool
+	lives              lives // from its creation
 	tags               []pair
 	runs               []*run // also those that have moved to another: see run.exp
 	trainerRuns        int    // shown ones of the trainer; of an experiment that is not known they make it visible
@@ -187,6 +188,7 @@ func (s *state) applyExperiment(f fact) {
 		delete(s.byName, e.name)
 	}
 	e.name, e.updated, e.deleted = p.Name, f.at, p.Lifecycle == events.StageDeleted
+	e.lives.note(e.deleted, f)
 	s.byName[e.name] = e
 	if p.ArtifactLocation != "" {
 		e.location = p.ArtifactLocation

@@ -12,6 +12,7 @@ type loggedModel struct {
 	id               string
 	last             uint64
 	created, deleted bool
+	lives            lives // from its creation
 	experiment       *experiment
 	name, kind       string
 	sourceRun, uri   string
@@ -65,6 +66,7 @@ func (s *state) applyModel(f fact) {
 		m.status = s.names.value(p.Status)
 	}
 	m.deleted = p.Deleted
+	m.lives.note(m.deleted, f)
 	m.tags = s.changeTags(m.tags, p.Tags, p.RemovedTags)
 	m.params = s.changeTags(m.params, p.Params, nil)
 }
@@ -89,7 +91,14 @@ func (s *state) applyFile(f fact) {
 		return
 	}
 	if p.Removed {
-		s.files.remove(p.Path, f.seq)
+		before := f.seq
+		if p.Through > 0 { // by garbage collection
+			if before = p.Through + 1; p.Through >= f.seq || !s.goneSince(ownerOf(p.Path), p.Through, f.seq) {
+				s.contradictions++
+				return
+			}
+		}
+		s.files.remove(p.Path, before)
 		return
 	}
 	s.files.put(p.Path, leaf{digest: packDigest(digestOf(p)), size: p.SizeBytes, seq: f.seq})

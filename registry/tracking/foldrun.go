@@ -21,6 +21,7 @@ type run struct {
 	exp        *experiment
 	created    bool // by a client
 	deleted    bool
+	lives      lives // from its creation; none before
 	status     events.RunStatus
 	name, user string
 	uri        string
@@ -93,7 +94,7 @@ func (s *state) applyRun(f fact) {
 		s.contradictions++
 		return
 	}
-	s.change(r, p)
+	s.change(r, p, f)
 }
 
 // tagsAlone reports whether an event changes nothing but tags, which is all that a run of the trainer takes.
@@ -110,7 +111,7 @@ func (s *state) create(r *run, c *events.RunCreation) {
 }
 
 // change folds all that may come in any event of a run. A parameter that is there keeps its value.
-func (s *state) change(r *run, p *events.RunTracked) {
+func (s *state) change(r *run, p *events.RunTracked, f fact) {
 	if p.Status != "" {
 		r.status = events.RunStatus(s.names.value(string(p.Status)))
 	}
@@ -119,6 +120,9 @@ func (s *state) change(r *run, p *events.RunTracked) {
 	}
 	if p.Lifecycle != "" {
 		r.deleted = p.Lifecycle == events.StageDeleted
+	}
+	if r.created {
+		r.lives.note(r.deleted, f)
 	}
 	r.tags = s.changeTags(r.tags, p.Tags, p.RemovedTags)
 	for _, t := range p.Tags {

@@ -22,7 +22,17 @@ type node struct {
 }
 
 // tree holds files by their path, with a folder for each of its parts.
-type tree struct{ root node }
+type tree struct {
+	root node
+	// dropped, if set, is called with each file that is taken away or replaced.
+	dropped func(leaf)
+}
+
+func (t *tree) drop(l *leaf) {
+	if l != nil && t.dropped != nil {
+		t.dropped(*l)
+	}
+}
 
 // packDigest returns the bytes of a valid digest.
 func packDigest(d artifact.Digest) (sum [32]byte) {
@@ -63,6 +73,7 @@ func (t *tree) put(path string, l leaf) {
 		n = child
 	}
 	if n.file == nil || n.file.seq < l.seq {
+		t.drop(n.file)
 		n.file = &l
 	}
 }
@@ -78,7 +89,7 @@ func (t *tree) remove(path string, seq uint64) {
 			return
 		}
 	}
-	at.cut(seq)
+	t.cut(at, seq)
 	for names := strings.Split(path, "/"); len(trail) > 0 && at.empty(); {
 		i := len(trail) - 1
 		delete(trail[i].children, names[i])
@@ -88,12 +99,13 @@ func (t *tree) remove(path string, seq uint64) {
 
 func (n *node) empty() bool { return n.file == nil && len(n.children) == 0 }
 
-func (n *node) cut(seq uint64) {
+func (t *tree) cut(n *node, seq uint64) {
 	if n.file != nil && (seq == 0 || n.file.seq < seq) {
+		t.drop(n.file)
 		n.file = nil
 	}
 	for name, child := range n.children {
-		if child.cut(seq); child.empty() {
+		if t.cut(child, seq); child.empty() {
 			delete(n.children, name)
 		}
 	}
