@@ -37,6 +37,15 @@ func (a *age) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// String writes whole days as such.
+func (a age) String() string {
+	const day = 24 * time.Hour
+	if d := time.Duration(a); d%day != 0 || d == 0 {
+		return d.String()
+	}
+	return strconv.Itoa(int(time.Duration(a)/day)) + "d"
+}
+
 // loop is a connection to the streams and an artifact store, for an operator's command.
 type loop struct {
 	bus   *bus.Bus
@@ -74,6 +83,9 @@ type gcCmd struct {
 
 // Run removes artifacts that nothing points to.
 func (c gcCmd) Run(r *run) error {
+	if time.Duration(c.OlderThan) < artifact.MinDeleteAge {
+		return fmt.Errorf("--older-than is %s, and must be at least %s: what is younger is never taken, since an upload may not have been named yet", c.OlderThan, age(artifact.MinDeleteAge))
+	}
 	l, err := c.joinLoop(r, "gc", c.Artifacts)
 	if err != nil {
 		return err
@@ -133,7 +145,7 @@ func (c gcCmd) print(r *run, store artifact.Store, report collect.Report) error 
 	fmt.Fprintf(&b, "  %-8s %-32s nothing points to them\n", verb, amount(size))
 	if report.Expired.Objects > 0 {
 		fmt.Fprintf(&b, "  %s files (%s) %s out of deleted runs and logged models; a collection %s from now removes them\n",
-			humanize.Comma(int64(report.Expired.Objects)), humanize.IBytes(uint64(report.Expired.Bytes)), taken, time.Duration(c.OlderThan))
+			humanize.Comma(int64(report.Expired.Objects)), humanize.IBytes(uint64(report.Expired.Bytes)), taken, c.OlderThan)
 	}
 	if report.DryRun && len(report.Garbage) > 0 {
 		b.WriteString("Nothing was changed: this was a dry run. --json lists every object.\n")

@@ -82,6 +82,8 @@ type live struct {
 	predict string
 	trainer string
 	nats    string
+
+	registry string
 }
 
 // up starts "churn up" on free ports and a store of its own unless the arguments name one, and waits for its banner. It ends with the test.
@@ -119,6 +121,7 @@ func up(t *testing.T, args ...string) *live {
 		return m[1]
 	}
 	l.predict, l.trainer, l.nats = find(`predict +(http://\S+)`), find(`trainer +(http://\S+)/status`), find(`NATS +(nats://\S+)`)
+	l.registry = find(`registry +(https?://\S+)`)
 	return l
 }
 

@@ -68,7 +68,7 @@ func (c modelsListCmd) Run(r *run) error {
 			for _, m := range found {
 				versions := living(cat.Versions(m.Key))
 				if len(versions) == 0 {
-					row(m.Name, "-", "-", "", "", "no versions", "", "", m.CreatedAt.Local().Format(time.DateTime), "")
+					row(cell(&m.Name), "-", "-", "", "", "no versions", "", "", m.CreatedAt.Local().Format(time.DateTime), "")
 				}
 				for _, v := range versions {
 					row(versionCells(m, v)...)
@@ -102,7 +102,7 @@ func versionCells(m registry.Model, v registry.Version) []any {
 		digest = "not servable"
 	}
 	return []any{
-		m.Name, v.Version, v.Stage, strings.Join(v.Aliases, ","), verdict, reason, f1, champion, v.At.Local().Format(time.DateTime), digest,
+		cell(&m.Name), v.Version, v.Stage, strings.Join(v.Aliases, ","), verdict, reason, f1, champion, v.At.Local().Format(time.DateTime), digest,
 	}
 }
 
@@ -216,10 +216,19 @@ func (c modelsHistoryCmd) Run(r *run) error {
 				if p.Override {
 					cause += " against a gate"
 				}
-				row(p.At.Local().Format(time.DateTime), version(p.Version), version(p.PreviousVersion), cause, p.Actor, cell(&p.Reason))
+				row(p.At.Local().Format(time.DateTime), version(p.Version), before(p), cause, p.Actor, cell(&p.Reason))
 			}
 		})
 	})
+}
+
+// before names what was Production before a promotion, which in a model without gates may stay there.
+func before(p registry.Promotion) string {
+	stays := p.Ungated && !p.ArchiveExisting && p.Demoted == 0 && p.Version > 0 && p.PreviousVersion > 0 && p.PreviousVersion != p.Version
+	if stays {
+		return version(p.PreviousVersion) + ", which stays"
+	}
+	return version(p.PreviousVersion)
 }
 
 // version names a version where 0 means none.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -101,18 +102,19 @@ func (c runsCmd) Run(r *run) error {
 		for _, m := range models(cat, c.Model) {
 			runs = append(runs, cat.Runs(m)...)
 		}
+		name := func(key string) string { n := nameOf(cat, key); return cell(&n) }
 		if r.JSON {
 			return r.json(runs)
 		}
 		return table(r, "RUN\tMODEL\tSTATE\tVERSION\tF1_CHURN\tROC_AUC\tSTARTED\tSECONDS\tCAUSES", func(row func(...any)) {
 			for _, x := range runs {
-				row(runCells(x)...)
+				row(runCells(x, name(x.Model))...)
 			}
 		})
 	})
 }
 
-func runCells(x registry.Run) []any {
+func runCells(x registry.Run, model string) []any {
 	var causes []events.Cause
 	f1, auc, version, seconds := "", "", "", ""
 	if x.Started != nil {
@@ -139,15 +141,41 @@ func runCells(x registry.Run) []any {
 	if x.Unregistered {
 		state += ": its registration was cut short, register it again"
 	}
-	return []any{x.ID, x.Model, state, version, f1, auc, x.At.Local().Format(time.DateTime), seconds, strings.Join(why, ",")}
+	return []any{x.ID, model, state, version, f1, auc, started(x).Local().Format(time.DateTime), seconds, strings.Join(why, ",")}
 }
 
-// models returns the one model asked for, or all.
-func models(c *registry.Catalog, one string) []string {
-	if one != "" {
-		return []string{one}
+// started is when a run began: what its last event says, or the time of that it began by.
+func started(x registry.Run) time.Time {
+	at := time.Time{}
+	switch {
+	case x.Completed != nil:
+		at = x.Completed.StartedAt
+	case x.Failed != nil:
+		at = x.Failed.StartedAt
 	}
-	return c.Models()
+	if at.IsZero() {
+		return x.At
+	}
+	return at
+}
+
+// models returns the key of the one model asked for, or those of all.
+func models(c *registry.Catalog, one string) []string {
+	if one == "" {
+		return c.Models()
+	}
+	if key, ok := c.Key(one); ok {
+		return []string{key}
+	}
+	return []string{one}
+}
+
+// nameOf is what a model is called by people; one that nobody registered has the name that its events have.
+func nameOf(c *registry.Catalog, key string) string {
+	if m, ok := c.Model(key); ok && m.Name != "" {
+		return m.Name
+	}
+	return key
 }
 
 func metric(m map[string]float64) string {
@@ -198,9 +226,13 @@ type promoteCmd struct {
 // Run promotes.
 func (c promoteCmd) Run(r *run) error {
 	return c.do(r, func(ctx context.Context, b *bus.Bus) (registry.Promotion, error) {
-		return registry.Promote(ctx, b, c.Model, c.Version, registry.PromoteOptions{
+		p, err := registry.Promote(ctx, b, c.Model, c.Version, registry.PromoteOptions{
 			Actor: actor(c.Actor), Reason: c.Reason, Force: c.Force, Expected: c.Expect,
 		})
+		if errors.Is(err, registry.ErrNotPassed) && !c.Force {
+			err = fmt.Errorf("%w (--force with --reason promotes it against the gates, and records that)", err)
+		}
+		return p, err
 	})
 }
 

@@ -339,6 +339,18 @@ func (o *operator) testViews(t *testing.T) {
 	var drift map[string][]json.RawMessage
 	o.json(t, &drift, "drift", "show")
 	require.Contains(t, o.do(t, "drift", "show"), "telco-churn")
+	long := strings.Repeat("long ", 48) + "name"
+	resp, err := http.Post(o.registry+"/api/2.0/mlflow/registered-models/create", "application/json", strings.NewReader(`{"name":"`+long+`"}`))
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, http.StatusOK, resp.StatusCode)
+	shown := o.do(t, "drift", "show", "--model", long)
+	require.Contains(t, shown, "long long")
+	require.NotContains(t, shown, "~", "a name, no key")
+	require.Contains(t, shown, "no evaluation yet")
+	for _, line := range strings.Split(o.do(t, "models"), "\n") {
+		require.Less(t, len(line), 250, "a long name does not push the columns of all models away")
+	}
 	var v map[string]string
 	out, _, err := churn(t, "version", "--json")
 	require.NoError(t, err)
@@ -396,6 +408,16 @@ func TestUpPrintsItsAddressesAsJSON(t *testing.T) {
 	require.Contains(t, notes.String(), "customers were generated")
 	cancel()
 	require.NoError(t, <-done)
+}
+
+func TestRunsAreListedByTheirStart(t *testing.T) {
+	begun := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	cellOf := func(r registry.Run) any { return runCells(r, "m")[6] }
+	want := begun.Local().Format(time.DateTime)
+	later := begun.Add(5 * time.Second)
+	require.Equal(t, want, cellOf(registry.Run{At: begun, Started: &events.RunStarted{}}))
+	require.Equal(t, want, cellOf(registry.Run{At: later, Completed: &events.RunCompleted{StartedAt: begun}}))
+	require.Equal(t, want, cellOf(registry.Run{At: later, Failed: &events.RunFailed{StartedAt: begun}}))
 }
 
 func TestServerAddressesAreShownWithoutSecrets(t *testing.T) {

@@ -190,13 +190,20 @@ func (c driftShowCmd) Run(r *run) error {
 			return err
 		}
 		all := map[string][]*events.DriftEvaluated{}
-		for _, name := range models(cat, c.Model) {
-			data, live, err := lastEvaluations(ctx, b, name)
+		for _, key := range models(cat, c.Model) {
+			if m, ok := cat.Model(key); ok && m.Deleted {
+				continue
+			}
+			name := nameOf(cat, key)
+			data, live, err := lastEvaluations(ctx, b, key)
 			if err != nil {
 				return err
 			}
 			if !r.JSON {
-				fmt.Fprintln(r.out, bold(name))
+				fmt.Fprintln(r.out, bold(cell(&name)))
+				if data == nil && live == nil {
+					fmt.Fprintln(r.out, "  no evaluation yet: drift looks at the predictions of a model once enough were answered")
+				}
 				printEvaluation(r, "drift", data)
 				printEvaluation(r, "performance", live)
 				continue
