@@ -19,7 +19,7 @@ import (
 )
 
 // promotionRounds is how often sixteen promote at once; "make promotions" plays the whole 200.
-var promotionRounds = flag.Int("promotion-rounds", 8, "rounds of TestSixteenPromoteOverHTTP")
+var promotionRounds = flag.Int("promotion-rounds", 6, "rounds of TestSixteenPromoteOverHTTP")
 
 // contest is many who promote at once, through two registries.
 type contest struct {
