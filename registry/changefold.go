@@ -25,6 +25,9 @@ func (c *Catalog) changed(m *modelFold, r Record, p *events.ModelChanged) error 
 			v.Stage = events.StageArchived
 		}
 	case events.ChangeDelete:
+		if v.Stage == events.StageProduction && !p.Remove {
+			return fmt.Errorf("version %d is in Production, which it leaves by a promotion alone", p.Version)
+		}
 		c.deleteVersion(m, v, p.Remove)
 	case events.ChangeDescription:
 		v.Description = p.Value
@@ -95,22 +98,46 @@ func (c *Catalog) changedModel(m *modelFold, r Record, p *events.ModelChanged) e
 	case events.ChangeDelete:
 		return c.deleteModel(m, r)
 	case events.ChangeGates:
-		if p.Remove {
-			m.gates = nil
-			break
-		}
-		var g Gates
-		if err := json.Unmarshal([]byte(p.Value), &g); err != nil {
+		if err := m.setGates(p); err != nil {
 			return fmt.Errorf("gates: %w", err)
 		}
-		if err := g.Validate(); err != nil {
-			return fmt.Errorf("gates: %w", err)
-		}
-		m.gates = &g
 	default:
 		return fmt.Errorf("change %s needs a version", p.Change)
 	}
 	m.touch(r.Time)
+	return nil
+}
+
+// setGates sets the gates of a model, or takes them away. They are left out where Production is not one version that can be served, since with gates
+// it always is.
+func (m *modelFold) setGates(p *events.ModelChanged) error {
+	if p.Remove {
+		m.freed = m.freed || m.gates != nil
+		m.gates = nil
+		return nil
+	}
+	var g Gates
+	if err := json.Unmarshal([]byte(p.Value), &g); err != nil {
+		return err
+	}
+	if err := g.Validate(); err != nil {
+		return err
+	}
+	in := m.inProduction()
+	if len(in) > 1 {
+		return fmt.Errorf("versions %v are in Production", in)
+	}
+	n := m.production()
+	v := m.version(n)
+	switch {
+	case n > 0 && v == nil:
+		return fmt.Errorf("version %d is in Production and not registered", n)
+	case v != nil:
+		if ok, why := v.Servable(); !ok {
+			return fmt.Errorf("version %d is in Production and can't be served: %s", v.Version, why)
+		}
+	}
+	m.gates = &g
 	return nil
 }
 
@@ -131,7 +158,7 @@ func (c *Catalog) create(m *modelFold, r Record, p *events.ModelChanged) error {
 		return err
 	}
 	m.exists, m.deleted, m.created, m.user, m.description = true, false, r.Time, p.Actor, p.Value
-	m.tags, m.aliases, m.gates = map[string]string{}, map[string]int{}, nil
+	m.tags, m.aliases, m.gates, m.freed = map[string]string{}, map[string]int{}, nil, false
 	for _, t := range p.Tags {
 		m.tags[t.Key] = t.Value
 	}

@@ -18,9 +18,11 @@ type desk struct {
 	bus    *bus.Bus
 	ledger *ledger
 	source string
+	actor  string // stands in what is written of its own accord
 	now    func() time.Time
-	// promoted, if set, hears of each promotion that was written here.
-	promoted func(key string, p *events.ModelPromoted)
+	turns  turns
+	// promoted, if set, hears of each promotion that was written here, and amended of each answer to one that went astray.
+	promoted, amended func(key string, p *events.ModelPromoted)
 }
 
 // openDesk folds LIFECYCLE and FLEET as they stand, for one command.
@@ -33,7 +35,7 @@ func openDesk(ctx context.Context, b *bus.Bus) (*desk, error) {
 	if err != nil {
 		return nil, faultOf(fmt.Errorf("read fleet: %w", err))
 	}
-	return &desk{bus: b, ledger: l, source: b.Source(), now: time.Now}, nil
+	return &desk{bus: b, ledger: l, source: b.Source(), actor: DefaultActor, now: time.Now}, nil
 }
 
 // maxRounds bounds how often a decision is made anew. Each round was lost to a write that went through, so others got on meanwhile.
@@ -55,19 +57,25 @@ func draftOf(c *Catalog, key string, p events.Payload) draft {
 	return draft{key: key, payload: p, id: idKey(rand.Text(), expected), expected: expected}
 }
 
-// write folds, decides and writes until the decision stands, and returns the sequence and time of the event, 0 if there was nothing to do. What
-// it wrote is folded when it returns, and took effect: an event that the fold left out, as another on a different subject came first, is decided
-// again, so that the caller hears of what is there now.
+// write folds, decides and writes until the decision stands, and returns the sequence and time of the event, 0 if there was nothing to do. Writers of
+// this process take turns at a model, but each begins to look before it waits, so that it notices what the others did. What it wrote is folded when it
+// returns, and took effect: an event that contradicts another one, which came first on a different subject, is decided again, so that the caller
+// hears of what is there now. A promotion of that kind is answered before.
 func (d *desk) write(ctx context.Context, decide func(*Catalog, *Fleet) (draft, error)) (uint64, time.Time, error) {
+	w, err := d.draft(ctx, decide)
+	if err != nil || w.payload == nil {
+		return 0, time.Time{}, err
+	}
+	done, err := d.turns.take(ctx, w.key)
+	if err != nil {
+		return 0, time.Time{}, faultOf(err)
+	}
+	defer done()
+	var ignored error
 	for range maxRounds {
-		if err := d.ledger.refresh(ctx); err != nil {
-			return 0, time.Time{}, faultOf(err)
-		}
-		var w draft
-		var err error
-		d.ledger.view(func(c *Catalog, f *Fleet) { w, err = decide(c, f) })
+		w, err := d.draft(ctx, decide)
 		if err != nil || w.payload == nil {
-			return 0, time.Time{}, err
+			return 0, time.Time{}, meanwhile(err, ignored)
 		}
 		at := d.now().UTC()
 		seq, err := d.bus.Append(ctx, events.New(w.key, d.source, w.id, at, w.payload), w.expected)
@@ -77,11 +85,9 @@ func (d *desk) write(ctx context.Context, decide func(*Catalog, *Fleet) (draft, 
 		case err != nil:
 			return 0, time.Time{}, faultOf(fmt.Errorf("write %s of %s: %w", w.payload.EventType(), w.key, err))
 		}
-		if err := d.ledger.refresh(ctx); err != nil {
+		if ignored, err = d.settle(ctx, w.key, seq); err != nil {
 			return 0, time.Time{}, faultOf(err)
 		}
-		var ignored error
-		d.ledger.view(func(c *Catalog, _ *Fleet) { ignored = c.Fault(seq) })
 		if ignored != nil {
 			continue
 		}
@@ -91,6 +97,35 @@ func (d *desk) write(ctx context.Context, decide func(*Catalog, *Fleet) (draft, 
 		return seq, at, nil
 	}
 	return 0, time.Time{}, fault.New(fault.Unavailable, "too many others write at the same time")
+}
+
+// draft decides by all that was stored before.
+func (d *desk) draft(ctx context.Context, decide func(*Catalog, *Fleet) (draft, error)) (w draft, err error) {
+	if err := d.ledger.refresh(ctx); err != nil {
+		return draft{}, faultOf(err)
+	}
+	d.ledger.view(func(c *Catalog, f *Fleet) { w, err = decide(c, f) })
+	return w, err
+}
+
+// settle folds what was written, and returns what it contradicts, if it does. If that is a promotion, it is answered.
+func (d *desk) settle(ctx context.Context, key string, seq uint64) (ignored, err error) {
+	if err := d.ledger.refresh(ctx); err != nil {
+		return nil, err
+	}
+	d.ledger.view(func(c *Catalog, _ *Fleet) { ignored = c.Fault(seq) })
+	if ignored == nil {
+		return nil, nil
+	}
+	return ignored, d.amend(ctx, key)
+}
+
+// meanwhile makes a conflict of a refusal that is due to what others wrote after the first decision, which the fold left out for it.
+func meanwhile(err, ignored error) error {
+	if err == nil || ignored == nil || fault.CodeOf(err) != fault.Invalid {
+		return err
+	}
+	return &fault.Error{Code: fault.Conflict, Message: "changed by others meanwhile: " + err.Error(), Err: err}
 }
 
 // change writes a change of a model or version. decide returns nil for nothing to do.

@@ -150,6 +150,9 @@ func (c *Catalog) registered(m *modelFold, r Record, p *events.ModelRegistered) 
 		return fmt.Errorf("run %s is version %d already", p.RunID, n)
 	}
 	if m.deleted {
+		if p.Source != "" {
+			return fmt.Errorf("model %s is deleted", m.name)
+		}
 		c.appear(m) // a trainer knows nothing of deleted models
 	}
 	v := &Version{
@@ -161,10 +164,12 @@ func (c *Catalog) registered(m *modelFold, r Record, p *events.ModelRegistered) 
 	}
 	m.versions = append(m.versions, v)
 	if m.production() == v.Version { // the promotion came first: it is what counts
-		v.Stage, v.Promoted = events.StageProduction, []uint64{m.promotions[len(m.promotions)-1].Sequence}
+		last := m.promotions[len(m.promotions)-1]
+		v.Stage, v.Promoted = events.StageProduction, []uint64{last.Sequence}
+		m.astray = m.excluded(&last.ModelPromoted)
 	}
 	// A target stage is that of gates; if none are set on the model, some registry's spec has them.
-	m.trained = m.trained || p.Source == "" || p.TargetStage != "" && m.gates == nil
+	m.trained = m.trained || p.Source == "" || p.TargetStage != "" && m.gates == nil && !m.freed
 	if m.touch(r.Time); !m.exists {
 		m.exists, m.created = true, r.Time
 	}
@@ -215,6 +220,12 @@ func (m *modelFold) promoted(r Record, p *events.ModelPromoted) error {
 	if promotion.Restates {
 		return nil
 	}
+	if m.astray != nil && len(m.history) > 0 { // it was never Production by right, and nothing goes back to it
+		m.history = m.history[:len(m.history)-1]
+	}
+	if m.astray = m.excluded(p); m.astray == nil {
+		m.firm = p.Version
+	}
 	m.leave(r.Time, p)
 	m.remember(p)
 	v := m.version(p.Version)
@@ -230,6 +241,9 @@ func (m *modelFold) promoted(r Record, p *events.ModelPromoted) error {
 	if !p.Ungated || p.Demoted == 0 { // else it was Production before
 		v.Promoted = append(v.Promoted, r.Sequence)
 	}
+	if m.astray != nil {
+		return m.astray
+	}
 	if v.Bundle.Digest != p.Bundle.Digest {
 		return fmt.Errorf("version %d is promoted with digest %s, registered with %s", p.Version, p.Bundle.Digest, v.Bundle.Digest)
 	}
@@ -237,9 +251,9 @@ func (m *modelFold) promoted(r Record, p *events.ModelPromoted) error {
 }
 
 // leave takes out of Production what a promotion replaces or demotes: in a model with gates, or where the others are to be archived, everything;
-// else the demoted version alone, if there is one.
+// else the demoted version alone, if there is one. Where gates were set there is one Production, whatever the promotion could know of them.
 func (m *modelFold) leave(at time.Time, p *events.ModelPromoted) {
-	all := !p.Ungated || p.ArchiveExisting && p.Demoted == 0 || p.Version == 0 && p.Demoted == 0
+	all := !p.Ungated || m.gates != nil || p.ArchiveExisting && p.Demoted == 0 || p.Version == 0 && p.Demoted == 0
 	for _, v := range m.versions {
 		if v.Stage == events.StageProduction && (all || v.Version == p.Demoted) {
 			v.Stage = events.StageArchived

@@ -14,6 +14,7 @@ const (
 	alarmJunk      = "junk"      // model.promoted ended in junk
 	alarmLoad      = "load"      // instances can't load what is Production, and it was not rolled back
 	alarmRollback  = "rollback"  // a rollback was made
+	alarmAstray    = "astray"    // what was promoted was deleted, or passed by gates, and Production was put back
 )
 
 type metrics struct {
@@ -52,7 +53,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			return nil, err
 		}
 	}
-	for _, reason := range []string{alarmRetrying, alarmRefused, alarmOvertaken, alarmJunk, alarmLoad, alarmRollback} {
+	for _, reason := range []string{alarmRetrying, alarmRefused, alarmOvertaken, alarmJunk, alarmLoad, alarmRollback, alarmAstray} {
 		m.alarms.WithLabelValues(reason)
 	}
 	return m, nil

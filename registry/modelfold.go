@@ -25,6 +25,9 @@ type modelFold struct {
 	last map[events.Type]uint64
 	// junk is true while the last message on model.promoted could not be decoded.
 	junk bool
+	// astray is why the last promotion does not stand, nil if it does; firm is the version of the last one that did, 0 for none.
+	astray error
+	firm   int
 
 	// exists is true once the model was created or has a version; deleted while it is deleted. trained is true if a trainer follows its spec.
 	exists, deleted, trained bool
@@ -33,6 +36,7 @@ type modelFold struct {
 	tags                     map[string]string
 	aliases                  map[string]int
 	gates                    *Gates
+	freed                    bool // gates were taken away: who registers for them could not know yet
 	audit                    []Change
 }
 
@@ -62,8 +66,8 @@ func (m *modelFold) pointers(champion string) map[string]int {
 	out := maps.Clone(m.aliases)
 	if m.gated() {
 		delete(out, champion)
-		if n := m.production(); n > 0 && !m.deleted {
-			out[champion] = n
+		if v := m.version(m.production()); v != nil && !v.Deleted && !m.deleted {
+			out[champion] = v.Version
 		}
 	}
 	return out

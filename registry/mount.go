@@ -32,7 +32,7 @@ func (s *Service) handler() (http.Handler, error) {
 			return nil, fmt.Errorf("registry: mount: %w", err)
 		}
 	}
-	return s.cfg.Access.Wrap(mux), nil
+	return s.cfg.Access.Wrap(asSent(mux)), nil
 }
 
 // View gives fn the folds to read. It must neither keep nor change them, nor block, nor call the service.
@@ -74,19 +74,3 @@ func (s *Service) Access() *access.Policy { return s.cfg.Access }
 
 // Registerer returns where metrics are registered.
 func (s *Service) Registerer() prometheus.Registerer { return s.cfg.Metrics }
-
-// turn is a lock that can be waited for with a context.
-type turn chan struct{}
-
-func newTurn() turn { return make(turn, 1) }
-
-func (t turn) lock(ctx context.Context) error {
-	select {
-	case t <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-func (t turn) unlock() { <-t }

@@ -124,10 +124,31 @@ func sound(t *testing.T, c *Catalog, at string) {
 		if ok && !p.Ungated {
 			require.LessOrEqual(t, len(c.models[key].inProduction()), 1, at)
 		}
+		_, _, astray := c.Astray(key)
+		if is && !astray {
+			require.False(t, now.Deleted, at)
+			servable, _ := now.Servable()
+			require.True(t, servable || m.Gates == nil, at)
+		}
+		if w, due := amendment(c, key, "test"); due {
+			answered(t, c, w, at)
+		}
+		if m.Gates != nil {
+			require.LessOrEqual(t, len(c.models[key].inProduction()), 1, at)
+		}
 		for alias, n := range m.Aliases {
 			v, ok := c.Version(key, n)
 			require.True(t, ok || alias == c.Champion, at)
-			require.True(t, !v.Deleted || alias == c.Champion, at)
+			require.False(t, v.Deleted, at)
 		}
 	}
+}
+
+// answered checks that the answer to a promotion that went astray stands itself.
+func answered(t *testing.T, c *Catalog, w draft, at string) {
+	t.Helper()
+	p := w.payload.(*events.ModelPromoted)
+	require.NoError(t, p.Validate(), at)
+	require.NoError(t, c.models[w.key].excluded(p), at)
+	require.Equal(t, c.Expected(events.TypeModelPromoted, w.key), w.expected, at)
 }

@@ -9,9 +9,12 @@ import (
 	"telco-churn-mlops/internal/bus"
 )
 
-// repair restates what is Production if the last message on model.promoted is junk, so that whoever reads only the last message finds a
-// valid one again.
+// repair answers a promotion that went astray, whoever wrote it and whenever, and restates what is Production if the last message on
+// model.promoted is junk, so that whoever reads only the last message finds a valid one again that stands.
 func (s *Service) repair(ctx context.Context, name string) error {
+	if err := s.desk.amend(ctx, name); err != nil {
+		return err
+	}
 	var p Promotion
 	var due bool
 	var expected uint64
@@ -53,6 +56,11 @@ func (s *Service) considerRollback(ctx context.Context, name string) error {
 			check = CheckNotDone
 		}
 	}
+	done, err := s.desk.turns.take(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer done()
 	d, state = s.decideRollback(name, check)
 	switch d.Action {
 	case RollbackAlarm:

@@ -90,7 +90,7 @@ func wire(c Config) (*Service, error) {
 	}
 	s.ledger.champion, s.ledger.spec = c.Champion, s.model
 	s.ledger.reset(events.Lifecycle)
-	s.desk = &desk{bus: c.Bus, ledger: s.ledger, source: s.source, now: c.Now, promoted: s.promotedByHand}
+	s.desk = &desk{bus: c.Bus, ledger: s.ledger, source: s.source, actor: c.Actor, now: c.Now, promoted: s.promotedByHand, amended: s.promotionAnswered}
 	s.book, err = tracking.New(tracking.Config{Bus: c.Bus, Log: s.log, Source: s.source, Now: c.Now, Metrics: c.Metrics})
 	if err != nil {
 		return nil, err
@@ -104,6 +104,13 @@ func (s *Service) promotedByHand(key string, p *events.ModelPromoted) {
 	s.metrics.promotions.WithLabelValues(key, string(p.Cause)).Inc()
 	s.log.Info("production changed on request", "model", key, "version", p.Version, "previous", p.PreviousVersion, "cause", p.Cause,
 		"override", p.Override, "actor", p.Actor, "reason", p.Reason)
+}
+
+// promotionAnswered counts and logs the answer to a promotion that went astray.
+func (s *Service) promotionAnswered(key string, p *events.ModelPromoted) {
+	s.metrics.alarms.WithLabelValues(alarmAstray).Inc()
+	s.metrics.promotions.WithLabelValues(key, string(p.Cause)).Inc()
+	s.log.Error("contradictory promotion answered", "model", key, "astray", p.PreviousVersion, "version", p.Version, "reason", p.Reason)
 }
 
 // Addr is the bound address of the pages.

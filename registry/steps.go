@@ -311,6 +311,11 @@ func unusable(in *GateInput, err error) error {
 // promote makes a version Production if nothing changed Production since it was judged. That is asked of the same view of the fold that says
 // what the compare-and-set expects: a promotion that comes later makes the write fail, one that came before is seen.
 func (s *Service) promote(ctx context.Context, v Version) error {
+	done, err := s.desk.turns.take(ctx, v.Model)
+	if err != nil {
+		return err
+	}
+	defer done()
 	var due, overtaken bool
 	var expected uint64
 	var previous int
