@@ -77,7 +77,21 @@ func (s *Service) resolve(ctx context.Context, n NewVersion) (origin, error) {
 			return o, err
 		}
 	}
-	return o, nil
+	return o, s.refuseDeleted(o)
+}
+
+// refuseDeleted refuses files that garbage collection may take away while a version is made of them: those of a deleted run or logged model, unless
+// another version holds them already.
+func (s *Service) refuseDeleted(o origin) error {
+	if !o.inside || !s.book.Deleted(o.folder) {
+		return nil
+	}
+	held := false
+	s.View(func(c *Catalog, _ *Fleet) { held = c.Frozen(o.folder) })
+	if held {
+		return nil
+	}
+	return fault.New(fault.Invalid, "source %s is of a run or logged model that is deleted: restore it first", quoted(o.uri))
 }
 
 // resolveFolder finds the folder of this server that a source names, and brings its URI to the one form by which everyone finds the same files: without a
@@ -197,7 +211,7 @@ func (s *Service) referred(ctx context.Context, ref string) (Version, error) {
 		return Version{}, fault.New(fault.Invalid, "source models:/%s names no version", quoted(ref))
 	}
 	n, err := strconv.Atoi(ref[i+1:])
-	if err != nil {
+	if err != nil || strconv.Itoa(n) != ref[i+1:] {
 		return Version{}, fault.New(fault.Invalid, "source models:/%s names no version", quoted(ref))
 	}
 	m, err := s.Model(ctx, ref[:i])

@@ -23,7 +23,7 @@
 // The files of runs and logged models that were deleted longer ago than OlderThan are taken out of them first, but for those that a version was
 // registered from. One event takes away a run's whole folder. It names the sequence of TRACKING that was decided on: whoever folds it takes
 // away what was stored up to there alone, and nothing unless the run was deleted there and ever since. So a run that is restored in the same moment
-// has all its files or, if it was restored after the event, none, and keeps what is logged to it from then on. The objects are released
+// has all its files or, if it was restored after the event, none, and keeps what is logged to it from then on. No version is made of a deleted run's files. The objects are released
 // from the event on, and go with a collection that runs OlderThan later.
 //
 // Two collections at once, or one that is killed half way, do what one would: each step is conditional or harmless to repeat.

@@ -1,6 +1,9 @@
 package tracking
 
-import "sort"
+import (
+	"math"
+	"sort"
+)
 
 // life is a creation, or a change of whether something is deleted.
 type life struct {
@@ -56,4 +59,13 @@ func (s *state) goneSince(owner string, since, now uint64) bool {
 		}
 	}
 	return true
+}
+
+// Deleted reports whether the run or logged model whose files are at a path, or its experiment, is deleted, as far as is folded: garbage collection may
+// take the files away.
+func (b *Book) Deleted(path string) bool {
+	b.state.mu.RLock()
+	defer b.state.mu.RUnlock()
+	own, above := b.state.livesOf(ownerOf(path))
+	return len(own) > 0 && (own.deleted(math.MaxUint64) || above.deleted(math.MaxUint64))
 }
