@@ -137,10 +137,10 @@ func (v *versionText) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// number returns the version's number. It need not be one that exists.
+// number returns the version's number, which has one way to be written. It need not be one that exists.
 func (v versionText) number() (int, error) {
 	n, err := strconv.ParseInt(string(v), 10, 32)
-	if err != nil {
+	if err != nil || strconv.FormatInt(n, 10) != string(v) {
 		return 0, fault.New(fault.Invalid, "Parameter 'version' must be a whole number, is %q", cut(string(v)))
 	}
 	return int(n), nil

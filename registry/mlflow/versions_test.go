@@ -59,6 +59,18 @@ func TestRegisteredBytesStay(t *testing.T) {
 	require.Equal(t, "free again", string(body))
 }
 
+func TestVersionNumbersAreWrittenInOneWay(t *testing.T) {
+	t.Parallel()
+	s := newRig(t).start()
+	s.newModel("m")
+	s.newVersion("m", "s3://bucket/1")
+	s.call("GET", versions20+"get"+query("name", "m", "version", "1"), nil)
+	for _, text := range []string{"+1", "01", " 1", "1.0", "0x1", "-0"} {
+		s.refused("GET", versions20+"get"+query("name", "m", "version", text), nil, 400, string(fault.Invalid))
+		s.refused("POST", versions20+"create", fields{"name": "m", "source": "models:/m/" + text}, 400, string(fault.Invalid))
+	}
+}
+
 func TestExpectedVersionsOfAModelWithoutGates(t *testing.T) {
 	t.Parallel()
 	s := newRig(t).start()

@@ -203,19 +203,23 @@ func (b *Book) RenameExperiment(ctx context.Context, id, name, actor string) err
 	})
 }
 
-// DeleteExperiment deletes an active experiment, and with it its runs, softly: its name stays taken, and restoring brings all of it back.
+// DeleteExperiment deletes an active experiment, and with it its runs, softly: its name stays taken, and restoring brings all of it back. Of a deleted
+// one it says fault.NotFound.
 func (b *Book) DeleteExperiment(ctx context.Context, id, actor string) error {
 	return b.changeExperiment(ctx, id, actor, func(_ *state, e *experiment, p *events.ExperimentChanged) error {
 		p.Lifecycle = events.StageDeleted
-		return e.active()
+		if e.deleted {
+			return fault.New(fault.NotFound, "no active experiment has the id %s: it is deleted", quote(id))
+		}
+		return nil
 	})
 }
 
-// RestoreExperiment brings a deleted experiment back, with the runs that were not deleted themselves.
+// RestoreExperiment brings a deleted experiment back, with the runs that were not deleted themselves. Of an active one it says fault.NotFound.
 func (b *Book) RestoreExperiment(ctx context.Context, id, actor string) error {
 	return b.changeExperiment(ctx, id, actor, func(_ *state, e *experiment, p *events.ExperimentChanged) error {
 		if !e.deleted {
-			return invalid("experiment %s is not deleted", quote(id))
+			return fault.New(fault.NotFound, "no deleted experiment has the id %s: it is active", quote(id))
 		}
 		p.Lifecycle = events.StageActive
 		return nil

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"telco-churn-mlops/events"
 	"telco-churn-mlops/internal/artifact"
 	"telco-churn-mlops/registry/fault"
@@ -60,7 +62,7 @@ func (b *Book) PutFile(ctx context.Context, path string, ref artifact.Ref, actor
 	if err := ref.Digest.Validate(); err != nil {
 		return fault.New(fault.Invalid, "file %s: %w", quote(path), err)
 	}
-	if err := b.refreshFrozen(ctx); err != nil {
+	if err := b.refreshAll(ctx); err != nil {
 		return err
 	}
 	if err := b.changeable(path); err != nil {
@@ -70,6 +72,14 @@ func (b *Book) PutFile(ctx context.Context, path string, ref artifact.Ref, actor
 		return err
 	}
 	return b.storeFile(ctx, &events.ArtifactStored{Path: path, Digest: string(ref.Digest), SizeBytes: ref.Size, Actor: actor})
+}
+
+// refreshAll makes everything known that was stored and registered before the call, at the same time.
+func (b *Book) refreshAll(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(asStored(ctx))
+	g.Go(func() error { return b.Fresh(ctx) })
+	g.Go(func() error { return b.refreshFrozen(ctx) })
+	return g.Wait()
 }
 
 // storeFile publishes what happened to a file, and folds it.

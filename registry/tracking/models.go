@@ -30,7 +30,7 @@ func (b *Book) CreateLoggedModel(ctx context.Context, n NewLoggedModel) (LoggedM
 	}
 	id = modelPrefix + id
 	experimentID := cmp.Or(n.ExperimentID, DefaultExperiment)
-	err = b.write(ctx, events.TypeModelLogged, id, func(s *state) (draft, error) {
+	err = b.writeFresh(ctx, events.TypeModelLogged, id, func(s *state) (draft, error) {
 		e, err := s.knownExperiment(experimentID)
 		if err != nil {
 			return draft{}, err
@@ -154,7 +154,7 @@ func (b *Book) LogModelParams(ctx context.Context, id string, params []events.Pa
 		return err
 	}
 	return b.changeModel(ctx, id, actor, func(s *state, m *loggedModel, p *events.ModelLogged) (bool, error) {
-		added, err := s.newParams(&run{id: m.id, params: m.params}, params)
+		added, err := s.newParams("logged model "+m.id, m.params, params)
 		p.Params = added
 		return len(added) > 0, err
 	})

@@ -22,7 +22,7 @@ func (b *Book) CreateRun(ctx context.Context, n NewRun) (Run, error) {
 		return Run{}, err
 	}
 	experimentID := cmp.Or(n.ExperimentID, DefaultExperiment)
-	err = b.write(ctx, events.TypeRunTracked, id, func(s *state) (draft, error) {
+	err = b.writeFresh(ctx, events.TypeRunTracked, id, func(s *state) (draft, error) {
 		e, err := s.knownExperiment(experimentID)
 		if err != nil {
 			return draft{}, err
@@ -170,7 +170,7 @@ func (b *Book) Log(ctx context.Context, id string, batch Batch) error {
 		if err := s.ownTags(r, batch.Tags...); err != nil {
 			return false, err
 		}
-		params, err := s.newParams(r, batch.Params)
+		params, err := s.newParams("run "+r.id, r.params, batch.Params)
 		if err != nil {
 			return false, err
 		}
@@ -209,21 +209,21 @@ func (s *state) ownTags(r *run, tags ...events.Pair) error {
 	return nil
 }
 
-// newParams returns the parameters that the run does not have, each once.
-func (s *state) newParams(r *run, params []events.Pair) ([]events.Pair, error) {
+// newParams returns the parameters that are not among those that a run or logged model has, each once.
+func (s *state) newParams(owner string, has []pair, params []events.Pair) ([]events.Pair, error) {
 	var added []events.Pair
 	values := make(map[string]string, len(params))
 	for _, p := range params {
 		old, ok := values[p.Key]
 		if !ok {
-			old, ok = s.text(r.params, p.Key)
+			old, ok = s.text(has, p.Key)
 		}
 		switch {
 		case !ok:
 			values[p.Key] = p.Value
 			added = append(added, p)
 		case old != p.Value:
-			return nil, invalid("param %s of run %s is %s and can't become %s: params are written once", quote(p.Key), r.id, quote(old), quote(p.Value))
+			return nil, invalid("param %s of %s is %s and can't become %s: params are written once", quote(p.Key), owner, quote(old), quote(p.Value))
 		}
 	}
 	return added, nil
@@ -246,15 +246,15 @@ func (b *Book) DeleteTag(ctx context.Context, id, key, actor string) error {
 	})
 }
 
-// DeleteRun deletes an active run, softly.
+// DeleteRun deletes a run, softly. One that is deleted already stays so.
 func (b *Book) DeleteRun(ctx context.Context, id, actor string) error {
 	return b.changeRun(ctx, id, actor, func(_ *state, r *run, p *events.RunTracked) (bool, error) {
 		p.Lifecycle = events.StageDeleted
-		return true, r.writable()
+		return !r.deleted, r.clients()
 	})
 }
 
-// RestoreRun brings a deleted run back. In an experiment that is deleted it can't be.
+// RestoreRun brings a deleted run back; one that is active stays so. In an experiment that is deleted it can't be.
 func (b *Book) RestoreRun(ctx context.Context, id, actor string) error {
 	return b.changeRun(ctx, id, actor, func(_ *state, r *run, p *events.RunTracked) (bool, error) {
 		if err := r.clients(); err != nil {
@@ -263,11 +263,8 @@ func (b *Book) RestoreRun(ctx context.Context, id, actor string) error {
 		if err := r.exp.active(); err != nil {
 			return false, err
 		}
-		if !r.deleted {
-			return false, invalid("run %s is not deleted", r.id)
-		}
 		p.Lifecycle = events.StageActive
-		return true, nil
+		return r.deleted, nil
 	})
 }
 

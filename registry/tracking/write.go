@@ -51,8 +51,18 @@ type draft struct {
 }
 
 // write decides with the fold under its read lock, stores what was decided if the subject still ends with what was expected, and folds it. What another
-// writer stored meanwhile is folded, and decided again. A refusal counts only if everything was folded that had been stored before.
+// writer stored meanwhile is folded, and decided again. A refusal counts only if everything was folded that had been stored before, and so does it that
+// nothing is to be done. Other subjects than its own may have changed since, in another process: see writeFresh.
 func (b *Book) write(ctx context.Context, t events.Type, subject string, decide func(*state) (draft, error)) error {
+	return b.decideAndStore(ctx, t, subject, false, decide)
+}
+
+// writeFresh is write for what is accepted on the strength of other subjects, too: everything is folded first that had been stored before the call.
+func (b *Book) writeFresh(ctx context.Context, t events.Type, subject string, decide func(*state) (draft, error)) error {
+	return b.decideAndStore(ctx, t, subject, true, decide)
+}
+
+func (b *Book) decideAndStore(ctx context.Context, t events.Type, subject string, first bool, decide func(*state) (draft, error)) error {
 	ctx, cancel := context.WithTimeout(asStored(ctx), writeTimeout)
 	defer cancel()
 	unlock, err := b.locks.lock(ctx, t, subject)
@@ -60,9 +70,14 @@ func (b *Book) write(ctx context.Context, t events.Type, subject string, decide 
 		return fault.New(fault.Unavailable, "wait for other writers: %w", err)
 	}
 	defer unlock()
-	for fresh := false; ; {
+	if first {
+		if err := b.Fresh(ctx); err != nil {
+			return err
+		}
+	}
+	for fresh := first; ; {
 		d, epoch, err := b.decide(decide)
-		if err != nil && !fresh {
+		if (err != nil || d.payload == nil) && !fresh {
 			if err := b.Fresh(ctx); err != nil {
 				return err
 			}
