@@ -29,7 +29,7 @@ func art(n int) events.Artifact {
 
 func TestNothingThatIsOrWasLatelyPointedToIsGarbage(t *testing.T) {
 	garbage, released, left := 0, 0, 0
-	for seed := range uint64(300) {
+	for seed := range uint64(150) {
 		w := newWorld(seed)
 		for range 120 {
 			w.step()
