@@ -31,7 +31,11 @@
 // Keeps nothing on disk and no bucket; bundles of the last few versions stay in memory. Once a day it clears away what killed uploads left in
 // the artifact store.
 //
-// On restart it folds LIFECYCLE, repairs a model.promoted whose last message is junk, judges every registered version of a model with gates that
+// What people promote, and what they delete or set gates on, stand on two subjects, and two writers can contradict each other. What comes second
+// loses: a deletion or gates that Production excludes are left out, and a promotion of what is deleted, or past gates, is answered by one that puts
+// back what was Production before, or none; by who wrote it, else by any registry, at its start too ([Catalog.Astray]).
+//
+// On restart it folds LIFECYCLE, answers promotions that went astray, repairs a model.promoted whose last message is junk, judges every registered version of a model with gates that
 // has no verdict, promotes every promotable version that has no promotion, and looks again at failed loads of what is Production now.
 //
 // On redelivery each step asks the fold first: a run that has a version is not registered again, a version that has a verdict is
@@ -39,7 +43,7 @@
 // stays.
 //
 // The gate promotes by itself only onto the Production that its verdict was judged against. If another promotion comes first, up to the
-// moment of the write, the version is overtaken and stays in Staging. After a withdrawal, which only a person makes, the best that a run
+// moment of the write, the version is overtaken and stays in Staging. After a withdrawal, which a person makes or a promotion that went astray leads to, the best that a run
 // of drift or a schedule can get is "withdrawn" in Staging; a run that was asked for after the withdrawal is promoted as a first one is.
 //
 // A run is refused, and gets no version, if its bundle is missing from the store, is damaged, does not decode, is not the bundle of this run,
