@@ -32,7 +32,7 @@ func (s *Service) handler() (http.Handler, error) {
 			return nil, fmt.Errorf("registry: mount: %w", err)
 		}
 	}
-	return s.cfg.Access.Wrap(mux), nil
+	return s.cfg.Access.Wrap(asSent(mux)), nil
 }
 
 // View gives fn the folds to read. It must neither keep nor change them, nor block, nor call the service.
