@@ -9,7 +9,7 @@ import (
 	"telco-churn-mlops/registry/fault"
 )
 
-// maxTerms bounds the terms of an order.
+// maxTerms bounds the comparisons of a filter and the terms of an order.
 const maxTerms = 100
 
 // Order is a parsed order. It is total: the domain's ties end it (for runs start_time DESC, run_id).

@@ -30,6 +30,9 @@ func Parse(text string, d Domain) (Filter, error) {
 	}
 	var f Filter
 	for p.token.kind != tokenEnd {
+		if len(f.terms) == maxTerms {
+			return Filter{}, p.fail(p.token.at, "a filter has at most %d comparisons", maxTerms)
+		}
 		if len(f.terms) > 0 {
 			if err := p.and(); err != nil {
 				return Filter{}, err
@@ -228,11 +231,11 @@ func (p *parser) number() (float64, error) {
 }
 
 // list reads the texts of an IN.
-func (p *parser) list() ([]string, error) {
+func (p *parser) list() (map[string]bool, error) {
 	if p.token.kind != tokenSymbol || p.token.text != "(" {
 		return nil, p.fail(p.token.at, "expected a list of texts in brackets")
 	}
-	var list []string
+	list := map[string]bool{}
 	for {
 		if err := p.advance(); err != nil {
 			return nil, err
@@ -241,7 +244,7 @@ func (p *parser) list() ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, s)
+		list[s] = true
 		switch {
 		case p.token.kind == tokenSymbol && p.token.text == ",":
 			continue

@@ -49,7 +49,8 @@ func BenchmarkSearchVersions(b *testing.B) {
 			name, one := f.filter.Equal("name")
 			b.ReportAllocs()
 			for b.Loop() {
-				found, next := find(f, versionItems(c, name, one))
+				found, next, err := find(b.Context(), f, versionItems(viewOf(c), name, one))
+				require.NoError(b, err)
 				require.Len(b, found, 10)
 				require.NotEmpty(b, next)
 			}
@@ -64,7 +65,8 @@ func BenchmarkSearchModels(b *testing.B) {
 	require.NoError(b, err)
 	b.ReportAllocs()
 	for b.Loop() {
-		found, _ := find(f, modelItems(c))
+		found, _, err := find(b.Context(), f, modelItems(viewOf(c)))
+		require.NoError(b, err)
 		for _, m := range found {
 			require.Len(b, describeModel(c, m.Model).LatestVersions, 1)
 		}
@@ -80,7 +82,8 @@ func TestPagesAreTheSearchInParts(t *testing.T) {
 		for {
 			f, err := s.read(filter.Versions, versionsPage, versionsPageMax)
 			require.NoError(t, err)
-			found, next := find(f, versionItems(c, "", false))
+			found, next, err := find(t.Context(), f, versionItems(viewOf(c), "", false))
+			require.NoError(t, err)
 			require.LessOrEqual(t, len(found), int(size))
 			for _, v := range found {
 				names = append(names, fmt.Sprintf("%s/%d", v.ModelName, v.Version.Version))

@@ -1,6 +1,8 @@
 package mlflow
 
 import (
+	"cmp"
+	"context"
 	"iter"
 	"slices"
 	"strings"
@@ -69,7 +71,9 @@ type item interface {
 }
 
 // find returns the page that the search asks for and the token of the next one, empty after the last. It holds no more than a few pages at once.
-func find[T item](f finder, items iter.Seq[T]) ([]T, string) {
+// The error is ctx's, or that of a search that costs too much.
+func find[T item](ctx context.Context, f finder, items iter.Seq[T]) ([]T, string, error) {
+	budget := filter.NewBudget(filter.MaxCost)
 	type hit struct {
 		item *T
 		key  filter.Key
@@ -80,10 +84,15 @@ func find[T item](f finder, items iter.Seq[T]) ([]T, string) {
 		hits = hits[:min(len(hits), f.size+1)]
 	}
 	for it := range items {
-		if it.prompt() && !f.prompts || !f.filter.Match(it) {
+		match := (f.prompts || !it.prompt()) && f.filter.MatchWithin(it, budget)
+		if err := cmp.Or(ctx.Err(), budget.Err()); err != nil {
+			return nil, "", err
+		}
+		if !match {
 			continue
 		}
 		key := f.order.Key(it, nil)
+		budget.TakeKey(key)
 		if f.after != nil && f.order.CompareKeys(key, f.after) <= 0 {
 			continue
 		}
@@ -102,7 +111,7 @@ func find[T item](f finder, items iter.Seq[T]) ([]T, string) {
 	for i, h := range hits {
 		found[i] = *h.item
 	}
-	return found, next
+	return found, next, nil
 }
 
 // tagText returns a tag for the grammar.
@@ -172,31 +181,70 @@ func (v versionItem) Number(_ filter.Kind, key string) (float64, bool) {
 	return 0, false
 }
 
-// modelItems yields the models that are not deleted.
-func modelItems(c *registry.Catalog) iter.Seq[modelItem] {
-	return func(yield func(modelItem) bool) {
-		for _, key := range c.Models() {
-			if m, ok := c.Model(key); ok && !m.Deleted && !yield(modelItem{m}) {
-				return
-			}
-		}
-	}
+// viewer gives a catalog to read for as long as fn runs.
+type viewer func(fn func(*registry.Catalog))
+
+// viewer returns that of the registry.
+func (c *call) viewer() viewer {
+	return func(fn func(*registry.Catalog)) { c.s.View(func(cat *registry.Catalog, _ *registry.Fleet) { fn(cat) }) }
 }
 
-// versionItems yields the versions that are not deleted: of the model of that name, or of all if the name is empty.
-func versionItems(c *registry.Catalog, name string, one bool) iter.Seq[versionItem] {
-	return func(yield func(versionItem) bool) {
-		for m := range modelItems(c) {
-			if one && m.Name != name {
-				continue
-			}
-			for _, v := range c.Versions(m.Key) {
-				if !v.Deleted && !yield(versionItem{v}) {
+// viewOf returns that of who has the catalog at hand.
+func viewOf(c *registry.Catalog) viewer {
+	return func(fn func(*registry.Catalog)) { fn(c) }
+}
+
+// viewItems is about what is copied in one view: the fold waits for no more, and for no filter at all.
+const viewItems = 256
+
+// items yields what of appends of each of the keys, in their order. What changes meanwhile counts as it was when the search came by.
+func items[T any](view viewer, keys func(*registry.Catalog) []string, of func([]T, *registry.Catalog, string) []T) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		var left []string
+		view(func(c *registry.Catalog) { left = keys(c) })
+		for len(left) > 0 {
+			var some []T
+			view(func(c *registry.Catalog) {
+				for n := 0; n < viewItems && len(some) < viewItems && len(left) > 0; n++ {
+					some = of(some, c, left[0])
+					left = left[1:]
+				}
+			})
+			for _, it := range some {
+				if !yield(it) {
 					return
 				}
 			}
 		}
 	}
+}
+
+// modelItems yields the models that are not deleted.
+func modelItems(view viewer) iter.Seq[modelItem] {
+	return items(view, (*registry.Catalog).Models, func(to []modelItem, c *registry.Catalog, key string) []modelItem {
+		if m, ok := c.Model(key); ok && !m.Deleted {
+			to = append(to, modelItem{m})
+		}
+		return to
+	})
+}
+
+// versionItems yields the versions that are not deleted: of the model of that name, or of all models.
+func versionItems(view viewer, name string, one bool) iter.Seq[versionItem] {
+	return items(view, (*registry.Catalog).Models, func(to []versionItem, c *registry.Catalog, key string) []versionItem {
+		m, ok := c.Model(key)
+		if !ok || m.Deleted || one && m.Name != name {
+			return to
+		}
+		versions := c.Versions(key)
+		to = slices.Grow(to, len(versions))
+		for _, v := range versions {
+			if !v.Deleted {
+				to = append(to, versionItem{v})
+			}
+		}
+		return to
+	})
 }
 
 func searchModels(c *call) (any, error) {
@@ -215,9 +263,12 @@ func searchModels(c *call) (any, error) {
 		Models []wireModel `json:"registered_models,omitempty"`
 		Next   string      `json:"next_page_token,omitempty"`
 	}
-	c.s.View(func(cat *registry.Catalog, _ *registry.Fleet) {
-		var found []modelItem
-		found, out.Next = find(f, modelItems(cat))
+	found, next, err := find(c.ctx, f, modelItems(c.viewer()))
+	if err != nil {
+		return nil, err
+	}
+	out.Next = next
+	c.viewer()(func(cat *registry.Catalog) {
 		for _, m := range found {
 			out.Models = append(out.Models, describeModel(cat, m.Model))
 		}
@@ -246,12 +297,13 @@ func searchVersions(c *call) (any, error) {
 		Next     string        `json:"next_page_token,omitempty"`
 	}
 	name, one := f.filter.Equal("name")
-	c.s.View(func(cat *registry.Catalog, _ *registry.Fleet) {
-		var found []versionItem
-		found, out.Next = find(f, versionItems(cat, name, one))
-		for _, v := range found {
-			out.Versions = append(out.Versions, describeVersion(v.Version))
-		}
-	})
+	found, next, err := find(c.ctx, f, versionItems(c.viewer(), name, one))
+	if err != nil {
+		return nil, err
+	}
+	out.Next = next
+	for _, v := range found {
+		out.Versions = append(out.Versions, describeVersion(v.Version))
+	}
 	return out, c.locate(pointers(out.Versions)...)
 }

@@ -79,7 +79,7 @@ func (m *manifests) of(c *registry.Catalog) (map[string]manifest, map[string][]w
 		return m.folders, m.logged
 	}
 	folders, logged := map[string]manifest{}, map[string][]wireRegistration{}
-	for it := range versionItems(c, "", false) {
+	for it := range versionItems(viewOf(c), "", false) {
 		folder, ours := tracking.PathOf(it.Source)
 		if first, known := folders[folder]; ours && (!known || it.Sequence < first.sequence) {
 			folders[folder] = manifest{it.Sequence, it.Artifacts}

@@ -15,6 +15,7 @@ import (
 
 	"telco-churn-mlops/events"
 	"telco-churn-mlops/internal/bus"
+	"telco-churn-mlops/registry/filter"
 )
 
 // DefaultArtifactRoot starts the URIs of files that go through the registry's artifact proxy.
@@ -58,6 +59,8 @@ type Book struct {
 	frozen atomic.Pointer[freezer]
 	nonce  string // of this process, in event ids
 	count  atomic.Uint64
+	// searchCost is what one search may cost, in units of a [filter.Budget].
+	searchCost int64
 
 	ready   chan struct{}
 	caught  [2]sync.Once
@@ -73,7 +76,7 @@ func New(c Config) (*Book, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tracking: %w", err)
 	}
-	b := &Book{bus: c.Bus, log: c.Log, source: c.Source, now: c.Now, nonce: nonce, ready: make(chan struct{}),
+	b := &Book{bus: c.Bus, log: c.Log, source: c.Source, now: c.Now, nonce: nonce, searchCost: filter.MaxCost, ready: make(chan struct{}),
 		state: newState(cmp.Or(c.ArtifactRoot, DefaultArtifactRoot)),
 		marks: map[events.Stream]*mark{events.Tracking: newMark(), events.Lifecycle: newMark()}}
 	if b.log == nil {

@@ -2,6 +2,8 @@ package tracking
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -292,7 +294,7 @@ func (f experimentFields) Number(_ filter.Kind, key string) (float64, bool) {
 
 // SearchExperiments returns a page of experiments; by default the newest come first.
 func (b *Book) SearchExperiments(ctx context.Context, q Query) (Page[Experiment], error) {
-	sr, err := newSearch(filter.Query{Domain: filter.Experiments, Filter: q.Filter, OrderBy: q.OrderBy, Scope: []string{string(q.View)}},
+	sr, err := b.newSearch(filter.Query{Domain: filter.Experiments, Filter: q.Filter, OrderBy: q.OrderBy, Scope: []string{string(q.View)}},
 		q.MaxResults, limits{defaultResults, maxResults}, q.PageToken)
 	if err != nil {
 		return Page[Experiment]{}, err
@@ -304,13 +306,20 @@ func (b *Book) SearchExperiments(ctx context.Context, q Query) (Page[Experiment]
 	if err := b.Fresh(ctx); err != nil {
 		return Page[Experiment]{}, err
 	}
-	b.state.mu.RLock()
-	defer b.state.mu.RUnlock()
-	top := newTop[*experiment](sr)
-	for _, e := range b.state.experiments {
+	s := b.state
+	s.mu.RLock()
+	experiments := slices.Collect(maps.Values(s.experiments))
+	s.mu.RUnlock()
+	found := newTop[*experiment](sr)
+	err = found.scan(ctx, &s.mu, experiments, func(e *experiment) {
 		if e.visible() && shows(e.deleted) {
-			top.offer(e, experimentFields{b.state, e})
+			found.offer(e, experimentFields{s, e})
 		}
+	})
+	if err != nil {
+		return Page[Experiment]{}, err
 	}
-	return pageOf(top, b.state.showExperiment), nil
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return pageOf(found, s.showExperiment), nil
 }

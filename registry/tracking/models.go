@@ -3,6 +3,7 @@ package tracking
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 
 	"telco-churn-mlops/events"
@@ -259,20 +260,31 @@ var modelResults = limits{usual: 100, most: 1000}
 
 // SearchLoggedModels returns a page of logged models; by default the newest come first.
 func (b *Book) SearchLoggedModels(ctx context.Context, q ModelQuery) (Page[LoggedModel], error) {
-	sr, err := newSearch(filter.Query{Domain: filter.LoggedModels, Filter: q.Filter, OrderBy: q.OrderBy, Scope: q.ExperimentIDs}, q.MaxResults, modelResults, q.PageToken)
+	sr, err := b.newSearch(filter.Query{Domain: filter.LoggedModels, Filter: q.Filter, OrderBy: q.OrderBy, Scope: q.ExperimentIDs}, q.MaxResults, modelResults, q.PageToken)
 	if err != nil {
 		return Page[LoggedModel]{}, err
 	}
 	if err := b.Fresh(ctx); err != nil {
 		return Page[LoggedModel]{}, err
 	}
-	b.state.mu.RLock()
-	defer b.state.mu.RUnlock()
-	found := newTop[*loggedModel](sr)
-	for _, m := range b.state.models {
-		if m.visible() && slices.Contains(q.ExperimentIDs, m.experiment.id) {
-			found.offer(m, modelFields{b.state, m})
-		}
+	s := b.state
+	in := make(map[string]bool, len(q.ExperimentIDs))
+	for _, id := range q.ExperimentIDs {
+		in[id] = true
 	}
-	return pageOf(found, b.state.showModel), nil
+	s.mu.RLock()
+	models := slices.Collect(maps.Values(s.models))
+	s.mu.RUnlock()
+	found := newTop[*loggedModel](sr)
+	err = found.scan(ctx, &s.mu, models, func(m *loggedModel) {
+		if m.visible() && in[m.experiment.id] {
+			found.offer(m, modelFields{s, m})
+		}
+	})
+	if err != nil {
+		return Page[LoggedModel]{}, err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return pageOf(found, s.showModel), nil
 }

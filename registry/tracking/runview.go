@@ -216,14 +216,11 @@ func (f *runFields) Texts(_ filter.Kind, key string) []string {
 // tagContext is the tag of a dataset that says what a run used it for.
 const tagContext = "mlflow.data.context"
 
-// chunk is the number of runs that a search looks at before it lets writers in, and sees whether anybody still waits for it.
-const chunk = 128
-
 // SearchRuns returns a page of runs; by default the last started come first. A search does not hold up writers: a run that changes meanwhile counts as it
-// was when the search came by.
+// was when the search came by. A search that costs too much (see [filter.Budget]) is refused.
 func (b *Book) SearchRuns(ctx context.Context, q RunQuery) (Page[Run], error) {
 	scope := append([]string{string(q.View)}, q.ExperimentIDs...)
-	sr, err := newSearch(filter.Query{Domain: filter.Runs, Filter: q.Filter, OrderBy: q.OrderBy, Scope: scope}, q.MaxResults,
+	sr, err := b.newSearch(filter.Query{Domain: filter.Runs, Filter: q.Filter, OrderBy: q.OrderBy, Scope: scope}, q.MaxResults,
 		limits{defaultResults, maxResults}, q.PageToken)
 	if err != nil {
 		return Page[Run]{}, err
@@ -245,13 +242,14 @@ func (b *Book) SearchRuns(ctx context.Context, q RunQuery) (Page[Run], error) {
 		}
 		seen[id] = true
 		e, runs := s.runsOf(id, sr.where)
-		for len(runs) > 0 {
-			if ctx.Err() != nil {
-				return Page[Run]{}, wrap("search runs", context.Cause(ctx))
+		err := found.scan(ctx, &s.mu, runs, func(r *run) {
+			if r.exp == e && r.visible() && shows(r.gone()) {
+				fields.r = r
+				found.offer(r, fields)
 			}
-			n := min(chunk, len(runs))
-			s.scan(found, fields, e, runs[:n], shows)
-			runs = runs[n:]
+		})
+		if err != nil {
+			return Page[Run]{}, err
 		}
 	}
 	s.mu.RLock()
@@ -274,15 +272,4 @@ func (s *state) runsOf(id string, where filter.Filter) (*experiment, []*run) {
 		return e, nil
 	}
 	return e, e.runs
-}
-
-func (s *state) scan(found *top[*run], fields *runFields, e *experiment, runs []*run, shows func(bool) bool) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	for _, r := range runs {
-		if r.exp == e && r.visible() && shows(r.gone()) {
-			fields.r = r
-			found.offer(r, fields)
-		}
-	}
 }

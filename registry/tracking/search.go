@@ -2,7 +2,9 @@ package tracking
 
 import (
 	"container/heap"
+	"context"
 	"slices"
+	"sync"
 
 	"telco-churn-mlops/registry/filter"
 )
@@ -17,10 +19,13 @@ type search struct {
 	order filter.Order
 	after filter.Key // nil for the first page
 	size  int
+	// budget is what is left of the work that the search may do.
+	budget *filter.Budget
 }
 
-func newSearch(q filter.Query, size int, l limits, token string) (*search, error) {
-	s := &search{query: q, size: size}
+// newSearch reads a query. Every error is the client's.
+func (b *Book) newSearch(q filter.Query, size int, l limits, token string) (*search, error) {
+	s := &search{query: q, size: size, budget: filter.NewBudget(b.searchCost)}
 	switch {
 	case size == 0:
 		s.size = l.usual
@@ -83,10 +88,11 @@ func (t *top[T]) Pop() any {
 
 // offer takes an item if it matches, comes after the last page and before what is kept.
 func (t *top[T]) offer(item T, fields filter.Fields) {
-	if !t.where.Match(fields) {
+	if !t.where.MatchWithin(fields, t.budget) {
 		return
 	}
 	t.scratch = t.order.Key(fields, t.scratch)
+	t.budget.TakeKey(t.scratch)
 	if t.after != nil && t.order.CompareKeys(t.scratch, t.after) <= 0 {
 		return
 	}
@@ -98,6 +104,41 @@ func (t *top[T]) offer(item T, fields filter.Fields) {
 		root.item, root.key = item, append(root.key[:0], t.scratch...)
 		heap.Fix(t, 0)
 	}
+}
+
+// A search gives the lock back after so many items or so much work, a millisecond or two of it, whichever comes first: writers go on, and it is seen
+// whether anybody still waits for the answer.
+const (
+	turnItems = 128
+	turnCost  = 1 << 20
+)
+
+// scan has offer look at every item, in turns under the read lock. An item that changes meanwhile counts as it was when the search came by.
+func (t *top[T]) scan(ctx context.Context, mu *sync.RWMutex, items []T, offer func(T)) error {
+	for len(items) > 0 {
+		if ctx.Err() != nil {
+			return wrap("search", context.Cause(ctx))
+		}
+		items = items[t.turn(mu, items, offer):]
+		if err := t.budget.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// turn looks at the first items, and returns how many those were.
+func (t *top[T]) turn(mu *sync.RWMutex, items []T, offer func(T)) int {
+	mu.RLock()
+	defer mu.RUnlock()
+	until := t.budget.Spent() + turnCost
+	for i, item := range items {
+		if i == turnItems || t.budget.Spent() > until || t.budget.Over() {
+			return i
+		}
+		offer(item)
+	}
+	return len(items)
 }
 
 // pageOf returns the page, of which only the items on it are shown.
