@@ -106,6 +106,7 @@ var calls = []struct {
 	{"GET", "/api/v1/models/MODEL/gates", nil},
 	{"PUT", "/api/v1/models/EMPTY/gates", fields{"staging": []fields{{"metric": "roc_auc", "min": 0.5}}, "promotion": "manual", "target": "y", "positive": "1"}},
 	{"DELETE", "/api/v1/models/EMPTY/gates", nil},
+	{"POST", "/api/v1/gc", fields{"dry_run": true}},
 	{"DELETE", versions20 + "delete", fields{"name": "MODEL", "version": "1"}},
 	{"POST", models20 + "rename", fields{"name": "MODEL", "new_name": "MODEL of another name"}},
 	{"DELETE", models20 + "delete", fields{"name": "EMPTY"}},
