@@ -101,6 +101,13 @@ func Unknown(err error) bool {
 	return errors.As(err, &u)
 }
 
+// Full reports whether err says that the server has no room for the message: of the stream, of its disk or of what it may promise. It heals when
+// somebody makes room.
+func Full(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && (api.ErrorCode == codeStreamFull || api.ErrorCode == codeNoStorage || api.ErrorCode == codeNoResources)
+}
+
 // transient reports whether a call of JetStream may succeed later with nothing changed by us. A broken or refused request is not transient; an
 // election, a missing answer, a full store and a server that is starting are.
 func transient(err error) bool {
@@ -127,7 +134,9 @@ func transient(err error) bool {
 const (
 	codeNoSuitablePeers     = 10005
 	codeClusterNotAvailable = 10009
+	codeNoResources         = 10023
 	codeNoStorage           = 10047
+	codeStreamFull          = 10077
 	codeMemberChange        = 10202
 )
 

@@ -60,6 +60,7 @@ func TestFullTrackingRefusesAndTheOthersGoOn(t *testing.T) {
 	require.ErrorIs(t, err, context.DeadlineExceeded, "it was tried until the context ended")
 	var api *jetstream.APIError
 	require.ErrorAs(t, err, &api, "and says what the server said")
+	require.True(t, bus.Full(err))
 	require.False(t, bus.IsPermanent(err))
 	require.NotErrorIs(t, err, bus.ErrConflict)
 	require.True(t, bus.Unknown(err), "a try whose answer was lost may have been stored")
@@ -68,6 +69,7 @@ func TestFullTrackingRefusesAndTheOthersGoOn(t *testing.T) {
 	_, err = b.Publish(ctx, storedFile(0))
 	cancel()
 	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.True(t, bus.Full(err))
 	require.False(t, bus.IsPermanent(err))
 
 	n, err := b.LastSequence(testContext(t), events.Tracking)

@@ -110,7 +110,7 @@ func CodeOf(err error) Code {
 		return e.Code
 	case errors.Is(err, bus.ErrConflict):
 		return Conflict
-	case errors.Is(err, artifact.ErrFull):
+	case errors.Is(err, artifact.ErrFull), bus.Full(err):
 		return Exhausted
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), bus.Unknown(err):
 		return Unavailable

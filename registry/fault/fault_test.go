@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"telco-churn-mlops/events"
@@ -31,6 +32,7 @@ func TestCodeOf(t *testing.T) {
 		{"broken event", fmt.Errorf("x: %w", events.ErrInvalid), fault.Invalid, 400},
 		{"no artifact", artifact.ErrNotFound, fault.NotFound, 404},
 		{"no room", fmt.Errorf("put: %w: %w", artifact.ErrFull, context.DeadlineExceeded), fault.Exhausted, 507},
+		{"a full stream", fmt.Errorf("%w: %w", context.DeadlineExceeded, &jetstream.APIError{Code: 503, ErrorCode: 10077}), fault.Exhausted, 507},
 		{"corrupt artifact", artifact.ErrCorrupt, fault.Internal, 500},
 		{"anything else", errors.New("connection refused"), fault.Unavailable, 503},
 	} {
