@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -49,17 +48,11 @@ func hostile(terms int) (string, entity) {
 	return one + strings.Repeat(" AND "+one, terms-1), entity{texts: map[string]string{"tags.t": strings.Repeat("a", 7740) + "b"}}
 }
 
-func TestHostilePatternsTakeTimeByTheLengthOfTheText(t *testing.T) {
+func TestHostilePatternsCostByTheLengthOfTheText(t *testing.T) {
 	t.Parallel()
 	text, e := hostile(60)
 	f, err := filter.Parse(text, filter.Runs)
 	require.NoError(t, err)
-	began := time.Now()
-	for range 20 {
-		require.True(t, f.Match(e))
-	}
-	require.Less(t, time.Since(began), 3*time.Second, "it takes a tenth of a second")
-
 	b := filter.NewBudget(1 << 30)
 	require.True(t, f.MatchWithin(e, b))
 	require.NoError(t, b.Err())
