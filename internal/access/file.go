@@ -75,11 +75,24 @@ func readFile(path string) ([]byte, error) {
 
 // parse returns the users, or every fault of the file. Errors hold neither hashes nor the file's text.
 func parse(raw []byte) (*directory, error) {
-	var f File
-	if err := yaml.NewDecoder(bytes.NewReader(raw), yaml.Strict()).Decode(&f); err != nil && !errors.Is(err, io.EOF) {
-		return nil, errors.New(strings.TrimSpace(yaml.FormatError(err, false, false)))
+	f, err := decode(raw)
+	if err != nil {
+		return nil, err
 	}
 	return f.directory()
+}
+
+// decode reads the YAML. The library panics on some files with tags: those are errors too, as a file that is read again must not end the process.
+func decode(raw []byte) (f File, err error) {
+	defer func() {
+		if recover() != nil {
+			f, err = File{}, errors.New("the file is not YAML that can be read")
+		}
+	}()
+	if err := yaml.NewDecoder(bytes.NewReader(raw), yaml.Strict()).Decode(&f); err != nil && !errors.Is(err, io.EOF) {
+		return File{}, errors.New(strings.TrimSpace(yaml.FormatError(err, false, false)))
+	}
+	return f, nil
 }
 
 // Validate returns every fault of the file at once, or nil.

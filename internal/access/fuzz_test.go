@@ -13,6 +13,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("users:\n- {name: a, role: read, token_sha256: " + TokenDigest("a") + "}"))
 	f.Add([]byte("users: [{name: b, role: admin, password_bcrypt: $2a$10$abcdefghijklmnopqrstuuO1.4W3gkMxPGGDG9G3TZB7ks0PQT9Bu}]"))
 	f.Add([]byte("open_metrics: maybe"))
+	f.Add([]byte("users: !00000 000"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		d, err := parse(raw)
 		if err != nil {
