@@ -79,8 +79,8 @@ func appended(raw []byte, u User) ([]byte, error) {
 	if err == nil && d.byName[u.Name] != nil {
 		return text, nil
 	}
-	var f File
-	if yaml.Unmarshal(raw, &f) != nil {
+	f, unread := decode(raw)
+	if unread != nil {
 		return nil, err
 	}
 	f.Users = append(f.Users, u)

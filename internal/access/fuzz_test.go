@@ -52,3 +52,8 @@ func FuzzAuthorization(f *testing.F) {
 		require.Equal(t, 401, w.Code)
 	})
 }
+
+func TestAFileOnWhichTheLibraryPanicsIsAnErrorToAdd(t *testing.T) {
+	_, err := appended([]byte("users: !00000 000"), User{Name: "a", Role: Read, TokenSHA256: TokenDigest("a")})
+	require.ErrorContains(t, err, "not YAML")
+}
