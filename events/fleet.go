@@ -19,6 +19,9 @@ type Serving struct {
 	Version           int    `json:"version"`
 	Digest            string `json:"digest,omitempty"`
 	PromotionSequence uint64 `json:"promotion_sequence"`
+	// RolloutRevision is that of the split in force, Candidate the version that it tries; 0 while there is none.
+	RolloutRevision int `json:"rollout_revision,omitempty"`
+	Candidate       int `json:"candidate,omitempty"`
 }
 
 // ModelLoaded says that an instance answers with a version from now on. Published by inference; read by the registry and the pages.
@@ -28,6 +31,8 @@ type ModelLoaded struct {
 	DurationMS float64 `json:"duration_ms"`
 	// FromDisk is true if the bundle came from the local copy.
 	FromDisk bool `json:"from_disk,omitempty"`
+	// Rollout is over 0 if the version was loaded as the candidate of that revision: it is not what the instance serves as Production.
+	Rollout int `json:"rollout,omitempty"`
 }
 
 // ModelLoadFailed says that an instance could not load a promoted version and goes on with what it had. The version, digest and promotion are
@@ -38,6 +43,8 @@ type ModelLoadFailed struct {
 	Reason string    `json:"reason"`
 	// StillServing is the version that goes on answering, 0 for none.
 	StillServing int `json:"still_serving"`
+	// Rollout is over 0 if the version is the candidate of that revision, and Production goes on as it was.
+	Rollout int `json:"rollout,omitempty"`
 }
 
 // InstanceAlive is an instance's sign of life, every 15 seconds. Published by inference.

@@ -20,13 +20,14 @@ const (
 	Labels      Stream = "LABELS"      // outcomes as the systems of record report them
 	Training    Stream = "TRAINING"    // predictions joined with their outcomes
 	Drift       Stream = "DRIFT"       // every evaluation of drift
+	Scoring     Stream = "SCORING"     // files of records to score, and what became of them
 	Tracking    Stream = "TRACKING"    // experiments, runs, metrics, files and models that MLflow clients log
 	Dead        Stream = "DEADLETTER"  // what could not be handled, with the reason
 )
 
 // Streams returns all streams in the order they are provisioned.
 func Streams() []Stream {
-	return []Stream{Lifecycle, Causes, Fleet, Predictions, Labels, Training, Drift, Tracking, Dead}
+	return []Stream{Lifecycle, Causes, Fleet, Predictions, Labels, Training, Drift, Scoring, Tracking, Dead}
 }
 
 // The event types. The struct of the same name is the payload; its comment says who publishes it and who reads it.
@@ -39,6 +40,7 @@ const (
 	TypeModelGated      Type = "model.gated.v1"
 	TypeModelPromoted   Type = "model.promoted.v1"
 	TypeModelChanged    Type = "model.changed.v1"
+	TypeRolloutChanged  Type = "rollout.changed.v1"
 
 	TypeDriftAlert       Type = "drift.alert.v1"
 	TypeDriftCleared     Type = "drift.cleared.v1"
@@ -49,11 +51,17 @@ const (
 	TypeModelLoaded     Type = "model.loaded.v1"
 	TypeModelLoadFailed Type = "model.load_failed.v1"
 	TypeInstanceAlive   Type = "instance.alive.v1"
+	TypeServingMeasured Type = "serving.measured.v1"
 
-	TypePredictionMade Type = "prediction.made.v1"
-	TypeLabelObserved  Type = "label.observed.v1"
-	TypeExampleJoined  Type = "example.joined.v1"
-	TypeDriftEvaluated Type = "drift.evaluated.v1"
+	TypePredictionMade  Type = "prediction.made.v1"
+	TypeLabelObserved   Type = "label.observed.v1"
+	TypeExampleJoined   Type = "example.joined.v1"
+	TypeDriftEvaluated  Type = "drift.evaluated.v1"
+	TypeShadowEvaluated Type = "shadow.evaluated.v1"
+
+	TypeScoreRequested Type = "score.requested.v1"
+	TypeScoreCompleted Type = "score.completed.v1"
+	TypeScoreFailed    Type = "score.failed.v1"
 
 	TypeExperimentChanged Type = "experiment.changed.v1"
 	TypeRunTracked        Type = "run.tracked.v1"
@@ -98,6 +106,7 @@ var kinds = []Kind{
 	{TypeModelGated, Lifecycle, func() Payload { return new(ModelGated) }},
 	{TypeModelPromoted, Lifecycle, func() Payload { return new(ModelPromoted) }},
 	{TypeModelChanged, Lifecycle, func() Payload { return new(ModelChanged) }},
+	{TypeRolloutChanged, Lifecycle, func() Payload { return new(RolloutChanged) }},
 	{TypeDriftAlert, Causes, func() Payload { return new(DriftAlert) }},
 	{TypeDriftCleared, Causes, func() Payload { return new(DriftCleared) }},
 	{TypeRetrainRequested, Causes, func() Payload { return new(RetrainRequested) }},
@@ -106,10 +115,15 @@ var kinds = []Kind{
 	{TypeModelLoaded, Fleet, func() Payload { return new(ModelLoaded) }},
 	{TypeModelLoadFailed, Fleet, func() Payload { return new(ModelLoadFailed) }},
 	{TypeInstanceAlive, Fleet, func() Payload { return new(InstanceAlive) }},
+	{TypeServingMeasured, Fleet, func() Payload { return new(ServingMeasured) }},
 	{TypePredictionMade, Predictions, func() Payload { return new(PredictionMade) }},
 	{TypeLabelObserved, Labels, func() Payload { return new(LabelObserved) }},
 	{TypeExampleJoined, Training, func() Payload { return new(ExampleJoined) }},
 	{TypeDriftEvaluated, Drift, func() Payload { return new(DriftEvaluated) }},
+	{TypeShadowEvaluated, Drift, func() Payload { return new(ShadowEvaluated) }},
+	{TypeScoreRequested, Scoring, func() Payload { return new(ScoreRequested) }},
+	{TypeScoreCompleted, Scoring, func() Payload { return new(ScoreCompleted) }},
+	{TypeScoreFailed, Scoring, func() Payload { return new(ScoreFailed) }},
 	{TypeExperimentChanged, Tracking, func() Payload { return new(ExperimentChanged) }},
 	{TypeRunTracked, Tracking, func() Payload { return new(RunTracked) }},
 	{TypeArtifactStored, Tracking, func() Payload { return new(ArtifactStored) }},

@@ -199,7 +199,7 @@ type ModelPromoted struct {
 	// PreviousSequence is the sequence on the subject that this promotion expected, 0 for the first.
 	PreviousSequence uint64         `json:"previous_sequence"`
 	Cause            PromotionCause `json:"cause"`
-	// Refuted is true in a rollback because the previous version could not be loaded; no gate promotes its digest again.
+	// Refuted is true in a rollback because the previous version could not be loaded or broke its watch; no gate promotes its digest again.
 	Refuted bool   `json:"refuted,omitempty"`
 	Reason  string `json:"reason,omitempty"`
 	Actor   string `json:"actor,omitempty"`
@@ -214,6 +214,10 @@ type ModelPromoted struct {
 	DemotedTo Stage `json:"demoted_to,omitempty"`
 	// Override is true if a person promoted against a gate; Reason says why.
 	Override bool `json:"override,omitempty"`
+	// Evidence is what the watch saw that led to a rollback.
+	Evidence *Evidence `json:"evidence,omitempty"`
+	// Rollout is the revision of the rollout that completes with this promotion, 0 for none.
+	Rollout int `json:"rollout,omitempty"`
 }
 
 // Change is the kind of a ModelChanged.

@@ -27,6 +27,11 @@ type PredictionMade struct {
 	Instance string `json:"instance"`
 	Boot     string `json:"boot"`
 	Ordinal  uint64 `json:"ordinal"`
+	// RequestID is the one that the caller gave or was given; a list's records share it.
+	RequestID string `json:"request_id,omitempty"`
+	// Arm is [ArmCanary] or [ArmDirect] where not Production answered as such, else empty. RolloutRevision is that of the split in force, 0 for none.
+	Arm             Arm `json:"arm,omitempty"`
+	RolloutRevision int `json:"rollout_revision,omitempty"`
 }
 
 // Outcome is a label in the system of record's own word. JSON true, false and numbers are read as their text.

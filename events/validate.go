@@ -148,6 +148,8 @@ func (p *ModelPromoted) Validate() error {
 	c.that(!p.Refuted || p.Cause == PromotedByRollback, "refuted needs the cause rollback")
 	c.that(!p.Override || p.Reason != "", "override needs a reason")
 	c.version("demoted", p.Demoted, 0)
+	c.version("rollout", p.Rollout, 0)
+	c.evidence(p.Evidence)
 	if p.Demoted > 0 || p.DemotedTo != "" {
 		c.rest("demoted_to", p.DemotedTo)
 	}
@@ -249,6 +251,8 @@ func (s *Serving) check(least int) check {
 	c.required("instance", s.Instance)
 	c.required("boot", s.Boot)
 	c.version("version", s.Version, least)
+	c.version("rollout_revision", s.RolloutRevision, 0)
+	c.version("candidate", s.Candidate, 0)
 	return c
 }
 
@@ -256,6 +260,7 @@ func (s *Serving) check(least int) check {
 func (p *ModelLoaded) Validate() error {
 	c := p.check(1)
 	c.digest("digest", p.Digest)
+	c.version("rollout", p.Rollout, 0)
 	return c.err
 }
 
@@ -265,6 +270,7 @@ func (p *ModelLoadFailed) Validate() error {
 	c.that(p.Class == LoadTransient || p.Class == LoadPermanent, "class %q is unknown", p.Class)
 	c.required("reason", p.Reason)
 	c.version("still_serving", p.StillServing, 0)
+	c.version("rollout", p.Rollout, 0)
 	return c.err
 }
 
@@ -279,6 +285,12 @@ func (p *PredictionMade) Validate() error {
 	c.record("record", p.Record)
 	c.share("score", p.Score)
 	c.share("threshold", p.Threshold)
+	switch p.Arm {
+	case "", ArmCanary, ArmDirect:
+	default:
+		c.that(false, "arm %q is unknown", p.Arm)
+	}
+	c.version("rollout_revision", p.RolloutRevision, 0)
 	return c.err
 }
 

@@ -16,7 +16,7 @@ import (
 // Provision makes all streams exist as stated in the table of streams.go. It is idempotent, and any number of processes may call it at once. It
 // retries what is transient (a cluster that elects, a server that starts) until ctx ends.
 //
-// LIFECYCLE is read back, and a difference in anything that protects it is [ErrStreamDiffers]. On the other streams missing
+// LIFECYCLE is read back, and a difference in anything that protects it is [ErrStreamDiffers]; it is given nothing but the subjects that came with later versions. On the other streams missing
 // subjects, flags, republishing or another dedupe window are put right, while limits of size and age and the number of replicas, once a stream exists, are the
 // operator's: they are left alone, save an age limit of TRACKING, which is kept for ever. So are the size limits of LIFECYCLE and TRACKING, which refuse messages when full and lose none.
 func (b *Bus) Provision(ctx context.Context) error {
@@ -94,14 +94,30 @@ func (b *Bus) provision(ctx context.Context, s streamSpec, replicas int) error {
 	if len(diff) == 0 {
 		return nil
 	}
+	right := mend(have, want)
 	if s.locked {
-		return Permanent(fmt.Errorf("%w: %s", ErrStreamDiffers, strings.Join(diff, "; ")))
+		right = have
+		right.Subjects = withLater(have.Subjects, s.later)
+		if diff := differences(right, want); len(diff) > 0 {
+			return Permanent(fmt.Errorf("%w: %s", ErrStreamDiffers, strings.Join(diff, "; ")))
+		}
 	}
-	if _, err := b.js.UpdateStream(ctx, mend(have, want)); err != nil {
+	if _, err := b.js.UpdateStream(ctx, right); err != nil {
 		return fmt.Errorf("put right %s: %w", strings.Join(diff, "; "), err)
 	}
 	b.log.Warn("stream put right", "stream", want.Name, "differences", strings.Join(diff, "; "))
 	return nil
+}
+
+// withLater returns the subjects and those of later that they lack, in a slice of its own.
+func withLater(subjects, later []string) []string {
+	all := slices.Clone(subjects)
+	for _, subject := range later {
+		if !slices.Contains(all, subject) {
+			all = append(all, subject)
+		}
+	}
+	return all
 }
 
 // differences names each field of have that is not as wanted, leaving out what an operator may change.
@@ -158,11 +174,7 @@ func republish(c jetstream.StreamConfig) string {
 
 // mend returns have with everything that differences finds put right where the server lets it be changed.
 func mend(have, want jetstream.StreamConfig) jetstream.StreamConfig {
-	for _, subject := range want.Subjects {
-		if !slices.Contains(have.Subjects, subject) {
-			have.Subjects = append(have.Subjects, subject)
-		}
-	}
+	have.Subjects = withLater(have.Subjects, want.Subjects)
 	have.Retention, have.Storage, have.Discard = want.Retention, want.Storage, want.Discard
 	have.DiscardNewPerSubject = false
 	have.Duplicates = want.Duplicates

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -144,6 +145,9 @@ func TestLifecycleWithoutAProtectionIsRefused(t *testing.T) {
 		}, "allow_msg_schedules is true"},
 		"no republish": {func(c *jetstream.StreamConfig) { c.RePublish = nil }, "republish is none"},
 		"subject gone": {func(c *jetstream.StreamConfig) { c.Subjects = c.Subjects[1:] }, "subjects lack run.started.*"},
+		"subject gone, and one that came later": {func(c *jetstream.StreamConfig) {
+			c.Subjects = slices.DeleteFunc(c.Subjects[1:], func(s string) bool { return s == "rollout.changed.*" })
+		}, "subjects lack run.started.*"},
 		"direct reads": {func(c *jetstream.StreamConfig) { c.AllowDirect = true }, "allow_direct is true"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -189,6 +193,38 @@ func TestOtherStreamsArePutRightAndLimitsLeftAlone(t *testing.T) {
 	require.Equal(t, want.Duplicates, have.Duplicates)
 	require.EqualValues(t, 12345678, have.MaxBytes)
 	require.Equal(t, 77*time.Hour, have.MaxAge)
+}
+
+// A store of an earlier version has neither the subject of rollouts nor the queue of the scorers. What it holds stays.
+func TestAnOlderStoreGetsWhatCameLater(t *testing.T) {
+	t.Parallel()
+	s := bustest.Start(t)
+	ctx := testContext(t)
+	var log bytes.Buffer
+	b := s.Connect(t)
+	_, err := b.Append(ctx, started("telco", "a"), 0)
+	require.NoError(t, err)
+	require.NoError(t, b.JetStream().DeleteStream(ctx, "SCORING"))
+	st, err := b.JetStream().Stream(ctx, "LIFECYCLE")
+	require.NoError(t, err)
+	c := st.CachedInfo().Config
+	want := c
+	c.Subjects = slices.DeleteFunc(slices.Clone(c.Subjects), func(s string) bool { return s == "rollout.changed.*" })
+	_, err = b.JetStream().UpdateStream(ctx, c)
+	require.NoError(t, err)
+
+	later := s.Dial(t, bus.Config{Name: "test", Log: slog.New(slog.NewTextHandler(&log, nil))})
+	require.NoError(t, later.Provision(ctx))
+	require.Contains(t, log.String(), "subjects lack rollout.changed.*")
+	st, err = b.JetStream().Stream(ctx, "LIFECYCLE")
+	require.NoError(t, err)
+	have := st.CachedInfo()
+	require.ElementsMatch(t, want.Subjects, have.Config.Subjects)
+	want.Subjects, have.Config.Subjects = nil, nil
+	require.Equal(t, want, have.Config)
+	require.EqualValues(t, 1, have.State.Msgs)
+	_, err = b.JetStream().Stream(ctx, "SCORING")
+	require.NoError(t, err)
 }
 
 // A store from before TRACKING has larger limits for others; they are the operator's by then.

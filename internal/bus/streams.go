@@ -36,7 +36,9 @@ type streamSpec struct {
 	// republish gives plain subscribers each stored fact once, on its subject without the model.
 	republish bool
 	// locked streams can neither be purged nor have a message deleted, and one that differs is refused rather than put right.
-	locked    bool
+	locked bool
+	// later are subjects that a locked stream made by an earlier version may lack and is given; without any other it is refused.
+	later     []string
 	schedules bool
 	subjects  []string
 }
@@ -46,10 +48,10 @@ func streamSpecs(predictionsMaxAge time.Duration) []streamSpec {
 	const dedupe = 2 * time.Minute
 	specs := []streamSpec{
 		{stream: events.Lifecycle, about: "The registry's truth: runs, versions, verdicts, promotions. Kept for ever, append only.",
-			dedupe: dedupe, republish: true, locked: true},
+			dedupe: dedupe, republish: true, locked: true, later: []string{events.WildcardOf(events.TypeRolloutChanged)}},
 		{stream: events.Causes, about: "Why a model should be trained again, and the schedules that say so.",
-			share: 4, maxAge: 365 * day, dedupe: dedupe, republish: true, schedules: true},
-		{stream: events.Fleet, about: "What each inference instance serves, or could not load.",
+			share: 3, maxAge: 365 * day, dedupe: dedupe, republish: true, schedules: true},
+		{stream: events.Fleet, about: "What each inference instance serves, or could not load, and what it counts while a rollout is watched.",
 			share: 4, maxAge: 90 * day, dedupe: dedupe},
 		{stream: events.Predictions, about: "Every answer given. An id in the dedupe window costs 154 bytes, so the window is short.",
 			share: 20, maxAge: predictionsMaxAge, dedupe: 20 * time.Second},
@@ -59,6 +61,8 @@ func streamSpecs(predictionsMaxAge time.Duration) []streamSpec {
 			share: 12, maxAge: 2 * 365 * day, dedupe: dedupe},
 		{stream: events.Drift, about: "Every evaluation of drift; the last one is the checkpoint that drift goes on from.",
 			share: 4, maxAge: 90 * day, dedupe: dedupe},
+		{stream: events.Scoring, about: "Files of records to score, and what became of them: the queue of the scorers.",
+			share: 1, maxAge: 90 * day, dedupe: dedupe}, // some 70,000 files in a store of 10 GiB
 		{stream: events.Tracking, about: "What MLflow clients log: experiments, runs, metric points, files, models. Kept for ever; a full one refuses.",
 			share: 10, dedupe: 20 * time.Second, refuse: true}, // as with PREDICTIONS; what must not stand twice is a compare-and-set
 		{stream: events.Dead, about: "What could not be handled, with the reason. The window spans the stream's life: the same junk is one letter.",
