@@ -48,6 +48,7 @@ func Default() *Spec {
 		Calibration: CalibrationNone,
 		Split:       Split{Holdout: 0.2, Validation: 0.2},
 		Gates:       Gates{Production: Comparison{Metric: "f1_churn"}},
+		Rollout:     DefaultRollout(),
 		Drift: Drift{
 			Window: 1000, MaxAge: 168 * time.Hour, Every: 250, MinRows: 300, Alert: 0.2, Clear: 0.15,
 			Confidence: 0.999, Consecutive: 3, Repeat: 24 * time.Hour, Bins: 10, EmptyShare: 1e-4,
@@ -68,7 +69,7 @@ func DefaultPerformance() Performance {
 }
 
 // Complete fills what follows from other fields: experiment and salt from the name, the target's negative value from its
-// positive one. It changes nothing that is set. Parse calls it.
+// positive one. It changes nothing that is set, but writes the rollout's plan in its one form. Parse calls it.
 func (s *Spec) Complete() {
 	if s.Experiment == "" && s.Name != "" {
 		s.Experiment = s.Name + "-training"
@@ -79,6 +80,7 @@ func (s *Spec) Complete() {
 	if s.Columns.Target.Negative == "" {
 		s.Columns.Target.Negative = counterparts[s.Columns.Target.Positive]
 	}
+	s.Rollout.complete()
 }
 
 // FormatOf returns the format that a file's name stands for: jsonl for .jsonl, .ndjson and .json, csv for .csv, .tsv and

@@ -93,6 +93,7 @@ type Spec struct {
 	Threshold    *Decision    `yaml:"threshold"`               // from which score on a row counts as positive; nil = the best F1
 	Split        Split        `yaml:"split"`                   // which rows are held out
 	Gates        Gates        `yaml:"gates"`                   // what a version must reach
+	Rollout      Rollout      `yaml:"rollout" omit:""`         // how it becomes Production then, and what ends that; default direct
 	Drift        Drift        `yaml:"drift"`                   // what is watched in production
 	Retrain      Retrain      `yaml:"retrain"`                 // when causes become runs
 	Labels       Labels       `yaml:"labels"`                  // when outcomes are known

@@ -30,6 +30,7 @@ func (s *Spec) Validate() error {
 	oneOf(&f, "calibration", s.Calibration, CalibrationNone, CalibrationSigmoid, CalibrationIsotonic)
 	s.Threshold.check(&f)
 	s.Gates.check(&f, s.Threshold.Rule())
+	s.Rollout.check(&f)
 	s.Drift.check(&f, kinds)
 	s.Retrain.check(&f)
 	s.Expectations.check(&f, kinds)
