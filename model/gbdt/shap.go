@@ -89,9 +89,25 @@ func NewExplainer(e *Ensemble) (*Explainer, error) {
 // Bias returns the mean margin that the contributions start from.
 func (x *Explainer) Bias() float64 { return x.bias }
 
+// Clone returns an explainer of the same ensemble with scratch space of its own, for another goroutine. What is computed once for each tree is
+// shared. It may be called while x is at work.
+func (x *Explainer) Clone() *Explainer {
+	return &Explainer{
+		ensemble: x.ensemble, bias: x.bias, trees: x.trees,
+		known: make([]shapEdge, len(x.known)), stack: make([]float64, len(x.stack)),
+	}
+}
+
 // Explain appends to dst[:0] the contribution of each feature to the row's margin, in the order of FeatureNames. It takes the row on
 // the terms of [Ensemble.Margin] and allocates only if dst has too little room.
 func (x *Explainer) Explain(row, dst []float64) []float64 {
+	phi, _ := x.ExplainUntil(row, dst, nil)
+	return phi
+}
+
+// ExplainUntil is Explain that asks stop, if it is not nil, before each tree, and gives up when it reports true: it then returns dst[:0], the
+// contents of which are lost, and false.
+func (x *Explainer) ExplainUntil(row, dst []float64, stop func() bool) ([]float64, bool) {
 	e := x.ensemble
 	if len(row) != len(e.names) {
 		e.refuse(row)
@@ -100,8 +116,13 @@ func (x *Explainer) Explain(row, dst []float64) []float64 {
 	for range row {
 		x.phi = append(x.phi, 0)
 	}
+	phi := x.phi
+	defer func() { x.x, x.phi = nil, nil }()
 	for i := range x.trees {
 		t := &x.trees[i]
+		if stop != nil && stop() {
+			return phi[:0], false
+		}
 		if len(t.feature) == 0 {
 			continue
 		}
@@ -112,13 +133,11 @@ func (x *Explainer) Explain(row, dst []float64) []float64 {
 		x.visit(t, 0, 0)
 	}
 	if e.objective.average {
-		for i, v := range x.phi {
-			x.phi[i] = e.objective.mean(v, len(x.trees))
+		for i, v := range phi {
+			phi[i] = e.objective.mean(v, len(x.trees))
 		}
 	}
-	phi := x.phi
-	x.x, x.phi = nil, nil
-	return phi
+	return phi, true
 }
 
 // visit adds to the contributions what the leaves under node at of a depth give, and returns the sums over these leaves of
