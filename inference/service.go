@@ -25,6 +25,7 @@ type Service struct {
 	metrics *metrics
 	link    *link
 	slot    *slot
+	book    *meterBook
 	loader  *loader
 	fleet   *fleet
 	plog    *predictionLog
@@ -69,7 +70,8 @@ func wire(c Config, cached *cache, ln net.Listener, m *metrics) *Service {
 	boot := uuid.New()
 	s := &Service{cfg: c, boot: hex.EncodeToString(boot[:]), started: c.Now().UTC(), metrics: m, link: newLink(c),
 		plog: newPredictionLog(c, m), permits: make(chan struct{}, c.InFlight), bodies: newBodies(c)}
-	s.slot = newSlot(c.Model, c.Health, s.link.up)
+	s.book = newMeterBook(c.Now)
+	s.slot = newSlot(c.Model, c.Health, s.link.up, s.book)
 	s.fleet = &fleet{model: c.Model, source: c.source(), instance: c.Instance, boot: s.boot, every: c.AliveEvery, log: c.Log, now: c.Now,
 		queue: make(chan events.Event, fleetQueue), alive: s.alive}
 	s.loader = &loader{cfg: c, log: c.Log, metrics: m, slot: s.slot, cache: cached, fleet: s.fleet, now: c.Now, shelf: newShelf(), signal: make(chan struct{}, 1)}
@@ -184,10 +186,11 @@ func (s *Service) predict(body []byte, strict bool, began time.Time) (r result) 
 			r = refused(&RequestError{Code: http.StatusInternalServerError, Text: "internal error"})
 		}
 	}()
-	p, none := s.slot.take()
+	now, none := s.slot.take()
 	if none != nil {
 		return refused(none)
 	}
+	p := now.production
 	batch, err := p.Predict(body, Options{Strict: strict, MaxRecords: s.cfg.MaxRecords, NewID: newPredictionID})
 	var re *RequestError
 	if errors.As(err, &re) {

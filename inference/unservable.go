@@ -23,18 +23,20 @@ func (l *loader) leave(t *target) {
 
 // unservable shows a promotion that can't be served beside what is. It returns the sequence of the one that was shown before, 0 for none.
 func (s *slot) unservable(p Promotion, reason string) (former uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	former, s.left = s.left, p.Sequence
 	s.health.Note("unservable", map[string]any{"version": p.Version, "promotion_sequence": p.Sequence, "reason": reason})
 	s.health.Note("load_failed", nil) // of an older promotion
 	if s.predictor() == nil {
 		none := errUnservable(s.model, p.Version, reason)
-		s.current.Store(&state{none: none})
+		s.compose(&serving{none: none, others: s.now().others})
 		s.health.Set("model", false, none.Text)
 	}
 	return former
 }
 
-// servable takes back what unservable said.
+// servable takes back what unservable said. mu is held.
 func (s *slot) servable() {
 	s.left = 0
 	s.health.Note("unservable", nil)

@@ -1,0 +1,186 @@
+package inference
+
+import (
+	"math/bits"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"telco-churn-mlops/events"
+	"telco-churn-mlops/model"
+	"telco-churn-mlops/model/baseline"
+)
+
+// meter counts what one predictor answered on one arm under one revision of the split: requests with their latency, records with their score,
+// and what failed. It is cumulative and never reset. Counting is atomic, takes a few nanoseconds and allocates nothing; it is spread over lanes
+// so that many processors do not wait for one another. Safe for concurrent use. A nil meter counts nothing.
+//
+// A request is counted once per version that took part in it, either by request or by error or fallback. What is wrong with the request itself
+// (422, 413) is not the version's and not counted.
+type meter struct {
+	key       meterKey
+	reference *baseline.Reference // of the bundle's own scores; nil for none
+	from      time.Time
+
+	lanes  uint32 // a power of two
+	stride int
+	cells  []atomic.Uint64 // lanes times stride
+}
+
+// meterKey says what a meter counts.
+type meterKey struct {
+	version   int
+	digest    string
+	promotion uint64
+	revision  int
+	arm       arm
+}
+
+// The cells of a lane: these three, then the scores, the latencies (one more than there are bounds) and the reference's bins.
+const (
+	cellRecords = iota
+	cellErrors
+	cellFallbacks
+	cellScores
+	cellLatency = cellScores + events.ScoreBins
+)
+
+// lanePadding keeps two lanes from sharing a cache line, in cells.
+const lanePadding = 16
+
+func newMeter(key meterKey, b *model.Bundle, from time.Time) *meter {
+	m := &meter{key: key, from: from, lanes: 1}
+	for m.lanes < 16 && int(m.lanes) < runtime.GOMAXPROCS(0) {
+		m.lanes *= 2
+	}
+	m.stride = cellLatency + len(latencyBounds) + 1 + lanePadding
+	if b != nil && b.HasBaselines() {
+		m.reference = &b.Baselines.Reference.Score
+		m.stride += m.reference.Bins()
+	}
+	m.cells = make([]atomic.Uint64, int(m.lanes)*m.stride)
+	return m
+}
+
+// lane returns the cells that this call counts in.
+func (m *meter) lane() []atomic.Uint64 {
+	base := 0
+	if m.lanes > 1 {
+		base = int(rand.Uint32()&(m.lanes-1)) * m.stride
+	}
+	return m.cells[base : base+m.stride]
+}
+
+// request counts a request of which the version answered so many records, and how long the whole answer took.
+func (m *meter) request(records int, took time.Duration) {
+	if m == nil {
+		return
+	}
+	l := m.lane()
+	l[cellRecords].Add(uint64(records))
+	l[cellLatency+latencyBucket(took)].Add(1)
+}
+
+// score counts the probability of one record that was answered.
+func (m *meter) score(p float64) {
+	if m == nil {
+		return
+	}
+	l := m.lane()
+	l[cellScores+events.ScoreBin(p)].Add(1)
+	if m.reference != nil {
+		l[cellLatency+len(latencyBounds)+1+m.reference.BinNumeric(p)].Add(1)
+	}
+}
+
+// error counts a request that the version should have answered and did not: a 5xx, a panic, a deadline that passed while it scored.
+func (m *meter) error() {
+	if m == nil {
+		return
+	}
+	m.lane()[cellErrors].Add(1)
+}
+
+// fallback counts a request that the candidate should have answered and Production did instead; it is one of the candidate's errors.
+func (m *meter) fallback() {
+	if m == nil {
+		return
+	}
+	l := m.lane()
+	l[cellErrors].Add(1)
+	l[cellFallbacks].Add(1)
+}
+
+// latencyBounds are the upper bounds of the latency's buckets, each included. It is only read.
+var latencyBounds = events.LatencyBounds()
+
+// firstBound is, by the number of bits of a latency in nanoseconds, the first bound that is not below the least such latency.
+var firstBound = func() (first [65]uint8) {
+	for n := range first {
+		least := uint64(0)
+		if n > 0 {
+			least = 1 << (n - 1)
+		}
+		for int(first[n]) < len(latencyBounds) && uint64(latencyBounds[first[n]]) < least {
+			first[n]++
+		}
+	}
+	return first
+}()
+
+// latencyBucket returns the first bucket whose bound is not below took, and one more than there are bounds for what is above all of them.
+func latencyBucket(took time.Duration) int {
+	ns := uint64(max(took, 0))
+	i := int(firstBound[bits.Len64(ns)])
+	for i < len(latencyBounds) && uint64(latencyBounds[i]) < ns {
+		i++
+	}
+	return i
+}
+
+// meterBook holds the meters of what is served and of what was, until their last counts are published. Safe for concurrent use.
+type meterBook struct {
+	now func() time.Time
+
+	mu     sync.Mutex
+	meters map[meterKey]*meter
+	ended  map[meterKey]time.Time // since when nothing that is served counts in a meter
+}
+
+func newMeterBook(now func() time.Time) *meterBook {
+	return &meterBook{now: now, meters: map[meterKey]*meter{}, ended: map[meterKey]time.Time{}}
+}
+
+// meter returns the meter of a predictor on an arm under a revision, the same one for the same key as long as it is kept.
+func (k *meterBook) meter(p *Predictor, revision int, a arm) *meter {
+	key := meterKey{version: p.promotion.Version, digest: p.promotion.Digest, promotion: p.promotion.Sequence, revision: revision, arm: a}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	m := k.meters[key]
+	if m == nil {
+		m = newMeter(key, p.bundle, k.now().UTC())
+		k.meters[key] = m
+	}
+	return m
+}
+
+// keep marks the meters that nothing in v counts in any more.
+func (k *meterBook) keep(v *serving) {
+	current := map[*meter]bool{v.meters[0]: true, v.meters[1]: true}
+	for _, h := range v.named {
+		current[h.meter] = true
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for key, m := range k.meters {
+		_, ended := k.ended[key]
+		switch {
+		case current[m]:
+			delete(k.ended, key)
+		case !ended:
+			k.ended[key] = k.now().UTC()
+		}
+	}
+}
