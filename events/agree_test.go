@@ -148,6 +148,26 @@ func TestSchemasAgreeOnCombinations(t *testing.T) {
 		{"a label that names nobody", &events.LabelObserved{Outcome: "Yes"}, false},
 		{"a label of an entity", &events.LabelObserved{Outcome: "Yes", EntityID: "7"}, true},
 		{"a label of a prediction", &events.LabelObserved{Outcome: "Yes", PredictionID: "p"}, true},
+		{"a rollout without what may be absent", rollout(func(p *events.RolloutChanged) { p.Evidence, p.Reason, p.Override = nil, "", false }), true},
+		{"a canary without a plan", rollout(func(p *events.RolloutChanged) { p.Plan = nil }), false},
+		{"a canary that is over", rollout(func(p *events.RolloutChanged) {
+			p.State, p.Share, p.Bundle = events.RolloutAborted, 0, events.Artifact{}
+		}), true},
+		{"a canary of nobody", rollout(func(p *events.RolloutChanged) { p.Share = 0 }), false},
+		{"a canary without a bundle", rollout(func(p *events.RolloutChanged) { p.Bundle = events.Artifact{} }), false},
+		{"a canary beside nothing", rollout(func(p *events.RolloutChanged) { p.Production = 0 }), false},
+		{"a shadow", rollout(func(p *events.RolloutChanged) { p.Mode, p.Plan, p.Share = events.RolloutShadow, nil, 0 }), true},
+		{"a shadow that answers", rollout(func(p *events.RolloutChanged) { p.Mode, p.Plan = events.RolloutShadow, nil }), false},
+		{"a shadow with a plan", rollout(func(p *events.RolloutChanged) { p.Mode, p.Share = events.RolloutShadow, 0 }), false},
+		{"the watch of a first Production", rollout(func(p *events.RolloutChanged) {
+			p.Mode, p.State, p.Plan, p.Production, p.Share = events.RolloutDirect, events.RolloutCompleted, nil, 0, 1
+		}), true},
+		{"a watch that is written while it runs", rollout(func(p *events.RolloutChanged) { p.Mode = events.RolloutDirect }), false},
+		{"a shadow that has seen nothing", &events.ShadowEvaluated{Revision: 1, Version: 2, Production: 1}, true},
+		{"an instance that has counted nothing", &events.ServingMeasured{Serving: events.Serving{Instance: "a", Boot: "b"}}, true},
+		{"an answer of Production", &events.PredictionMade{PredictionID: "p", Version: 1, Record: []byte("{}")}, true},
+		{"an answer of Production that says so", &events.PredictionMade{PredictionID: "p", Version: 1, Record: []byte("{}"), Arm: events.ArmProduction}, false},
+		{"a file by its name", &events.ScoreRequested{JobID: "j", Input: "a.csv", Output: "b.csv"}, true},
 		{"an instance without a model", &events.InstanceAlive{Serving: events.Serving{Instance: "a", Boot: "b"}}, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -158,6 +178,14 @@ func TestSchemasAgreeOnCombinations(t *testing.T) {
 			require.Equal(t, tt.valid, schemaErr == nil, "schema: %v", schemaErr)
 		})
 	}
+}
+
+// rollout returns a canary after a change.
+func rollout(change func(*events.RolloutChanged)) *events.RolloutChanged {
+	p := &events.RolloutChanged{Revision: 1, State: events.RolloutRunning, Mode: events.RolloutCanary, Version: 2, Bundle: bundle(), Production: 1,
+		PromotionSequence: 5, Share: 0.05, Plan: []float64{0.05, 1}, Cause: events.RolloutByGate, Evidence: evidence(), Reason: "asked", Override: true}
+	change(p)
+	return p
 }
 
 // The other direction: any JSON that a schema takes, Decode reads. Each value of each sample is removed, or replaced by values of every JSON type.
@@ -262,6 +290,14 @@ func TestDeadLetterSchema(t *testing.T) {
 func TestGatesAreJSON(t *testing.T) {
 	p := &events.ModelChanged{Change: events.ChangeGates, Value: `{"rules":`}
 	require.ErrorContains(t, p.Validate(), "value must be a JSON object")
+}
+
+func TestPlansAscendToTheWhole(t *testing.T) {
+	p := sample(t, events.TypeRolloutChanged).(*events.RolloutChanged)
+	p.Plan = []float64{0.25, 0.25, 1}
+	require.ErrorContains(t, p.Validate(), "plan[1] must be over plan[0]")
+	p.Plan = []float64{0.05, 0.25}
+	require.ErrorContains(t, p.Validate(), "plan[1], the last one, must be 1, is 0.25")
 }
 
 func TestArtifactNamesAreUnique(t *testing.T) {

@@ -43,7 +43,7 @@ func measurement() events.Measurement {
 }
 
 func serving() events.Serving {
-	return events.Serving{Instance: "a", Boot: "b1", Version: 2, Digest: digest, PromotionSequence: 9}
+	return events.Serving{Instance: "a", Boot: "b1", Version: 2, Digest: digest, PromotionSequence: 9, RolloutRevision: 4, Candidate: 3}
 }
 
 // sample returns a new valid payload of a type, with every field set: see TestSamplesAreFull.
@@ -72,7 +72,8 @@ func sample(t testing.TB, typ events.Type) events.Payload {
 	case events.TypeModelPromoted:
 		return &events.ModelPromoted{Version: 1, RunID: "r1", Bundle: bundle(), PreviousVersion: 2, PreviousSequence: 9,
 			Cause: events.PromotedByRollback, Refuted: true, Reason: "golden rows differ", Actor: "registry",
-			Ungated: true, ArchiveExisting: true, Demoted: 2, DemotedTo: events.StageArchived, Override: true}
+			Ungated: true, ArchiveExisting: true, Demoted: 2, DemotedTo: events.StageArchived, Override: true,
+			Evidence: evidence(), Rollout: 4}
 	case events.TypeModelChanged:
 		return &events.ModelChanged{Change: events.ChangeAlias, Version: 2, Key: "champion", Value: "v", Remove: true,
 			ArchiveExisting: true, Tags: pairs(), Actor: "ann", Reason: "tidy"}
@@ -87,9 +88,9 @@ func sample(t testing.TB, typ events.Type) events.Payload {
 	case events.TypeScheduleRetrain:
 		return &events.ScheduleRetrain{Cron: "0 0 2 * * 1", TimeZone: "Europe/Berlin", TargetStage: events.StageProduction, Actor: "spec", Reason: "weekly"}
 	case events.TypeModelLoaded:
-		return &events.ModelLoaded{Serving: serving(), DurationMS: 4.5, FromDisk: true}
+		return &events.ModelLoaded{Serving: serving(), DurationMS: 4.5, FromDisk: true, Rollout: 4}
 	case events.TypeModelLoadFailed:
-		return &events.ModelLoadFailed{Serving: serving(), Class: events.LoadPermanent, Reason: "digest differs", StillServing: 1}
+		return &events.ModelLoadFailed{Serving: serving(), Class: events.LoadPermanent, Reason: "digest differs", StillServing: 1, Rollout: 4}
 	case events.TypeInstanceAlive:
 		return &events.InstanceAlive{Serving: serving(), StartedAt: noon, Predictions: 10, Dropped: 1, Address: "127.0.0.1:8080"}
 	}
@@ -132,7 +133,8 @@ func sampleOfData(t testing.TB, typ events.Type) events.Payload {
 	switch typ {
 	case events.TypePredictionMade:
 		return &events.PredictionMade{PredictionID: "p1", EntityID: "7590-VHVEG", Version: 1, PromotionSequence: 5, Record: record, Score: 0.7,
-			Threshold: 0.4, Positive: true, Label: "Yes", LatencyUS: 80, Instance: "a", Boot: "b1", Ordinal: 1}
+			Threshold: 0.4, Positive: true, Label: "Yes", LatencyUS: 80, Instance: "a", Boot: "b1", Ordinal: 1,
+			RequestID: "q1", Arm: events.ArmCanary, RolloutRevision: 4}
 	case events.TypeLabelObserved:
 		return &events.LabelObserved{PredictionID: "p1", EntityID: "7590-VHVEG", Outcome: "Yes", ObservedAt: noon}
 	case events.TypeExampleJoined:
@@ -144,6 +146,47 @@ func sampleOfData(t testing.TB, typ events.Type) events.Payload {
 			TrainingSequence: 3, WindowFirst: 1, Rows: 1000, WindowFrom: noon, WindowTo: noon.Add(time.Hour),
 			Columns: []events.ColumnEvaluation{{Column: "MonthlyCharges", Statistic: "psi", Value: 1.42, Threshold: 0.2, Bound: 0.05, N: 1000,
 				State: events.StateFiring, Streak: 3, StreakSequence: 900, Action: events.ActionRetrain, AlertedAt: noon, AlertedVersion: 1, Bins: bins()}}}
+	}
+	return sampleOfServing(t, typ)
+}
+
+func evidence() *events.Evidence {
+	return &events.Evidence{From: noon, To: noon.Add(time.Minute), FleetSequence: 77, Requests: 500, Errors: 9, Instances: []string{"a"},
+		Checks: []events.EvidenceCheck{{Check: "score_psi", Value: 1.9, Limit: 0.25, Against: ptr(2.1), N: 500, AgainstN: 9500, State: events.CheckBreached,
+			Detail: "against both", Bins: bins()}}}
+}
+
+func confusion() *events.Confusion {
+	return &events.Confusion{TruePositive: 20, FalsePositive: 9, TrueNegative: 60, FalseNegative: 11}
+}
+
+// sampleOfServing is sample for what is tried on customers, and for files that are scored.
+func sampleOfServing(t testing.TB, typ events.Type) events.Payload {
+	t.Helper()
+	scores, latencies := make([]uint64, events.ScoreBins), make([]uint64, events.LatencyBuckets)
+	switch typ {
+	case events.TypeRolloutChanged:
+		return &events.RolloutChanged{Revision: 4, State: events.RolloutRunning, Mode: events.RolloutCanary, Version: 3, RunID: "r1", Bundle: bundle(),
+			Production: 2, PromotionSequence: 9, Share: 0.25, Step: 1, Plan: []float64{0.05, 0.25, 1},
+			Watch: events.RolloutWatch{Requests: 500, DurationMS: 600_000, ErrorRatio: 0.01, P95Ratio: 3, P95FloorMS: 5, ScorePSI: 0.25, F1Drop: 0.1, MinRows: 300},
+			Cause: events.RolloutStep, Override: true, Reason: "asked", Actor: "ann", Evidence: evidence()}
+	case events.TypeServingMeasured:
+		return &events.ServingMeasured{Serving: serving(), Versions: []events.VersionMeasurement{{Version: 3, Digest: digest, PromotionSequence: 9, Revision: 4,
+			Arm: events.ArmCanary, Requests: 10, Records: 12, Errors: 1, Fallbacks: 1, LatencyBuckets: latencies, Scores: scores, ReferenceBins: []uint64{6, 6},
+			From: noon, To: noon.Add(time.Second)}}}
+	case events.TypeShadowEvaluated:
+		return &events.ShadowEvaluated{Revision: 4, Version: 3, Production: 2, PredictionsSequence: 1000, TrainingSequence: 50, Rows: 900,
+			Skipped: map[string]uint64{"record": 1}, Flips: 30, MeanAbsDiff: 0.02, SumAbsDiff: 18, MaxAbsDiff: 0.4, PSI: 0.01, Scores: scores,
+			ProductionScores: scores, Labelled: 100, F1: ptr(0.6), F1Production: ptr(0.59), Confusion: confusion(), ProductionConfusion: confusion(),
+			Final: true, Reason: "superseded"}
+	case events.TypeScoreRequested:
+		return &events.ScoreRequested{JobID: "j1", Input: "s3://b/in.csv", Output: "s3://b/out.csv", Format: events.ScoreCSV, Version: 3,
+			Columns: []string{"customerID"}, RequestedBy: "ann"}
+	case events.TypeScoreCompleted:
+		return &events.ScoreCompleted{JobID: "j1", Version: 3, Digest: digest, Rows: 1000, Faulty: 2, Output: "s3://b/out.csv", OutputDigest: digest,
+			DurationMS: 12, Worker: "a"}
+	case events.TypeScoreFailed:
+		return &events.ScoreFailed{JobID: "j1", Reason: "no such file", Rows: 3, Worker: "a"}
 	}
 	return sampleOfTracking(t, typ)
 }

@@ -10,7 +10,7 @@ var asyncAPI string
 
 // Schema returns the JSON Schema (draft 2020-12) of a type's payload, or nil for a type that is none of [Kinds]. What [Event.Encode] writes
 // is valid under it, and what is valid under it [Decode] reads, save what a schema cannot say: that no two artifacts of a run share a name,
-// that gates are JSON to their end, and that whole numbers are written without fraction and exponent. The slice is the caller's own.
+// that the shares of a plan ascend to 1, that gates are JSON to their end, and that whole numbers are written without fraction and exponent. The slice is the caller's own.
 func Schema(t Type) []byte {
 	if _, ok := KindOf(t); !ok {
 		return nil

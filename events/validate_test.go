@@ -1,6 +1,7 @@
 package events_test
 
 import (
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -29,6 +30,9 @@ func TestValidateNamesFieldAndRule(t *testing.T) {
 		tracked   = *events.RunTracked
 		stored    = *events.ArtifactStored
 		logged    = *events.ModelLogged
+		rollout   = *events.RolloutChanged
+		measured  = *events.ServingMeasured
+		shadowed  = *events.ShadowEvaluated
 	)
 	for _, tt := range []broken{
 		{events.TypeRunStarted, of(func(p started) { p.RunID = "" }), "run_id is required"},
@@ -120,6 +124,80 @@ func TestValidateNamesFieldAndRule(t *testing.T) {
 		{events.TypeModelLogged, of(func(p logged) { p.Created.ArtifactURI = "" }), "created.artifact_uri is required"},
 		{events.TypeModelLogged, of(func(p logged) { p.Status = "READY" }), `status "READY" is unknown`},
 		{events.TypeModelLogged, of(func(p logged) { p.Params[0].Key = "" }), "params[0].key is required"},
+		{events.TypeRolloutChanged, of(func(p rollout) { p.Revision = 0 }), "revision must be at least 1, is 0"},
+		{events.TypeRolloutChanged, of(func(p rollout) { p.State = "paused" }), `state "paused" is unknown`},
+		{events.TypeRolloutChanged, of(func(p rollout) { p.Mode = "blue" }), `mode "blue" is unknown`},
+		{events.TypeRolloutChanged, of(func(p rollout) { p.Mode = events.RolloutShadow }), "plan must be absent in mode shadow"},
+		{events.TypeRolloutChanged, of(func(p rollout) { p.Mode, p.Plan = events.RolloutShadow, nil }), "share must be 0 in mode shadow, is 0.25"},
+		{events.TypeRolloutChanged, of(func(p rollout) { p.Mode = events.RolloutDirect }), "state must not be running in mode direct"},
+		{events.TypeRolloutChanged, of(func(p rollout) { p.Version = 0 }), "version must be at least 1, is 0"},
+		{events.TypeRolloutChanged, of(func(p rollout) { p.Production = 0 }), "production must be at least 1, is 0"},
+		{events.TypeRolloutChanged, of(func(p rollout) { p.PromotionSequence = 0 }), "promotion_sequence is required"},
+		{events.TypeRolloutChanged, of(func(p rollout) { p.Share = 1.5 }), "share must be in [0, 1], is 1.5"},
+		{events.TypeRolloutChanged, of(func(p rollout) { p.Share = 0 }), "share must be over 0 while a canary runs"},
+		{events.TypeRolloutChanged, of(func(p rollout) { p.Step = -1 }), "step must be at least 0, is -1"},
+		{events.TypeRolloutChanged, of(func(p rollout) { p.Plan = nil }), "plan is required in mode canary"},
+		{events.TypeRolloutChanged, of(func(p rollout) { p.Plan[0] = 0 }), "plan[0] must be over 0"},
+		{events.TypeRolloutChanged, of(func(p rollout) { p.Plan[2] = 2 }), "plan[2] must be in [0, 1], is 2"},
+		{events.TypeRolloutChanged, of(func(p rollout) { p.Bundle.Digest = "x" }), "bundle.digest must be sha256:"},
+		{events.TypeRolloutChanged, of(func(p rollout) { p.Watch.Requests = -1 }), "watch.requests must be at least 0"},
+		{events.TypeRolloutChanged, of(func(p rollout) { p.Watch.DurationMS = -1 }), "watch.duration_ms must not be negative"},
+		{events.TypeRolloutChanged, of(func(p rollout) { p.Watch.ErrorRatio = 2 }), "watch.error_ratio must be in [0, 1]"},
+		{events.TypeRolloutChanged, of(func(p rollout) { p.Watch.P95Ratio = math.Inf(1) }), "watch.p95_ratio must be finite"},
+		{events.TypeRolloutChanged, of(func(p rollout) { p.Watch.P95FloorMS = -1 }), "watch.p95_floor_ms must not be negative"},
+		{events.TypeRolloutChanged, of(func(p rollout) { p.Watch.ScorePSI = -1 }), "watch.score_psi must not be negative"},
+		{events.TypeRolloutChanged, of(func(p rollout) { p.Watch.F1Drop = -1 }), "watch.f1_drop must be in [0, 1]"},
+		{events.TypeRolloutChanged, of(func(p rollout) { p.Watch.MinRows = -1 }), "watch.min_rows must be at least 0"},
+		{events.TypeRolloutChanged, of(func(p rollout) { p.Cause = "whim" }), `cause "whim" is unknown`},
+		{events.TypeRolloutChanged, of(func(p rollout) { p.Reason = "" }), "override needs a reason"},
+		{events.TypeRolloutChanged, of(func(p rollout) { p.Evidence.Checks[0].Check = "" }), "evidence.checks[0].check is required"},
+		{events.TypeRolloutChanged, of(func(p rollout) { p.Evidence.Checks[0].State = "bad" }), `evidence.checks[0].state "bad" is unknown`},
+		{events.TypeRolloutChanged, of(func(p rollout) { p.Evidence.Checks[0].Value = math.NaN() }), "evidence.checks[0].value must be finite"},
+		{events.TypeRolloutChanged, of(func(p rollout) { p.Evidence.Checks[0].Limit = math.NaN() }), "evidence.checks[0].limit must be finite"},
+		{events.TypeRolloutChanged, of(func(p rollout) { *p.Evidence.Checks[0].Against = math.NaN() }), "evidence.checks[0].against must be finite"},
+		{events.TypeRolloutChanged, of(func(p rollout) { p.Evidence.Checks[0].N = -1 }), "evidence.checks[0].n must not be negative"},
+		{events.TypeRolloutChanged, of(func(p rollout) { p.Evidence.Checks[0].AgainstN = -1 }), "evidence.checks[0].against_n must not be negative"},
+		{events.TypeModelPromoted, of(func(p promoted) { p.Rollout = -1 }), "rollout must be at least 0"},
+		{events.TypeModelPromoted, of(func(p promoted) { p.Evidence.Checks[0].N = -1 }), "evidence.checks[0].n must not be negative"},
+		{events.TypeModelLoaded, of(func(p *events.ModelLoaded) { p.Rollout = -1 }), "rollout must be at least 0"},
+		{events.TypeModelLoadFailed, of(func(p *events.ModelLoadFailed) { p.Rollout = -1 }), "rollout must be at least 0"},
+		{events.TypeInstanceAlive, of(func(p *events.InstanceAlive) { p.RolloutRevision = -1 }), "rollout_revision must be at least 0"},
+		{events.TypeInstanceAlive, of(func(p *events.InstanceAlive) { p.Candidate = -1 }), "candidate must be at least 0"},
+		{events.TypePredictionMade, of(func(p *events.PredictionMade) { p.Arm = "left" }), `arm "left" is unknown`},
+		{events.TypePredictionMade, of(func(p *events.PredictionMade) { p.RolloutRevision = -1 }), "rollout_revision must be at least 0"},
+		{events.TypeServingMeasured, of(func(p measured) { p.Boot = "" }), "boot is required"},
+		{events.TypeServingMeasured, of(func(p measured) { p.Versions[0].Version = 0 }), "versions[0].version must be at least 1"},
+		{events.TypeServingMeasured, of(func(p measured) { p.Versions[0].Digest = "" }), "versions[0].digest must be sha256:"},
+		{events.TypeServingMeasured, of(func(p measured) { p.Versions[0].Revision = -1 }), "versions[0].revision must be at least 0"},
+		{events.TypeServingMeasured, of(func(p measured) { p.Versions[0].Arm = "" }), `versions[0].arm "" is unknown`},
+		{events.TypeServingMeasured, of(func(p measured) { p.Versions[0].Scores = make([]uint64, 10) }), "versions[0].scores must have 20 counts, has 10"},
+		{events.TypeServingMeasured, of(func(p measured) { p.Versions[0].LatencyBuckets = make([]uint64, 46) }), "versions[0].latency_buckets must have 47 counts, has 46"},
+		{events.TypeShadowEvaluated, of(func(p shadowed) { p.Revision = 0 }), "revision must be at least 1"},
+		{events.TypeShadowEvaluated, of(func(p shadowed) { p.Version = 0 }), "version must be at least 1"},
+		{events.TypeShadowEvaluated, of(func(p shadowed) { p.Production = 0 }), "production must be at least 1"},
+		{events.TypeShadowEvaluated, of(func(p shadowed) { p.MeanAbsDiff = 2 }), "mean_abs_diff must be in [0, 1]"},
+		{events.TypeShadowEvaluated, of(func(p shadowed) { p.SumAbsDiff = -1 }), "sum_abs_diff must not be negative"},
+		{events.TypeShadowEvaluated, of(func(p shadowed) { p.MaxAbsDiff = 2 }), "max_abs_diff must be in [0, 1]"},
+		{events.TypeShadowEvaluated, of(func(p shadowed) { p.PSI = math.Inf(1) }), "psi must be finite"},
+		{events.TypeShadowEvaluated, of(func(p shadowed) { p.Scores = p.Scores[1:] }), "scores must have 20 counts, has 19"},
+		{events.TypeShadowEvaluated, of(func(p shadowed) { p.ProductionScores = p.ProductionScores[1:] }), "production_scores must have 20 counts, has 19"},
+		{events.TypeShadowEvaluated, of(func(p shadowed) { *p.F1 = 2 }), "f1 must be in [0, 1]"},
+		{events.TypeShadowEvaluated, of(func(p shadowed) { *p.F1Production = 2 }), "f1_production must be in [0, 1]"},
+		{events.TypeScoreRequested, of(func(p *events.ScoreRequested) { p.JobID = "" }), "job_id is required"},
+		{events.TypeScoreRequested, of(func(p *events.ScoreRequested) { p.Input = "" }), "input is required"},
+		{events.TypeScoreRequested, of(func(p *events.ScoreRequested) { p.Output = "" }), "output is required"},
+		{events.TypeScoreRequested, of(func(p *events.ScoreRequested) { p.Format = "xlsx" }), `format "xlsx" is unknown`},
+		{events.TypeScoreRequested, of(func(p *events.ScoreRequested) { p.Version = -1 }), "version must be at least 0"},
+		{events.TypeScoreCompleted, of(func(p *events.ScoreCompleted) { p.JobID = "" }), "job_id is required"},
+		{events.TypeScoreCompleted, of(func(p *events.ScoreCompleted) { p.Version = 0 }), "version must be at least 1"},
+		{events.TypeScoreCompleted, of(func(p *events.ScoreCompleted) { p.Digest = "" }), "digest must be sha256:"},
+		{events.TypeScoreCompleted, of(func(p *events.ScoreCompleted) { p.Output = "" }), "output is required"},
+		{events.TypeScoreCompleted, of(func(p *events.ScoreCompleted) { p.OutputDigest = "" }), "output_digest must be sha256:"},
+		{events.TypeScoreCompleted, of(func(p *events.ScoreCompleted) { p.DurationMS = -1 }), "duration_ms must not be negative"},
+		{events.TypeScoreCompleted, of(func(p *events.ScoreCompleted) { p.Worker = "" }), "worker is required"},
+		{events.TypeScoreFailed, of(func(p *events.ScoreFailed) { p.JobID = "" }), "job_id is required"},
+		{events.TypeScoreFailed, of(func(p *events.ScoreFailed) { p.Reason = "" }), "reason is required"},
+		{events.TypeScoreFailed, of(func(p *events.ScoreFailed) { p.Worker = "" }), "worker is required"},
 		{events.TypeDriftEvaluated, of(func(p evaluated) { p.Columns[0].Streak = -1 }), "columns[0].streak must not be negative"},
 	} {
 		t.Run(string(tt.typ)+" "+tt.says, func(t *testing.T) {
