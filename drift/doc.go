@@ -27,6 +27,9 @@
 // A version that was trained elsewhere has no reference: its traffic fills the window and its labels are joined, its columns are not evaluated, and
 // log, status and churn_drift_reference say so. As it leaves no checkpoint, its predictions are read from the first one at each start.
 //
+// What a canary answered, or a version that the caller named, says who asks and nothing of Production: its record counts in the columns, its score and
+// its label in nothing, and it never changes the reference. Its label is joined all the same, with the arm, for whoever compares the two.
+//
 // Every event is written as a compare-and-set on its subject, by a writer that knows all ids on that subject (see ledger). So nothing is written
 // twice after a kill or by a second process beside it, however long ago; Nats-Msg-Id is only a shortcut.
 //

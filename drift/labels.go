@@ -322,7 +322,7 @@ func (j *joiner) join(ctx context.Context, m bus.Message, p *events.LabelObserve
 	if p.PredictionID != "" && made.PredictionID != p.PredictionID {
 		return j.done(labelUnmatched, m) // two ids of one hash
 	}
-	if err := j.s.refs.check(ctx, m.Event.Model, made.PromotionSequence, made.Version); err != nil {
+	if err := j.s.refs.check(ctx, m.Event.Model, served{made.PromotionSequence, made.Version, made.Arm}); err != nil {
 		return err
 	}
 	ref, err := j.reference(ctx, m, made)
@@ -347,7 +347,7 @@ func (j *joiner) join(ctx context.Context, m bus.Message, p *events.LabelObserve
 	example := &events.ExampleJoined{
 		PredictionID: made.PredictionID, EntityID: made.EntityID, Version: made.Version, PromotionSequence: made.PromotionSequence,
 		PredictionsSequence: seq, Record: made.Record, Score: made.Score, Threshold: made.Threshold, Predicted: made.Positive,
-		Observed: value == 1, PredictedAt: at.UTC(), ObservedAt: observed.UTC(), LabelsSequence: m.Sequence,
+		Observed: value == 1, PredictedAt: at.UTC(), ObservedAt: observed.UTC(), LabelsSequence: m.Sequence, Arm: made.Arm,
 	}
 	if err := j.s.at("example"); err != nil {
 		return err

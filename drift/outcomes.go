@@ -90,8 +90,12 @@ func (s *Service) joined(ctx context.Context, t *outcomeTracker, m bus.Message) 
 
 func (s *Service) takeExample(ctx context.Context, t *outcomeTracker, m bus.Message) error {
 	p := m.Event.Payload.(*events.ExampleJoined)
-	if err := s.refs.check(ctx, t.model, p.PromotionSequence, p.Version); err != nil {
+	if err := s.refs.check(ctx, t.model, served{p.PromotionSequence, p.Version, p.Arm}); err != nil {
 		return err
+	}
+	if p.Arm != "" { // what another than Production as such answered says nothing of Production
+		t.seen = m.Sequence
+		return nil
 	}
 	if t.ref == nil || p.PromotionSequence > t.ref.Promotion {
 		ref, err := s.refs.load(ctx, t.model, p.PromotionSequence)

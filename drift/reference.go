@@ -102,14 +102,22 @@ func (r *references) read(ctx context.Context, key promotionKey) (*events.ModelP
 	return p, nil
 }
 
-// check returns an error unless the promotion exists and is of the version. It is permanent if no retry can help.
-func (r *references) check(ctx context.Context, model string, seq uint64, version int) error {
-	p, err := r.promotion(ctx, model, seq)
+// served is what a prediction says of how it was made.
+type served struct {
+	promotion uint64
+	version   int
+	arm       events.Arm
+}
+
+// check returns an error unless the promotion exists and is of the version; what another than Production as such answered names the promotion beside
+// which it stood. The error is permanent if no retry can help.
+func (r *references) check(ctx context.Context, model string, by served) error {
+	p, err := r.promotion(ctx, model, by.promotion)
 	if err != nil {
 		return err
 	}
-	if p.Version != version {
-		return bus.Permanent(fmt.Errorf("promotion %d of %s: %w of version %d, it is of version %d", seq, model, errNoPromotion, version, p.Version))
+	if p.Version != by.version && by.arm == "" {
+		return bus.Permanent(fmt.Errorf("promotion %d of %s: %w of version %d, it is of version %d", by.promotion, model, errNoPromotion, by.version, p.Version))
 	}
 	return nil
 }

@@ -106,11 +106,11 @@ func (s *Service) predicted(ctx context.Context, t *traffic, m bus.Message) erro
 // take puts a prediction into the window, under the reference of the greatest promotion seen.
 func (s *Service) take(ctx context.Context, tr *tracker, m bus.Message) error {
 	p := m.Event.Payload.(*events.PredictionMade)
-	if err := s.refs.check(ctx, tr.model, p.PromotionSequence, p.Version); err != nil {
+	if err := s.refs.check(ctx, tr.model, served{p.PromotionSequence, p.Version, p.Arm}); err != nil {
 		return err
 	}
-	restoring := m.Sequence <= tr.restoreTo
-	if err := s.refer(ctx, tr, p.PromotionSequence, restoring); err != nil {
+	restoring, tried := m.Sequence <= tr.restoreTo, p.Arm != ""
+	if err := s.refer(ctx, tr, p.PromotionSequence, restoring || tried); err != nil {
 		return err
 	}
 	tr.seen, tr.fault = m.Sequence, nil
@@ -120,12 +120,12 @@ func (s *Service) take(ctx context.Context, tr *tracker, m bus.Message) error {
 	if tr.window == nil {
 		return nil // no reference could be used so far, which was said
 	}
-	fault := tr.window.Add(Row{Sequence: m.Sequence, At: m.Time.UTC(), Version: p.Version, Score: p.Score, Record: p.Record})
+	fault := tr.window.Add(Row{Sequence: m.Sequence, At: m.Time.UTC(), Version: p.Version, Score: p.Score, Record: p.Record, Tried: tried})
 	if restoring {
 		return nil
 	}
 	ref := tr.window.Reference()
-	if ref.Promotion == p.PromotionSequence {
+	if ref.Promotion == p.PromotionSequence && !tried {
 		tr.fault = fault // it was served under this very schema
 	}
 	tr.due = ref.Baseline != nil && tr.ordinal%uint64(ref.Spec.Drift.Every) == 0
@@ -135,15 +135,15 @@ func (s *Service) take(ctx context.Context, tr *tracker, m bus.Message) error {
 	return nil
 }
 
-// refer makes the window use the right reference: while restoring the checkpoint's, later the greatest promotion's. One that cannot be
-// used leaves the former one in place.
-func (s *Service) refer(ctx context.Context, tr *tracker, promotion uint64, restoring bool) error {
+// refer makes the window use the right reference: while restoring the checkpoint's, later the greatest promotion's under which Production as such
+// answered, so that keep is also set for what another arm answered. One that cannot be used leaves the former one in place.
+func (s *Service) refer(ctx context.Context, tr *tracker, promotion uint64, keep bool) error {
 	if tr.window == nil && tr.last != nil {
 		if err := s.use(ctx, tr, tr.last.PromotionSequence); err != nil {
 			return err
 		}
 	}
-	if restoring || tr.window != nil && promotion <= tr.window.Reference().Promotion {
+	if keep || tr.window != nil && promotion <= tr.window.Reference().Promotion {
 		return nil
 	}
 	return s.use(ctx, tr, promotion)

@@ -39,6 +39,9 @@ type Row struct {
 	Version  int
 	Score    float64
 	Record   []byte // kept, not changed
+	// Tried is true for an answer that did not come from Production as such: a canary's, or one of a version that the caller named. The record counts
+	// like any other, the score does not.
+	Tried bool
 }
 
 // outside is the bin of a value that is not counted.
@@ -145,7 +148,7 @@ func (w *Window) bin(r *binned) error {
 		switch {
 		case m.ref == nil:
 		case m.kind == events.DriftPrediction:
-			if r.Version == w.ref.Version {
+			if r.Version == w.ref.Version && !r.Tried {
 				r.bins[i] = int32(m.ref.BinNumeric(r.Score))
 			}
 		case fault != nil:

@@ -179,6 +179,11 @@ func (p *ServingMeasured) Validate() error {
 	return c.err
 }
 
+// otherArm checks the arm of a prediction, which Production as such leaves out.
+func (c *check) otherArm(a Arm) {
+	c.that(a == "" || a == ArmCanary || a == ArmDirect, "arm %q is unknown", a)
+}
+
 // counts checks the length of a histogram; an absent one is none.
 func (c *check) counts(field string, counts []uint64, want int) {
 	c.that(len(counts) == 0 || len(counts) == want, "%s must have %d counts, has %d", field, want, len(counts))

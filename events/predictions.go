@@ -78,6 +78,8 @@ type ExampleJoined struct {
 	ObservedAt  time.Time `json:"observed_at"`
 	// LabelsSequence is where the label stands in LABELS: the same label never joins a second prediction.
 	LabelsSequence uint64 `json:"labels_sequence,omitempty"`
+	// Arm is the prediction's.
+	Arm Arm `json:"arm,omitempty"`
 }
 
 // ColumnState is the state of a monitored column.

@@ -140,7 +140,7 @@ func sampleOfData(t testing.TB, typ events.Type) events.Payload {
 	case events.TypeExampleJoined:
 		return &events.ExampleJoined{PredictionID: "p1", EntityID: "7590-VHVEG", Version: 1, PromotionSequence: 5, PredictionsSequence: 17,
 			Record: record, Score: 0.7, Threshold: 0.4, Predicted: true, Observed: true, PredictedAt: noon, ObservedAt: noon.Add(time.Second),
-			LabelsSequence: 12}
+			LabelsSequence: 12, Arm: events.ArmCanary}
 	case events.TypeDriftEvaluated:
 		return &events.DriftEvaluated{Kind: events.DriftData, Evaluation: 4, Version: 1, PromotionSequence: 5, Ordinal: 1000, PredictionsSequence: 1000,
 			TrainingSequence: 3, WindowFirst: 1, Rows: 1000, WindowFrom: noon, WindowTo: noon.Add(time.Hour),

@@ -111,6 +111,7 @@ var narrower = map[string][]string{
 	"drift.evaluated.v1.kind": {"data", "performance"},
 	"demoted_to":              {"None", "Staging", "Archived"},
 	"prediction.made.v1.arm":  {"canary", "direct_version"},
+	"example.joined.v1.arm":   {"canary", "direct_version"},
 }
 
 // words names the fields of type string that take a few words all the same: MLflow's, which no Go type lists.

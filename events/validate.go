@@ -285,11 +285,7 @@ func (p *PredictionMade) Validate() error {
 	c.record("record", p.Record)
 	c.share("score", p.Score)
 	c.share("threshold", p.Threshold)
-	switch p.Arm {
-	case "", ArmCanary, ArmDirect:
-	default:
-		c.that(false, "arm %q is unknown", p.Arm)
-	}
+	c.otherArm(p.Arm)
 	c.version("rollout_revision", p.RolloutRevision, 0)
 	return c.err
 }
@@ -310,6 +306,7 @@ func (p *ExampleJoined) Validate() error {
 	c.that(p.PredictionsSequence > 0, "predictions_sequence is required")
 	c.record("record", p.Record)
 	c.share("score", p.Score)
+	c.otherArm(p.Arm)
 	return c.err
 }
 

@@ -94,6 +94,7 @@ func TestValidateNamesFieldAndRule(t *testing.T) {
 		{events.TypePredictionMade, of(func(p *events.PredictionMade) { p.Threshold = -0.01 }), "threshold must be in [0, 1]"},
 		{events.TypeLabelObserved, of(func(p *events.LabelObserved) { p.PredictionID, p.EntityID = "", "" }), "prediction_id or entity_id is required"},
 		{events.TypeLabelObserved, of(func(p *events.LabelObserved) { p.Outcome = "" }), "outcome is required"},
+		{events.TypeExampleJoined, of(func(p *events.ExampleJoined) { p.Arm = events.ArmProduction }), `arm "production" is unknown`},
 		{events.TypeExampleJoined, of(func(p *events.ExampleJoined) { p.PredictionsSequence = 0 }), "predictions_sequence is required"},
 		{events.TypeDriftEvaluated, of(func(p evaluated) { p.Kind = events.DriftPrediction }), `kind "prediction" is unknown`},
 		{events.TypeDriftEvaluated, of(func(p evaluated) { p.Evaluation = 0 }), "evaluation is required"},
