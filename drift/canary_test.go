@@ -1,6 +1,7 @@
 package drift
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -28,11 +29,11 @@ func TestACanaryCountsForTheColumnsAlone(t *testing.T) {
 	canary := tried(w.answers(b1, 2, p1, records(t, sp, 25, 8, 1)), events.ArmCanary)
 	// A version that is named may be Production itself, and its score counts no more than another's.
 	named := tried(w.answers(b1, 1, p1, records(t, sp, 25, 9, 1)), events.ArmDirect)
-	for _, p := range append(canary, named...) {
+	for _, p := range slices.Concat(canary, named) {
 		p.Score, p.Positive = 0.999, true
 	}
 	w.predict(name, production...)
-	w.predict(name, append(canary, named...)...)
+	w.predict(name, slices.Concat(canary, named)...)
 	last := awaitCount[events.DriftEvaluated](w, events.Drift, 4)[3]
 	check := func(e *events.DriftEvaluated, rows, scores int) {
 		t.Helper()
@@ -51,22 +52,24 @@ func TestACanaryCountsForTheColumnsAlone(t *testing.T) {
 
 	// Labels of both arms are joined, and say which; only Production's are evaluated.
 	var labels []*events.LabelObserved
-	for _, p := range append(production[:40], canary...) {
+	for _, p := range slices.Concat(named, production[:40], canary) {
 		labels = append(labels, &events.LabelObserved{PredictionID: p.PredictionID, Outcome: "Yes"})
 	}
 	w.label(name, labels...)
-	joined := awaitCount[events.ExampleJoined](w, events.Training, 65)
+	joined := awaitCount[events.ExampleJoined](w, events.Training, 90)
 	arms := map[events.Arm]int{}
 	for _, e := range joined {
 		arms[e.Arm]++
 		require.Equal(t, e.Arm == events.ArmCanary, e.Version == 2)
 	}
-	require.Equal(t, map[events.Arm]int{"": 40, events.ArmCanary: 25}, arms)
+	require.Equal(t, map[events.Arm]int{"": 40, events.ArmCanary: 25, events.ArmDirect: 25}, arms)
 	measured := awaitCount[events.DriftEvaluated](w, events.Drift, 7)[5:]
 	for i, e := range measured {
 		require.Equal(t, events.DriftPerformance, e.Kind)
 		require.Equal(t, 1, e.Version)
 		require.Equal(t, 20*(i+1), e.Rows)
+		require.Equal(t, joined[25].PredictionID, production[0].PredictionID)
+		require.Equal(t, uint64(26), e.WindowFirst, "after those of the named version")
 	}
 	require.Empty(t, w.stored(events.Dead))
 }
