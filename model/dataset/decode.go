@@ -26,7 +26,9 @@ type decoder struct {
 	h        *Schema
 	row      *Row
 	severity severity
-	need     bool // label and id are required
+	need     bool    // label and id are required
+	views    bool    // the row may hold views of the input
+	digest   *[]byte // where a row's digest may be kept; nil: nowhere
 	faults   []Fault
 	warnings []Fault
 }
@@ -121,7 +123,7 @@ func (d *decoder) category(s slot, text string, shared bool) {
 			return
 		}
 	}
-	if shared {
+	if shared && !d.views {
 		text = strings.Clone(text)
 	}
 	d.row.Cat[s.index] = text
@@ -142,7 +144,7 @@ func (d *decoder) id(s slot, text string, shared bool) {
 		}
 		return
 	}
-	if shared {
+	if shared && !d.views {
 		text = strings.Clone(text)
 	}
 	d.row.ID = text
@@ -173,7 +175,7 @@ func (d *decoder) needs(s slot) bool {
 // finish gives a row its digest as id where the spec has no id column, and returns the record's faults as an error.
 func (d *decoder) finish() error {
 	if d.h.id == "" {
-		d.row.ID = RowDigest(d.row)
+		d.row.ID = d.rowDigest()
 	}
 	if len(d.faults) > 0 {
 		return &RecordError{Faults: d.faults}

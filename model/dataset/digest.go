@@ -10,15 +10,27 @@ import (
 // RowDigest returns "row-" and 16 hex digits of a hash over the row's features: the id of a row whose spec has no id
 // column. Label and position do not count, so the same customer has the same digest with and without an outcome, and rows
 // that are equal in every feature share one. The hash is for placing rows and is no protection against a forger.
-func RowDigest(row *Row) string {
-	var buf []byte
+func RowDigest(row *Row) string { return string(appendRowDigest(nil, row)) }
+
+// appendRowDigest overwrites buf, from its start, with the digest.
+func appendRowDigest(buf []byte, row *Row) []byte {
+	buf = buf[:0]
 	for _, v := range row.Num {
 		buf = appendDigestNumber(buf, v)
 	}
 	for _, s := range row.Cat {
 		buf = appendDigestWord(buf, s)
 	}
-	return string(appendDigest(buf[:0], xxhash.Sum64(buf)))
+	return appendDigest(buf[:0], xxhash.Sum64(buf))
+}
+
+// rowDigest returns the digest of the decoder's row: a view of the decoder's own memory if it has some.
+func (d *decoder) rowDigest() string {
+	if d.digest == nil {
+		return RowDigest(d.row)
+	}
+	*d.digest = appendRowDigest(*d.digest, d.row)
+	return view(*d.digest)
 }
 
 // appendDigestNumber appends what is hashed of a number.

@@ -12,6 +12,34 @@ import (
 	"telco-churn-mlops/model/spec"
 )
 
+// Decoder decodes records that are JSON objects, with buffers of its own: one per goroutine. Make it with [Schema.NewDecoder].
+type Decoder struct {
+	h      *Schema
+	seen   marks
+	others keySet
+	digest []byte // of the row, where the spec has no id column
+	// order holds, by place in the object, the slot that stood there in the last record: the records of one sender have their keys in one order,
+	// and a comparison is cheaper than a look-up.
+	order []*slot
+}
+
+// NewDecoder returns a decoder for records of the schema.
+func (h *Schema) NewDecoder() *Decoder {
+	return &Decoder{h: h, seen: newMarks(len(h.order)), order: make([]*slot, 0, len(h.slots))}
+}
+
+// Decode is [Schema.DecodeJSON] but for two things. It allocates nothing for a record that has neither faults nor warnings and no text with
+// escapes in an open column or the id. And row's strings are views of data wherever they are no words of the schema: they hold only as long as
+// data does not change, and an id that is a digest only until the next Decode.
+func (j *Decoder) Decode(data []byte, row *Row, o DecodeOptions) ([]Fault, error) {
+	row.reset()
+	j.seen.reset()
+	j.others.reset()
+	d := decoder{h: j.h, row: row, need: o.RequireLabel, views: true, severity: severity{o.Strict, o.Strict}}
+	d.digest = &j.digest
+	return d.decodeJSON(data, j)
+}
+
 // DecodeJSON decodes one JSON object into row, whose fields it overwrites, and returns warnings.
 //
 // All faults are reported at once in a *RecordError; row is then filled as far as possible and must not be used. Every
@@ -28,18 +56,17 @@ func (h *Schema) DecodeJSON(data []byte, row *Row, o DecodeOptions) ([]Fault, er
 
 func (h *Schema) decodeJSON(data []byte, row *Row, need bool, sev severity) ([]Fault, error) {
 	d := decoder{h: h, row: row, need: need, severity: sev}
-	var small [64]bool
-	seen := small[:]
-	if len(h.order) > len(small) {
-		seen = make([]bool, len(h.order))
-	}
+	return d.decodeJSON(data, &Decoder{h: h, seen: newMarks(len(h.order))})
+}
+
+func (d *decoder) decodeJSON(data []byte, j *Decoder) ([]Fault, error) {
 	s := scanner{data: data}
-	if err := d.object(&s, seen); err != nil {
+	if err := d.object(&s, j); err != nil {
 		d.fault("", RuleJSON, "", "%s", err)
 		return d.warnings, d.finish()
 	}
-	for _, c := range h.order {
-		if !seen[c.seen] && d.needs(c) {
+	for i := range d.h.order {
+		if c := &d.h.order[i]; !j.seen.has(c.seen) && d.needs(*c) {
 			d.fault(c.name, RuleMissingColumn, "", "the column is missing; write null where the value is not known")
 		}
 	}
@@ -47,7 +74,7 @@ func (h *Schema) decodeJSON(data []byte, row *Row, need bool, sev severity) ([]F
 }
 
 // object reads the record's keys and values. Its error is one of syntax, after which nothing more can be said.
-func (d *decoder) object(s *scanner, seen []bool) error {
+func (d *decoder) object(s *scanner, j *Decoder) error {
 	s.space()
 	if !s.take('{') {
 		return s.fail("want a JSON object")
@@ -56,10 +83,9 @@ func (d *decoder) object(s *scanner, seen []bool) error {
 	if s.take('}') {
 		return s.end()
 	}
-	var others map[string]bool // keys that fill no slot, to find those that are there twice
-	for {
+	for place := 0; ; place++ {
 		s.space()
-		key, _, err := s.str()
+		key, err := s.str()
 		if err != nil {
 			return err
 		}
@@ -67,27 +93,23 @@ func (d *decoder) object(s *scanner, seen []bool) error {
 			return s.fail("want a colon after a key")
 		}
 		s.space()
-		c, known := d.h.slots[key]
-		if !known {
-			c, known = d.h.slots[clean(key)]
-		}
+		c := j.slot(place, key.string)
 		twice := false
-		if known && c.seen >= 0 {
-			twice, seen[c.seen] = seen[c.seen], true
+		if c != nil && c.seen >= 0 {
+			twice = j.seen.add(c.seen)
 		} else {
-			if others == nil {
-				others = map[string]bool{}
-			}
-			twice = others[key]
-			others[strings.Clone(key)] = true
+			twice = j.others.add(key.string)
 		}
 		switch {
 		case twice:
-			d.fault(clean(key), RuleDuplicateColumn, "", "the column is there twice")
-		case !known:
-			d.warn(clean(key), RuleUnknownColumn, "", "the column is not in the spec")
+			d.fault(clean(key.string), RuleDuplicateColumn, "", "the column is there twice")
+		case c == nil:
+			d.warn(clean(key.string), RuleUnknownColumn, "", "the column is not in the spec")
 		}
-		if err := d.value(s, c, known && !twice); err != nil {
+		if c == nil || twice {
+			c = &nowhere
+		}
+		if err := d.value(s, c); err != nil {
 			return err
 		}
 		s.space()
@@ -100,15 +122,36 @@ func (d *decoder) object(s *scanner, seen []bool) error {
 	}
 }
 
-// value reads one value and, where use is set, stores it.
-func (d *decoder) value(s *scanner, c slot, use bool) error {
-	use = use && c.kind != slotIgnored
+// slot returns the slot of a key, nil for one that the spec does not know.
+func (j *Decoder) slot(place int, key string) *slot {
+	if place < len(j.order) && j.order[place].name == key {
+		return j.order[place]
+	}
+	c, known := j.h.keys[key]
+	if !known {
+		return j.h.keys[clean(key)]
+	}
+	switch {
+	case place < len(j.order):
+		j.order[place] = c
+	case place == len(j.order) && place < cap(j.order):
+		j.order = append(j.order, c)
+	}
+	return c
+}
+
+// nowhere is the slot of values that are only read.
+var nowhere = slot{kind: slotIgnored, seen: -1}
+
+// value reads one value and stores it.
+func (d *decoder) value(s *scanner, c *slot) error {
+	use := c.kind != slotIgnored
 	start := s.pos
 	switch b := s.peek(); {
 	case b == '"':
-		text, shared, err := s.str()
+		text, err := s.str()
 		if err == nil && use {
-			d.text(c, text, shared)
+			d.jsonText(c, text)
 		}
 		return err
 	case b == '{' || b == '[':
@@ -125,19 +168,19 @@ func (d *decoder) value(s *scanner, c slot, use bool) error {
 		return nil
 	case b == 'n' && s.word("null"):
 		if use && d.need {
-			d.text(c, "", false)
+			d.text(*c, "", false)
 		}
 		return nil
 	case b == 't' && s.word("true"), b == 'f' && s.word("false"):
 		if !use {
 			return nil
 		}
-		text := string(s.data[start:s.pos])
+		text := view(s.data[start:s.pos])
 		if c.kind == slotNumeric && d.h.bounds[c.index].kind != spec.NumberBoolean {
 			d.fault(c.name, RuleType, text, "want %s, got %s", d.h.bounds[c.index].wants(), text)
 			return nil
 		}
-		d.text(c, text, false)
+		d.text(*c, text, true)
 		return nil
 	}
 	if err := s.number(); err != nil {
@@ -149,15 +192,60 @@ func (d *decoder) value(s *scanner, c slot, use bool) error {
 	return nil
 }
 
-// cares reports whether a value of the wrong type in this column matters: a label that is not required does not.
-func (d *decoder) cares(c slot) bool { return c.kind != slotTarget || d.need }
-
-func (d *decoder) jsonNumber(c slot, raw []byte) {
-	text := view(raw)
-	if c.kind != slotNumeric {
-		text = numberText(text)
+// jsonText stores a string. Words that the schema knows, and plain decimals within their bounds, need no further judgement.
+func (d *decoder) jsonText(c *slot, t token) {
+	if t.plain {
+		switch c.kind {
+		case slotCategorical:
+			if w, ok := d.h.words[c.index].find(t.string); ok {
+				d.row.Cat[c.index] = w
+				return
+			}
+		case slotNumeric:
+			if d.plainNumber(c, bytesOf(t.string)) {
+				return
+			}
+		}
 	}
-	d.text(c, text, true)
+	d.text(*c, t.string, t.shared)
+}
+
+// plainNumber stores a decimal that there is nothing to say about, and reports whether it did.
+func (d *decoder) plainNumber(c *slot, raw []byte) bool {
+	if d.h.numberMarkers {
+		return false
+	}
+	v, ok := decimal(raw)
+	if !ok {
+		return false
+	}
+	b := &d.h.bounds[c.index]
+	if !(v >= b.min && v <= b.max) || !b.takes(v) {
+		return false
+	}
+	d.row.Num[c.index] = v
+	return true
+}
+
+// cares reports whether a value of the wrong type in this column matters: a label that is not required does not.
+func (d *decoder) cares(c *slot) bool { return c.kind != slotTarget || d.need }
+
+func (d *decoder) jsonNumber(c *slot, raw []byte) {
+	text := view(raw)
+	if c.kind == slotNumeric {
+		if !d.plainNumber(c, raw) {
+			d.text(*c, text, true)
+		}
+		return
+	}
+	text = numberText(text)
+	if c.kind == slotCategorical {
+		if w, ok := d.h.words[c.index].find(text); ok {
+			d.row.Cat[c.index] = w
+			return
+		}
+	}
+	d.text(*c, text, true)
 }
 
 // numberText returns the shortest decimal text of a JSON number: 0 for 0.0 and -0, 12.5 for 1.25e1. Whole numbers keep

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"unicode/utf8"
 	"unsafe"
 )
 
@@ -64,28 +65,52 @@ func (s *scanner) end() error {
 	return nil
 }
 
-// str reads a string. shared says that it is a view of the input, to be copied before it is kept.
-func (s *scanner) str() (text string, shared bool, err error) {
-	if !s.take('"') {
-		return "", false, s.fail("want a string")
-	}
-	start := s.pos
-	for ; s.pos < len(s.data); s.pos++ {
-		switch c := s.data[s.pos]; {
-		case c == '"':
-			s.pos++
-			return view(s.data[start : s.pos-1]), true, nil
-		case c == '\\':
-			return s.escaped(start)
-		case c < 0x20:
-			return "", false, s.fail("a control character in a string")
-		}
-	}
-	return "", false, s.fail("the string does not end")
+// token is the text of a string.
+type token struct {
+	string
+	shared bool // a view of the input, to be copied before it is kept
+	plain  bool // ASCII, not empty, without escapes and without space around it: as clean would leave it
 }
 
+// str reads a string.
+func (s *scanner) str() (token, error) {
+	if !s.take('"') {
+		return token{}, s.fail("want a string")
+	}
+	start := s.pos
+	wide := byte(0)
+	for ; s.pos < len(s.data); s.pos++ {
+		c := s.data[s.pos]
+		if special[c] {
+			break
+		}
+		wide |= c
+	}
+	switch {
+	case s.pos == len(s.data):
+		return token{}, s.fail("the string does not end")
+	case s.data[s.pos] == '\\':
+		return s.escaped(start)
+	case s.data[s.pos] < 0x20:
+		return token{}, s.fail("a control character in a string")
+	}
+	text := s.data[start:s.pos]
+	s.pos++
+	plain := wide < utf8.RuneSelf && len(text) > 0 && text[0] != ' ' && text[len(text)-1] != ' '
+	return token{view(text), true, plain}, nil
+}
+
+// special are the bytes that end the plain part of a string: a quote, a backslash, a control character.
+var special = func() (t [256]bool) {
+	for c := range 0x20 {
+		t[c] = true
+	}
+	t['"'], t['\\'] = true, true
+	return t
+}()
+
 // escaped reads a string that has a backslash.
-func (s *scanner) escaped(start int) (string, bool, error) {
+func (s *scanner) escaped(start int) (token, error) {
 	for ; s.pos < len(s.data) && s.data[s.pos] != '"'; s.pos++ {
 		if s.data[s.pos] == '\\' {
 			s.pos++
@@ -93,15 +118,15 @@ func (s *scanner) escaped(start int) (string, bool, error) {
 	}
 	if s.pos >= len(s.data) {
 		s.pos = len(s.data)
-		return "", false, s.fail("the string does not end")
+		return token{}, s.fail("the string does not end")
 	}
 	s.pos++
 	var text string
 	if err := json.Unmarshal(s.data[start-1:s.pos], &text); err != nil {
 		s.pos = start
-		return "", false, s.fail("the string is not valid: %v", err)
+		return token{}, s.fail("the string is not valid: %v", err)
 	}
-	return text, false, nil
+	return token{string: text}, nil
 }
 
 // number reads a number as JSON has it: no leading plus or zero, digits on both sides of a point.

@@ -50,19 +50,23 @@ func (b *bounds) takes(v float64) bool {
 // Schema is a spec's columns compiled to slots. It is immutable and safe for concurrent use.
 type Schema struct {
 	slots       map[string]slot
-	order       []slot // numeric, categorical, id, target: what a record is checked for
+	keys        map[string]*slot // the same, for who does not copy them
+	order       []slot           // numeric, categorical, id, target: what a record is checked for
 	numeric     []string
 	bounds      []bounds
 	categorical []string
 	sets        []map[string]string // per categorical column: value and its other spellings to the value; nil = open
 	known       []string            // per categorical column: the closed set, for a message
+	words       []wordIndex         // per categorical column: its set and the missing markers, for the hot path
 	missing     map[string]bool
-	id          string
-	target      string
-	positive    string
-	negative    string
-	anyNegative bool
-	labels      map[string]float64
+	// numberMarkers says that a missing marker may look like a number.
+	numberMarkers bool
+	id            string
+	target        string
+	positive      string
+	negative      string
+	anyNegative   bool
+	labels        map[string]float64
 }
 
 // NewSchema compiles the columns of a spec. It fails where the spec is not valid.
@@ -77,6 +81,7 @@ func NewSchema(s *spec.Spec) (*Schema, error) {
 	}
 	for _, m := range c.Missing {
 		h.missing[m] = true
+		h.numberMarkers = h.numberMarkers || m != "" && (m[0] >= '0' && m[0] <= '9' || m[0] == '-' || m[0] == '+' || m[0] == '.')
 	}
 	for _, n := range c.Numeric {
 		b := bounds{math.Inf(-1), math.Inf(1), n.Type}
@@ -93,6 +98,7 @@ func NewSchema(s *spec.Spec) (*Schema, error) {
 		h.add(slot{kind: slotCategorical, index: len(h.categorical), name: k.Name, optional: k.Optional})
 		h.categorical, h.sets = append(h.categorical, k.Name), append(h.sets, spellings(k.Values))
 		h.known = append(h.known, listed(k.Values))
+		h.words = append(h.words, newWordIndex(h.sets[len(h.sets)-1], h.missing))
 	}
 	if c.ID != "" {
 		h.add(slot{kind: slotID, name: c.ID})
@@ -106,6 +112,10 @@ func NewSchema(s *spec.Spec) (*Schema, error) {
 		h.negative = "not " + h.positive
 	} else {
 		h.labels[h.negative], h.labels[spec.CanonicalWord(h.negative)] = 0, 0
+	}
+	h.keys = make(map[string]*slot, len(h.slots))
+	for name, s := range h.slots {
+		h.keys[name] = &s
 	}
 	return h, nil
 }
