@@ -18,6 +18,7 @@ type part struct {
 	events []event
 	fatal  *fatalSyntax
 	known  []*translation // by categorical column
+	kept   []texts        // the text of each column in parser.keep, by row of the table
 }
 
 // event is a row with faults, which is not in the table, or with warnings, which is.
@@ -50,8 +51,10 @@ type parser struct {
 	words   []vocabulary // by categorical column
 	labels  interner     // text of a cell -> label
 	row     *Row
-	numbers bool // a missing marker may look like a number
-	narrow  bool // the file leaves optional columns out
+	numbers bool  // a missing marker may look like a number
+	narrow  bool  // the file leaves optional columns out
+	keep    []int // columns of the file whose text is kept
+	plain   bool  // ids are not hashed
 	buf     []byte
 }
 
@@ -75,7 +78,7 @@ func (p *parser) parse(b block) *part {
 	t := NewTable(p.h)
 	rows := len(b.data)/(4*len(p.columns)+1) + 1 // a guess: four bytes to a value
 	t.reserve(rows)
-	out := &part{table: t, known: translations(p.words)}
+	out := &part{table: t, known: translations(p.words), kept: make([]texts, len(p.keep))}
 	if p.labels.full() {
 		p.labels = interner{}
 	}
@@ -91,17 +94,23 @@ func (p *parser) parse(b block) *part {
 			break
 		}
 		out.rows++
-		if syntax == nil && len(s.fields) == len(p.columns) && !p.narrow && p.fast(t) {
-			continue
+		if syntax != nil || len(s.fields) != len(p.columns) || p.narrow || !p.fast(t) {
+			t.truncate()
+			p.slow(out, syntax)
 		}
-		t.truncate()
-		p.slow(out, syntax)
+		for i := range p.keep {
+			if len(out.kept[i].ends) < t.Len() {
+				out.kept[i].append(s.field(p.keep[i]))
+			}
+		}
 	}
 	out.lines = int64(s.line)
 	for i := range t.cat {
 		t.cat[i].names = p.words[i].words.names // only appended to, so this view does not change
 	}
-	out.hashIDs()
+	if !p.plain {
+		out.hashIDs()
+	}
 	return out
 }
 

@@ -1,0 +1,276 @@
+package batch
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/deprecated"
+	"github.com/parquet-go/parquet-go/format"
+
+	"telco-churn-mlops/model/dataset"
+)
+
+// columnar is a Parquet file. Its pages are decoded in their order by the reading goroutine, each once: to have several decode parts of one row
+// group each would have to read all pages before its own in files without a page index, which most writers leave out.
+type columnar struct {
+	file    *parquet.File
+	parser  *dataset.ColumnParser
+	columns []columnReader
+	block   int64
+	group   int   // the row group that is read
+	at      int64 // row within it
+	row     int64 // of the file
+	open    bool  // the columns stand in the group
+}
+
+// columnReader reads one column of the file, page by page.
+type columnReader struct {
+	name     string
+	place    int // among the file's columns, for the parser
+	leaf     int
+	unsigned bool
+	pages    parquet.Pages
+	page     parquet.Page
+	values   parquet.ValueReader
+	buf      []parquet.Value
+}
+
+// openParquet reads the footer. A column that is needed and is not there, or has a type that no record of a request could have, is refused by its name.
+func openParquet(j *Job, row int64) (_ input, err error) {
+	defer damaged(&err)
+	source := &watched{r: j.Input}
+	file, err := parquet.OpenFile(source, j.Input.Size(), parquet.SkipBloomFilters(true))
+	if failed := source.failed(); failed != nil {
+		return nil, fmt.Errorf("read input: %w", failed)
+	}
+	if err != nil {
+		return nil, &dataset.DataError{Message: fmt.Sprintf("the file is not valid Parquet: %s", err)}
+	}
+	c := &columnar{file: file, block: int64(j.block), row: row}
+	var names []string
+	for _, column := range file.Root().Columns() {
+		names = append(names, column.Name())
+	}
+	if c.parser, err = dataset.NewColumnParser(j.Bundle.Schema, names, dataset.LayoutOptions{RequireID: !j.RowID, Keep: j.Columns}); err != nil {
+		return nil, err
+	}
+	var faults []dataset.Fault
+	for i, column := range file.Root().Columns() {
+		if !c.parser.Needs(i) {
+			continue
+		}
+		r, err := newColumnReader(column, i)
+		if err != nil {
+			faults = append(faults, dataset.Fault{Column: column.Name(), Rule: dataset.RuleType, Message: err.Error()})
+		}
+		c.columns = append(c.columns, r)
+	}
+	if len(faults) > 0 {
+		return nil, &dataset.DataError{Message: "the file has columns that can't be read", Faults: faults}
+	}
+	for groups := file.RowGroups(); c.group < len(groups) && row >= groups[c.group].NumRows(); c.group++ {
+		row -= groups[c.group].NumRows()
+	}
+	c.at = row
+	return c, nil
+}
+
+// watched keeps the first error of a source, so that a store that is away is not taken for a damaged file.
+type watched struct {
+	r   io.ReaderAt
+	err atomic.Pointer[error]
+}
+
+// ReadAt reads from the source.
+func (w *watched) ReadAt(p []byte, off int64) (int, error) {
+	n, err := w.r.ReadAt(p, off)
+	if err != nil && err != io.EOF { // io.ReaderAt gives the bare value at the end
+		w.err.CompareAndSwap(nil, &err)
+	}
+	return n, err
+}
+
+func (w *watched) failed() error {
+	if err := w.err.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// damaged turns a panic of the library over a damaged file into an error.
+func damaged(err *error) {
+	if p := recover(); p != nil {
+		*err = &dataset.DataError{Message: fmt.Sprintf("the Parquet file is damaged: %v", p)}
+	}
+}
+
+// newColumnReader refuses what is no single number, text or truth value per row.
+func newColumnReader(column *parquet.Column, place int) (columnReader, error) {
+	r := columnReader{name: column.Name(), place: place, leaf: column.Index(), buf: make([]parquet.Value, 1024)}
+	if !column.Leaf() || column.Repeated() {
+		return r, errors.New("it is nested: want one value per row")
+	}
+	if kind := column.Type().Kind(); kind == parquet.Int96 || kind == parquet.FixedLenByteArray {
+		return r, fmt.Errorf("its type is %s: want a number, a text or a boolean", column.Type())
+	}
+	if l := column.Type().LogicalType(); l != nil && l.Value != nil {
+		switch v := l.Value.(type) {
+		case *format.StringType, *format.EnumType, *format.JsonType, *format.NullType:
+		case *format.IntType:
+			r.unsigned = !v.IsSigned
+		default:
+			return r, fmt.Errorf("its type is %s: want a number, a text or a boolean", l)
+		}
+		return r, nil
+	}
+	if t := column.Type().ConvertedType(); t != nil {
+		switch *t {
+		case deprecated.UTF8, deprecated.Enum, deprecated.Json, deprecated.Int8, deprecated.Int16, deprecated.Int32, deprecated.Int64:
+		case deprecated.Uint8, deprecated.Uint16, deprecated.Uint32, deprecated.Uint64:
+			r.unsigned = true
+		default:
+			return r, fmt.Errorf("its type is %s: want a number, a text or a boolean", column.Type())
+		}
+	}
+	return r, nil
+}
+
+// next decodes the next rows, none of another row group.
+func (c *columnar) next() (t *task, err error) {
+	defer damaged(&err)
+	groups := c.file.RowGroups()
+	for c.group < len(groups) && c.at == groups[c.group].NumRows() {
+		if err := c.leave(); err != nil {
+			return nil, err
+		}
+		c.group, c.at = c.group+1, 0
+	}
+	if c.group == len(groups) {
+		return nil, io.EOF
+	}
+	if !c.open {
+		if err := c.enter(groups[c.group]); err != nil {
+			return nil, err
+		}
+	}
+	n := min(c.block, groups[c.group].NumRows()-c.at)
+	c.parser.Begin(int(n))
+	for i := range c.columns {
+		if err := c.columns[i].read(c.parser, int(n)); err != nil {
+			return nil, fmt.Errorf("read column %q of rows %d to %d: %w", c.columns[i].name, c.row+1, c.row+n, err)
+		}
+	}
+	c.at, c.row = c.at+n, c.row+n
+	return &task{rows: c.parser.End(), end: c.row}, nil
+}
+
+// enter opens the columns of a row group at the row where it stands.
+func (c *columnar) enter(group parquet.RowGroup) error {
+	chunks := group.ColumnChunks()
+	for i := range c.columns {
+		r := &c.columns[i]
+		r.pages = chunks[r.leaf].Pages()
+		if c.at > 0 {
+			if err := r.pages.SeekToRow(c.at); err != nil {
+				return fmt.Errorf("go to row %d of row group %d: %w", c.at, c.group, err)
+			}
+		}
+	}
+	c.open = true
+	return nil
+}
+
+// leave closes them.
+func (c *columnar) leave() error {
+	var errs []error
+	for i := range c.columns {
+		r := &c.columns[i]
+		r.drop()
+		if r.pages != nil {
+			errs = append(errs, r.pages.Close())
+			r.pages = nil
+		}
+	}
+	c.open = false
+	return errors.Join(errs...)
+}
+
+func (c *columnar) Close() error { return c.leave() }
+
+func (c *columnar) decoder() (decoder, error) { return decoded{}, nil }
+
+// decoded is for blocks that come decoded.
+type decoded struct{}
+
+func (decoded) decode(t *task) (*dataset.Rows, error) { return t.rows, nil }
+
+func (decoded) Close() error { return nil }
+
+// drop gives the page up, with the memory that values are views of.
+func (r *columnReader) drop() {
+	if r.page != nil {
+		parquet.Release(r.page)
+	}
+	r.page, r.values = nil, nil
+}
+
+// read hands n values to the parser.
+func (r *columnReader) read(p *dataset.ColumnParser, n int) error {
+	for row := 0; row < n; {
+		if r.page == nil {
+			var err error
+			if r.page, err = r.pages.ReadPage(); err != nil {
+				if errors.Is(err, io.EOF) {
+					err = io.ErrUnexpectedEOF
+				}
+				return err
+			}
+			r.values = r.page.Values()
+		}
+		got, err := r.values.ReadValues(r.buf[:min(len(r.buf), n-row)])
+		for i := range r.buf[:got] {
+			r.give(p, row, &r.buf[i])
+			row++
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if err != nil || got == 0 {
+			r.drop()
+		}
+	}
+	return nil
+}
+
+// give hands one value to the parser.
+func (r *columnReader) give(p *dataset.ColumnParser, row int, v *parquet.Value) {
+	switch v.Kind() {
+	case parquet.Boolean:
+		p.Truth(r.place, row, v.Boolean())
+	case parquet.Int32:
+		if r.unsigned {
+			p.Integer(r.place, row, int64(v.Uint32()))
+		} else {
+			p.Integer(r.place, row, int64(v.Int32()))
+		}
+	case parquet.Int64:
+		if u := v.Uint64(); r.unsigned && u > math.MaxInt64 {
+			p.Text(r.place, row, strconv.AppendUint(nil, u, 10))
+		} else {
+			p.Integer(r.place, row, v.Int64())
+		}
+	case parquet.Float:
+		p.Number(r.place, row, float64(v.Float()))
+	case parquet.Double:
+		p.Number(r.place, row, v.Double())
+	case parquet.ByteArray:
+		p.Text(r.place, row, v.ByteArray())
+	default:
+		p.Null(r.place)
+	}
+}
