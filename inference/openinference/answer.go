@@ -96,16 +96,17 @@ func choose(rq *request) ([]output, error) {
 			}
 		}
 		if !found {
-			return nil, bad("the model has no output %.60q; it has %s", name, strings.Join(outputNames(all), ", "))
+			return nil, bad("the model has no output %.60q; it has %s", name, strings.Join(OutputNames(), ", "))
 		}
 	}
 	return chosen, nil
 }
 
-func outputNames(all []output) []string {
-	names := make([]string, len(all))
-	for i := range all {
-		names[i] = all[i].name
+// OutputNames lists all outputs that can be asked for.
+func OutputNames() []string {
+	var names []string
+	for _, o := range outputs() {
+		names = append(names, o.name)
 	}
 	return names
 }

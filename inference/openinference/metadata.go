@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"telco-churn-mlops/model"
 	"telco-churn-mlops/model/spec"
 )
 
@@ -21,12 +22,13 @@ type modelMetadata struct {
 	Name       string           `json:"name"`
 	Versions   []string         `json:"versions"`
 	Platform   string           `json:"platform"`
-	Inputs     []tensorMetadata `json:"inputs"`
-	Outputs    []tensorMetadata `json:"outputs"`
+	Inputs     []TensorMetadata `json:"inputs"`
+	Outputs    []TensorMetadata `json:"outputs"`
 	Parameters map[string]any   `json:"parameters,omitempty"`
 }
 
-type tensorMetadata struct {
+// TensorMetadata describes an input or an output.
+type TensorMetadata struct {
 	Name       string         `json:"name"`
 	Datatype   string         `json:"datatype"`
 	Shape      []int          `json:"shape"` // -1 is any size
@@ -72,14 +74,14 @@ func (h *handler) model(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	m := modelMetadata{
-		Name: served.Model, Versions: make([]string, len(served.Versions)), Platform: Platform, Inputs: inputsOf(v),
+		Name: served.Model, Versions: make([]string, len(served.Versions)), Platform: Platform, Inputs: Inputs(v.Bundle),
 		Parameters: map[string]any{"content_type": "pd", "version": strconv.Itoa(v.Number), "digest": v.Bundle.Manifest.Digest},
 	}
 	for i := range served.Versions {
 		m.Versions[i] = strconv.Itoa(served.Versions[i].Number)
 	}
 	for _, o := range outputs() {
-		t := tensorMetadata{Name: o.name, Datatype: o.datatype, Shape: []int{-1}}
+		t := TensorMetadata{Name: o.name, Datatype: o.datatype, Shape: []int{-1}}
 		switch o.name {
 		case OutputContributions:
 			t.Shape = []int{-1, len(m.Inputs) - idInputs(v) + 1}
@@ -102,18 +104,18 @@ func idInputs(v *Version) int {
 	return 1
 }
 
-// inputsOf lists the columns of a version as inputs: the id, which may be left out, then the features in the spec's order.
-func inputsOf(v *Version) []tensorMetadata {
+// Inputs lists the columns of a bundle as inputs: the id, which may be left out, then the features in the spec's order.
+func Inputs(b *model.Bundle) []TensorMetadata {
 	optional := func(is bool) map[string]any {
 		if is {
 			return map[string]any{"optional": true}
 		}
 		return nil
 	}
-	var inputs []tensorMetadata
-	c := &v.Bundle.Spec.Columns
+	var inputs []TensorMetadata
+	c := &b.Spec.Columns
 	if c.ID != "" {
-		inputs = append(inputs, tensorMetadata{c.ID, typeBytes, []int{-1}, optional(true)})
+		inputs = append(inputs, TensorMetadata{c.ID, typeBytes, []int{-1}, optional(true)})
 	}
 	for _, n := range c.Numeric {
 		datatype := typeDouble
@@ -123,10 +125,10 @@ func inputsOf(v *Version) []tensorMetadata {
 		case spec.NumberBoolean:
 			datatype = typeBool
 		}
-		inputs = append(inputs, tensorMetadata{n.Name, datatype, []int{-1}, optional(n.Optional)})
+		inputs = append(inputs, TensorMetadata{n.Name, datatype, []int{-1}, optional(n.Optional)})
 	}
 	for _, k := range c.Categorical {
-		inputs = append(inputs, tensorMetadata{k.Name, typeBytes, []int{-1}, optional(k.Optional)})
+		inputs = append(inputs, TensorMetadata{k.Name, typeBytes, []int{-1}, optional(k.Optional)})
 	}
 	return inputs
 }

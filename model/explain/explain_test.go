@@ -110,7 +110,9 @@ func TestAmountsAreShapleyValuesByDefinition(t *testing.T) {
 	for name, s := range variants() {
 		t.Run(name, func(t *testing.T) {
 			table := modeltest.Table(t, modeltest.Options{Spec: s, Rows: 400, Seed: 3, Relation: 6})
-			b := fit(t, s, table, func(p *gbdt.Params) { p.Trees, p.MaxDepth, p.MinChildRows, p.CatSmooth, p.CatL2, p.MinRowsPerCategory = 6, 3, 5, 1, 0, 5 })
+			b := fit(t, s, table, func(p *gbdt.Params) {
+				p.Trees, p.MaxDepth, p.MinChildRows, p.CatSmooth, p.CatL2, p.MinRowsPerCategory = 6, 3, 5, 1, 0, 5
+			})
 			trees := plainTrees(t, b)
 			e, err := explain.New(b)
 			require.NoError(t, err)
