@@ -3,6 +3,7 @@ package registry
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -25,7 +26,7 @@ type Change struct {
 	Override bool   `json:"override,omitempty"`
 }
 
-// Audit returns every fact about a model, newest first: registrations, verdicts, promotions and changes, those that took no effect left out.
+// Audit returns every fact about a model, newest first: registrations, verdicts, rollouts, promotions and changes, those that took no effect left out.
 func (c *Catalog) Audit(key string) []Change {
 	m := c.models[key]
 	if m == nil {
@@ -71,6 +72,9 @@ func (m *modelFold) note(r Record) {
 	case *events.ModelChanged:
 		ch.Version, ch.Actor, ch.Reason = p.Version, p.Actor, p.Reason
 		ch.Summary = changeWords(p)
+	case *events.RolloutChanged:
+		ch.Version, ch.Actor, ch.Reason, ch.Override = p.Version, p.Actor, p.Reason, p.Override
+		ch.Summary = rolloutWords(p)
 	default:
 		return
 	}
@@ -100,6 +104,30 @@ func promotionWords(p *events.ModelPromoted) string {
 	}
 	return b.String()
 }
+
+// rolloutWords says a change of a rollout in words.
+func rolloutWords(p *events.RolloutChanged) string {
+	what := fmt.Sprintf("the %s of version %d", p.Mode, p.Version)
+	if p.Mode == events.RolloutDirect {
+		what = fmt.Sprintf("the watch of version %d in Production", p.Version)
+	}
+	switch {
+	case p.State == events.RolloutRunning && p.Mode == events.RolloutShadow:
+		return fmt.Sprintf("began %s beside version %d", what, p.Production)
+	case p.State == events.RolloutRunning && p.Step == 0:
+		return fmt.Sprintf("began %s: it answers %s beside version %d", what, percent(p.Share), p.Production)
+	case p.State == events.RolloutRunning:
+		return fmt.Sprintf("went on with %s: it answers %s", what, percent(p.Share))
+	case p.State == events.RolloutCompleted:
+		return "completed " + what
+	case p.State == events.RolloutRolledBack:
+		return fmt.Sprintf("ended %s: %s", what, p.Cause)
+	}
+	return fmt.Sprintf("stopped %s: %s", what, p.Cause)
+}
+
+// percent shows a share.
+func percent(share float64) string { return number(math.Round(share*1e6)/1e4) + " %" }
 
 func changeWords(p *events.ModelChanged) string {
 	what := "the model"

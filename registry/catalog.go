@@ -73,8 +73,11 @@ type Version struct {
 	GatedAt time.Time          `json:"gated_at,omitzero"`
 	// Promoted holds the sequences of the promotions of this version, repairs left out.
 	Promoted []uint64 `json:"promoted,omitempty"`
-	// Refuted is true once a rollback found it unloadable.
+	// Refuted is true once a rollback found it unloadable, or that it broke a limit of its watch.
 	Refuted bool `json:"refuted,omitempty"`
+	// Rollout is the last change of a rollout of this version, nil if there was none.
+	Rollout *Rollout `json:"rollout,omitempty"`
+	tried   bool     // was the candidate of a canary, so that no gate begins another one
 	// Archived and Deleted are set by hand. Neither takes a version out of Production: only a promotion does.
 	Archived    bool              `json:"archived,omitempty"`
 	Deleted     bool              `json:"deleted,omitempty"`
@@ -325,10 +328,10 @@ func (c *Catalog) Refuted(name, digest string) bool {
 	return m != nil && m.isRefuted(digest)
 }
 
-// Overtaken reports whether the version passed every gate, but another promotion came before its own. It stays in Staging, to be promoted
-// by hand.
+// Overtaken reports whether the version passed every gate, but another promotion came before its own, or before its canary began. It stays in
+// Staging, to be promoted by hand.
 func (c *Catalog) Overtaken(v Version) bool {
-	return c.promotable(v) && c.ChangedSince(v.Model, v.Gate.PromotionSequence)
+	return c.promotable(v) && !v.tried && c.ChangedSince(v.Model, v.Gate.PromotionSequence)
 }
 
 func (c *Catalog) promotable(v Version) bool {
@@ -343,13 +346,14 @@ func (c *Catalog) Unjudged(name string) []Version {
 	return c.pick(name, func(v *Version) bool { return v.Gate == nil && !v.Deleted })
 }
 
-// Unpromoted returns the versions whose promotion is due, oldest first: promotable, never promoted, and not overtaken, archived or deleted.
+// Unpromoted returns the versions whose promotion is due, oldest first: promotable, never promoted nor tried
+// in a canary, and not overtaken, archived or deleted.
 func (c *Catalog) Unpromoted(name string) []Version {
 	return c.pick(name, func(v *Version) bool { return c.due(*v) })
 }
 
 func (c *Catalog) due(v Version) bool {
-	return c.promotable(v) && v.Stage != events.StageNone && !v.Archived && !v.Deleted && !c.ChangedSince(v.Model, v.Gate.PromotionSequence)
+	return c.promotable(v) && !v.tried && v.Stage != events.StageNone && !v.Archived && !v.Deleted && !c.ChangedSince(v.Model, v.Gate.PromotionSequence)
 }
 
 func (c *Catalog) pick(name string, due func(*Version) bool) []Version {

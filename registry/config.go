@@ -26,6 +26,7 @@ const (
 	DefaultMaxBundle   = model.MaxSize
 	DefaultMaxArtifact = 4 << 30
 	DefaultSweepEvery  = 24 * time.Hour
+	DefaultRollout     = time.Second
 )
 
 // Config says what a registry judges by and what it stands on. Spec, Bus, Store and Log are required; everything else has a default.
@@ -54,6 +55,8 @@ type Config struct {
 	// MaxBundle bounds the size in bytes of a bundle, MaxArtifact that of a holdout.
 	MaxBundle   int64
 	MaxArtifact int64
+	// RolloutEvery is the time between two looks at what is tried or watched; 1 s by default.
+	RolloutEvery time.Duration
 	// SweepEvery is the time between two looks for what killed uploads left in the store; the first is at the start.
 	SweepEvery time.Duration
 
@@ -72,7 +75,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		Champion: DefaultChampion, Addr: DefaultAddr, Flag: DefaultFlag, Actor: DefaultActor, Instance: DefaultInstance, Grace: DefaultGrace, AckWait: bus.DefaultAckWait,
-		MaxBundle: DefaultMaxBundle, MaxArtifact: DefaultMaxArtifact, SweepEvery: DefaultSweepEvery, Now: time.Now,
+		MaxBundle: DefaultMaxBundle, MaxArtifact: DefaultMaxArtifact, SweepEvery: DefaultSweepEvery, RolloutEvery: DefaultRollout, Now: time.Now,
 	}
 }
 
@@ -100,6 +103,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxArtifact == 0 {
 		c.MaxArtifact = d.MaxArtifact
+	}
+	if c.RolloutEvery == 0 {
+		c.RolloutEvery = d.RolloutEvery
 	}
 	if c.SweepEvery == 0 {
 		c.SweepEvery = d.SweepEvery
@@ -135,6 +141,7 @@ func (c Config) Validate() error {
 	}
 	need(c.Grace >= 0 && c.AckWait >= 0, "grace and ack wait must not be negative, are %s and %s", c.Grace, c.AckWait)
 	need(c.SweepEvery >= 0, "sweep interval must not be negative, is %s", c.SweepEvery)
+	need(c.RolloutEvery >= 0, "rollout interval must not be negative, is %s", c.RolloutEvery)
 	need(c.MaxBundle >= 0 && c.MaxArtifact >= 0, "size limits must not be negative")
 	if c.Spec != nil {
 		if err := c.Spec.Validate(); err != nil {

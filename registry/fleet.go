@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"telco-churn-mlops/events"
+	"telco-churn-mlops/registry/rollout"
 )
 
 // LiveFor is how long after its last sign an instance counts as live: three beats of instance.alive.
@@ -37,6 +38,8 @@ type Instance struct {
 	Dropped     uint64 `json:"dropped"`
 	// Failure is nil once a load succeeded after it.
 	Failure *Failure `json:"failure,omitempty"`
+	// CandidateFailure is the last failed load of a rollout's candidate, nil once one succeeded after it.
+	CandidateFailure *Failure `json:"candidate_failure,omitempty"`
 }
 
 // Live reports whether the instance gave a sign in the last [LiveFor].
@@ -54,6 +57,7 @@ type instanceState struct {
 type Fleet struct {
 	instances map[instanceKey]*instanceState
 	loaded    map[bytesKey]map[string]Load // by instance
+	measured  map[string]*rollout.Measurements
 }
 
 // bytesKey is a bundle of a model.
@@ -67,7 +71,9 @@ type Load struct {
 
 // NewFleet returns an empty fleet.
 func NewFleet() *Fleet {
-	return &Fleet{instances: map[instanceKey]*instanceState{}, loaded: map[bytesKey]map[string]Load{}}
+	return &Fleet{
+		instances: map[instanceKey]*instanceState{}, loaded: map[bytesKey]map[string]Load{}, measured: map[string]*rollout.Measurements{},
+	}
 }
 
 // Apply folds one message of FLEET. Junk is ignored; of an instance's events the one with the greatest sequence counts, so they may come
@@ -80,18 +86,35 @@ func (f *Fleet) Apply(r Record) {
 	switch p := r.Event.Payload.(type) {
 	case *events.ModelLoaded:
 		f.prove(bytesKey{name, p.Digest}, Load{p.Instance, r.Time})
-		if i := f.instance(r, p.Serving); i != nil {
+		i := f.instance(r, p.Serving)
+		switch {
+		case i == nil:
+		case p.Rollout > 0: // what it serves as Production is as it was
+			i.Boot, i.CandidateFailure = p.Boot, nil
+		default:
 			i.Serving, i.LoadedAt, i.LoadMS, i.Failure = p.Serving, r.Time, p.DurationMS, nil
 		}
 	case *events.ModelLoadFailed:
-		if i := f.instance(r, p.Serving); i != nil {
+		i := f.instance(r, p.Serving)
+		switch {
+		case i == nil:
+		case p.Rollout > 0:
+			i.Boot = p.Boot
+			i.CandidateFailure = failureOf(p, r.Time)
+		default:
 			i.Boot = p.Boot
 			if i.Serving.Version != p.StillServing { // its load was forgotten, or came from its disk
 				i.Serving = events.Serving{Instance: p.Instance, Boot: p.Boot, Version: p.StillServing}
 			}
-			i.Failure = &Failure{
-				Version: p.Version, Digest: p.Digest, PromotionSequence: p.PromotionSequence, Class: p.Class, Reason: p.Reason, At: r.Time,
-			}
+			i.Failure = failureOf(p, r.Time)
+		}
+	case *events.ServingMeasured:
+		if f.measured[name] == nil {
+			f.measured[name] = &rollout.Measurements{}
+		}
+		f.measured[name].Apply(r.Sequence, p)
+		if i := f.instance(r, p.Serving); i != nil {
+			i.Serving = p.Serving
 		}
 	case *events.InstanceAlive:
 		if p.Version > 0 && p.Digest != "" {
@@ -104,6 +127,18 @@ func (f *Fleet) Apply(r Record) {
 			}
 		}
 	}
+}
+
+func failureOf(p *events.ModelLoadFailed, at time.Time) *Failure {
+	return &Failure{Version: p.Version, Digest: p.Digest, PromotionSequence: p.PromotionSequence, Class: p.Class, Reason: p.Reason, At: at}
+}
+
+// Measured returns what the instances of a model counted. It is shared, and must not be changed; nothing counted is no error.
+func (f *Fleet) Measured(name string) *rollout.Measurements {
+	if m := f.measured[name]; m != nil {
+		return m
+	}
+	return &rollout.Measurements{}
 }
 
 func (f *Fleet) instance(r Record, s events.Serving) *instanceState {
@@ -150,6 +185,18 @@ func (f *Fleet) Instances(name string) []Instance {
 	}) {
 		if name == "" || key.model == name {
 			out = append(out, f.instances[key].Instance)
+		}
+	}
+	return out
+}
+
+// CandidateFailures is [Fleet.Failures] of a rollout's candidate.
+func (f *Fleet) CandidateFailures(name string, version int, digest string) []Instance {
+	var out []Instance
+	for _, i := range f.Instances(name) {
+		bad := i.CandidateFailure
+		if bad != nil && bad.Class == events.LoadPermanent && bad.Version == version && (bad.Digest == digest || bad.Digest == "") {
+			out = append(out, i)
 		}
 	}
 	return out

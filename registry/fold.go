@@ -90,6 +90,8 @@ func (c *Catalog) fold(m *modelFold, r Record) error {
 		return m.promoted(r, p)
 	case *events.ModelChanged:
 		return c.changed(m, r, p)
+	case *events.RolloutChanged:
+		return m.rolledOut(r, p)
 	}
 	return fmt.Errorf("type %T is not of this stream", r.Event.Payload)
 }
@@ -201,7 +203,7 @@ func (m *modelFold) gatedVersion(r Record, p *events.ModelGated) error {
 		return nil
 	}
 	for _, old := range m.versions {
-		if old.Stage == events.StageStaging {
+		if old.Stage == events.StageStaging && !m.rolling(old) {
 			old.Stage = events.StageArchived
 			m.touch(r.Time, old)
 		}
@@ -224,6 +226,9 @@ func (m *modelFold) promoted(r Record, p *events.ModelPromoted) error {
 		m.history = m.history[:len(m.history)-1]
 	}
 	if m.astray = m.excluded(p); m.astray == nil {
+		m.astray = m.unrolled(p)
+	}
+	if m.astray == nil {
 		m.firm = p.Version
 	}
 	m.leave(r.Time, p)
@@ -278,7 +283,7 @@ func (m *modelFold) move(v *Version, to events.Stage, archive bool, at time.Time
 	m.touch(at, v)
 }
 
-// refute marks what a rollback found unloadable, and every version with the same bytes.
+// refute marks what a rollback found unloadable or wrong, and every version with the same bytes.
 func (m *modelFold) refute(v *Version, p *events.ModelPromoted) {
 	if !p.Refuted || p.PreviousVersion != v.Version {
 		return

@@ -24,7 +24,7 @@ const (
 	ReasonSignature      = "signature"             // staged: needs inputs that Production does not have, or has with another type
 	ReasonNoHoldout      = "no_comparable_holdout" // staged: the two can't be scored on the same rows
 	ReasonBelowThreshold = "below_threshold"       // rejected: a staging threshold, or its metric is missing or not finite
-	ReasonRefuted        = "refuted"               // rejected: these bytes could not be loaded before
+	ReasonRefuted        = "refuted"               // rejected: these bytes could not be loaded, or broke a limit of their watch, before
 	ReasonUnusable       = "unusable"              // rejected: bundle or holdout is gone, damaged or can't be scored
 )
 
@@ -89,7 +89,7 @@ func Judge(in GateInput) *events.ModelGated {
 func decide(in GateInput, passed, comparable, better bool) (events.Verdict, string, string) {
 	switch {
 	case in.Refuted:
-		return events.VerdictRejected, ReasonRefuted, "a rollback found these bytes unloadable"
+		return events.VerdictRejected, ReasonRefuted, "a rollback refuted these bytes"
 	case in.Unusable != "":
 		return events.VerdictRejected, ReasonUnusable, in.Unusable
 	case !passed:

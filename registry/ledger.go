@@ -187,8 +187,12 @@ func LoadCatalog(ctx context.Context, b *bus.Bus) (*Catalog, error) {
 // deadFilter is where refused runs are found.
 const deadFilter = events.DeadPrefix + "." + string(events.Lifecycle) + ".>"
 
-// fleetTail is how many of the last messages of FLEET are read whatever they are. Of older ones only loads and failed loads are.
-const fleetTail = 5000
+// fleetTail is how many of the last messages of FLEET are read whatever they are. Of older ones loads and failed loads are, and what was measured in
+// the measuredTail before: counts grow within a boot, so that only what instances that are gone counted before that is missing from a watch.
+const (
+	fleetTail    = 5000
+	measuredTail = 20_000
+)
 
 // LoadFleet folds FLEET as it stands now: every load and failed load, and the signs of life among the last 5,000 messages.
 func LoadFleet(ctx context.Context, b *bus.Bus) (*Fleet, error) {
@@ -213,6 +217,15 @@ func (l *ledger) loads(ctx context.Context) (uint64, error) {
 	err = l.bus.Read(ctx, bus.ReadConfig{Stream: events.Fleet, Filters: filters, Through: last - fleetTail}, l.apply)
 	if err != nil {
 		return 0, fmt.Errorf("read loads: %w", err)
+	}
+	from := uint64(1)
+	if last > fleetTail+measuredTail {
+		from = last - fleetTail - measuredTail
+	}
+	filters = []string{events.WildcardOf(events.TypeServingMeasured)}
+	err = l.bus.Read(ctx, bus.ReadConfig{Stream: events.Fleet, Filters: filters, From: from, Through: last - fleetTail}, l.apply)
+	if err != nil {
+		return 0, fmt.Errorf("read measurements: %w", err)
 	}
 	return last - fleetTail, nil
 }

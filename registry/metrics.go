@@ -14,6 +14,7 @@ const (
 	alarmJunk      = "junk"      // model.promoted ended in junk
 	alarmLoad      = "load"      // instances can't load what is Production, and it was not rolled back
 	alarmRollback  = "rollback"  // a rollback was made
+	alarmRollout   = "rollout"   // a rollout can't go on, or a fresh Production broke a limit and there is nowhere to go back to
 	alarmAstray    = "astray"    // what was promoted was deleted, or passed by gates, and Production was put back
 )
 
@@ -21,6 +22,7 @@ type metrics struct {
 	versions   *prometheus.CounterVec
 	promotions *prometheus.CounterVec
 	alarms     *prometheus.CounterVec
+	rollouts   *prometheus.CounterVec
 	production *prometheus.GaugeVec
 	gate       prometheus.Histogram
 	swept      prometheus.Counter
@@ -37,6 +39,9 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		alarms: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "churn_registry_alarms_total", Help: "Things a person should look at.",
 		}, []string{"reason"}),
+		rollouts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "churn_registry_rollouts_total", Help: "Changes of rollouts written by this registry.",
+		}, []string{"model", "mode", "state", "cause"}),
 		production: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "churn_registry_production_version", Help: "Version in Production, 0 for none.",
 		}, []string{"model"}),
@@ -48,12 +53,12 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Name: "churn_registry_swept_uploads_total", Help: "Killed uploads whose remains were removed from the store.",
 		}),
 	}
-	for _, c := range []prometheus.Collector{m.versions, m.promotions, m.alarms, m.production, m.gate, m.swept} {
+	for _, c := range []prometheus.Collector{m.versions, m.promotions, m.alarms, m.rollouts, m.production, m.gate, m.swept} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}
 	}
-	for _, reason := range []string{alarmRetrying, alarmRefused, alarmOvertaken, alarmJunk, alarmLoad, alarmRollback, alarmAstray} {
+	for _, reason := range []string{alarmRetrying, alarmRefused, alarmOvertaken, alarmJunk, alarmLoad, alarmRollback, alarmRollout, alarmAstray} {
 		m.alarms.WithLabelValues(reason)
 	}
 	return m, nil

@@ -25,6 +25,9 @@ type modelFold struct {
 	last map[events.Type]uint64
 	// junk is true while the last message on model.promoted could not be decoded.
 	junk bool
+	// rollouts are the changes of rollouts, open the last one of one that did not end, nil if none runs, and begun its first.
+	rollouts    []Rollout
+	open, begun *Rollout
 	// astray is why the last promotion does not stand, nil if it does; firm is the version of the last one that did, 0 for none.
 	astray error
 	firm   int

@@ -94,7 +94,7 @@ func (s *Service) decideRollback(name string, check OwnCheck) (d RollbackDecisio
 func (s *Service) rollBack(ctx context.Context, name string, d RollbackDecision) error {
 	payload := &events.ModelPromoted{
 		Version: d.Target.Version, RunID: d.Target.RunID, Bundle: d.Target.Bundle, PreviousVersion: d.Failed.Version, PreviousSequence: d.Expected,
-		Cause: events.PromotedByRollback, Refuted: true, Reason: d.Reason, Actor: s.cfg.Actor,
+		Cause: events.PromotedByRollback, Refuted: true, Reason: d.Reason, Actor: s.cfg.Actor, Evidence: d.Evidence,
 	}
 	if err := s.write(ctx, name, versionKey(d.Target.Version, d.Expected), payload, d.Expected); err != nil {
 		return fmt.Errorf("roll back version %d of %s: %w", d.Failed.Version, name, err)

@@ -33,8 +33,9 @@ type RollbackDecision struct {
 	Expected uint64
 	// Target is where to go back to.
 	Target Version
-	// Reason says it in words.
-	Reason string
+	// Reason says it in words, and Evidence, where it goes back, with figures.
+	Reason   string
+	Evidence *events.Evidence
 }
 
 // DecideRollback looks at the permanent load failures that instances report for what is Production now. With none, or with a model that
@@ -73,12 +74,18 @@ func DecideRollback(c *Catalog, f *Fleet, name string, check OwnCheck, now time.
 		d.Reason += "; the registry and the others can"
 		return d
 	}
-	for _, v := range c.Earlier(name) {
-		if f.Loaded(name, v.Bundle.Digest) {
-			d.Action, d.Target = RollbackGo, v
-			return d
+	v, ok := rollbackTarget(c, f, name)
+	if !ok {
+		d.Reason += "; no earlier Production was ever loaded"
+		return d
+	}
+	var names []string
+	for _, i := range reporters {
+		if i.Live(now) {
+			names = append(names, i.Serving.Instance)
 		}
 	}
-	d.Reason += "; no earlier Production was ever loaded"
+	d.Action, d.Target = RollbackGo, v
+	d.Evidence = loadEvidence(f, name, failed.At, now, reporting, live, names, d.Reason)
 	return d
 }

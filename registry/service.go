@@ -33,6 +33,9 @@ type Service struct {
 	desk       *desk
 	book       *tracking.Book
 	held       holds
+	outcomes   *outcomes
+	references *references
+	rolls      rolls
 	model      string
 	source     string
 	specDigest string
@@ -87,6 +90,7 @@ func wire(c Config) (*Service, error) {
 		source: "registry/" + c.Instance, specDigest: c.Spec.Digest(), wake: make(chan struct{}, 1), caughtUp: make(chan struct{}),
 		work:   newTurn(),
 		missed: map[string]int{}, considered: map[string]string{},
+		outcomes: newOutcomes(), references: newReferences(), rolls: rolls{checks: map[uint64]OwnCheck{}, held: map[string]string{}},
 	}
 	s.ledger.champion, s.ledger.spec = c.Champion, s.model
 	s.ledger.reset(events.Lifecycle)
@@ -140,7 +144,9 @@ func (s *Service) Run(ctx context.Context) error {
 		p.then("tracking fold", s.book.Run),
 		p.then("fleet fold", func(ctx context.Context) error { return s.followFleet(ctx, p.loads+1) }),
 		p.then("refusals fold", s.followRefusals),
+		p.then("outcomes fold", s.followOutcomes),
 		p.then("supervisor", s.supervise),
+		p.then("rollouts", s.conduct),
 		p.then("sweeper", s.sweep),
 		p.then("fact check", s.consume("registry", events.Lifecycle, factsPending, wildcards(events.Lifecycle), s.checkFact)),
 		p.then("fleet check", s.consume("registry-fleet", events.Fleet, factsPending, wildcards(events.Fleet), ignore)),
@@ -262,7 +268,7 @@ func (s *Service) onLifecycle(ctx context.Context, m bus.Message) error {
 	case *events.ModelPromoted:
 		s.metrics.production.WithLabelValues(m.Event.Model).Set(float64(p.Version))
 		s.nudge()
-	case *events.ModelRegistered, *events.ModelGated:
+	case *events.ModelRegistered, *events.ModelGated, *events.RolloutChanged:
 		s.nudge()
 	case *events.ModelChanged:
 		if p.Change == events.ChangeGates {
@@ -339,7 +345,7 @@ func (s *Service) supervise(ctx context.Context) error {
 	}
 }
 
-// reconcile repairs, finishes and rolls back, whatever is due. One that fails does not keep the others from being tried.
+// reconcile repairs, finishes, rolls out and rolls back, whatever is due. One that fails does not keep the others from being tried.
 func (s *Service) reconcile(ctx context.Context) error {
 	if err := s.work.lock(ctx); err != nil {
 		return err
@@ -352,7 +358,7 @@ func (s *Service) reconcile(ctx context.Context) error {
 	s.ledger.view(func(c *Catalog, _ *Fleet) { models = c.Models() })
 	var errs []error
 	for _, name := range models {
-		errs = append(errs, s.repair(ctx, name), s.considerRollback(ctx, name), s.finish(ctx, name))
+		errs = append(errs, s.repair(ctx, name), s.considerRollback(ctx, name), s.considerRollout(ctx, name), s.finish(ctx, name))
 	}
 	return errors.Join(errs...)
 }

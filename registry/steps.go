@@ -96,6 +96,7 @@ func (s *Service) write(ctx context.Context, name, key string, p events.Payload,
 type rules struct {
 	gates     spec.Gates
 	promotion spec.Promotion
+	rollout   spec.Rollout
 	signature SignatureRule
 	// decision and digest are the spec's, nil and empty for gates without one.
 	decision *spec.Decision
@@ -110,22 +111,22 @@ func (s *Service) rulesOf(key string) (r rules, ok bool) {
 	if key == s.model {
 		sp := s.cfg.Spec
 		return rules{
-			gates: sp.Gates, promotion: sp.Promotion, signature: SignatureCompatible, decision: sp.Threshold, digest: s.specDigest,
+			gates: sp.Gates, promotion: sp.Promotion, rollout: sp.Rollout, signature: SignatureCompatible, decision: sp.Threshold, digest: s.specDigest,
 			target: sp.Columns.Target.Name, positive: sp.Columns.Target.Positive,
 		}, true
 	}
 	s.View(func(c *Catalog, _ *Fleet) {
 		if m, _ := c.Model(key); m.Gates != nil {
 			g := m.Gates
-			r = rules{gates: g.Gates, promotion: g.Promotion, signature: g.Signature, target: g.Target, positive: g.Positive}
+			r = rules{gates: g.Gates, promotion: g.Promotion, rollout: spec.DefaultRollout(), signature: g.Signature, target: g.Target, positive: g.Positive}
 			ok = true
 		}
 	})
 	return r, ok
 }
 
-// finish judges every version of a model without a verdict and promotes every version that is due, oldest first. A version is promoted before the
-// next one is judged, so that each meets the Production it will replace.
+// finish judges every version of a model without a verdict and promotes every version that is due, or begins its canary, oldest first. A version is
+// promoted before the next one is judged, so that each meets the Production it will replace; for a canary, the next ones that ask for Production wait.
 func (s *Service) finish(ctx context.Context, key string) error {
 	for {
 		r, ok := s.rulesOf(key)
@@ -138,11 +139,14 @@ func (s *Service) finish(ctx context.Context, key string) error {
 		var unpromoted, unjudged []Version
 		s.ledger.view(func(c *Catalog, _ *Fleet) {
 			unpromoted, unjudged = c.Unpromoted(key), c.Unjudged(key)
+			if plan, _ := r.rollout.Plan.Shares(); len(plan) > 0 && c.canary(key) {
+				unpromoted, unjudged = nil, notForProduction(unjudged)
+			}
 		})
 		var err error
 		switch {
 		case len(unpromoted) > 0:
-			err = s.promote(ctx, unpromoted[0])
+			err = s.introduce(ctx, unpromoted[0], r)
 		case len(unjudged) > 0:
 			err = s.gate(ctx, unjudged[0], r)
 		default:

@@ -188,11 +188,14 @@ func promote(c *Catalog, m Model, v Version, t Transition) (draft, error) {
 	return promotionDraft(c, m.Key, p), nil
 }
 
-// objection returns what the gates have against a version as Production, or nil. A comparison counts as long as there is a Production, and if it was
+// objection returns what the gates, or the last rollout, have against a version as Production, or nil. A comparison counts as long as there is a Production, and if it was
 // what the verdict came to: a run that asked for Staging alone, or followed another spec, was compared for information, and people decide.
 func objection(c *Catalog, m Model, v Version) error {
 	if v.Refuted {
 		return fault.New(fault.Invalid, "version %d of model %s: %w", v.Version, quoted(m.Name), ErrRefuted)
+	}
+	if o := v.Rollout; o != nil && o.State == events.RolloutRolledBack {
+		return fault.New(fault.Invalid, "version %d of model %s %w: its %s was rolled back: %s", v.Version, quoted(m.Name), ErrNotPassed, o.Mode, o.Reason)
 	}
 	now, _ := c.Promotion(m.Key)
 	compared := now.Version != 0 && v.Gate != nil && v.Gate.Reason != ReasonTargetStaging && v.Gate.Reason != ReasonSpecDiffers
