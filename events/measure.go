@@ -120,6 +120,8 @@ type ShadowEvaluated struct {
 	Revision   int `json:"revision"`
 	Version    int `json:"version"`
 	Production int `json:"production"`
+	// PredictionsFrom is where the shadow began in PREDICTIONS: labels of earlier predictions, which the candidate may have been trained on, do not count.
+	PredictionsFrom uint64 `json:"predictions_from"`
 	// PredictionsSequence and TrainingSequence are the last messages of these streams that were taken account of.
 	PredictionsSequence uint64 `json:"predictions_sequence"`
 	TrainingSequence    uint64 `json:"training_sequence"`

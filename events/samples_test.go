@@ -175,16 +175,16 @@ func sampleOfServing(t testing.TB, typ events.Type) events.Payload {
 			Arm: events.ArmCanary, Requests: 10, Records: 12, Errors: 1, Fallbacks: 1, LatencyBuckets: latencies, Scores: scores, ReferenceBins: []uint64{6, 6},
 			From: noon, To: noon.Add(time.Second)}}}
 	case events.TypeShadowEvaluated:
-		return &events.ShadowEvaluated{Revision: 4, Version: 3, Production: 2, PredictionsSequence: 1000, TrainingSequence: 50, Rows: 900,
+		return &events.ShadowEvaluated{Revision: 4, Version: 3, Production: 2, PredictionsFrom: 7, PredictionsSequence: 1000, TrainingSequence: 50, Rows: 900,
 			Skipped: map[string]uint64{"record": 1}, Flips: 30, MeanAbsDiff: 0.02, SumAbsDiff: 18, MaxAbsDiff: 0.4, PSI: 0.01, Scores: scores,
 			ProductionScores: scores, Labelled: 100, F1: ptr(0.6), F1Production: ptr(0.59), Confusion: confusion(), ProductionConfusion: confusion(),
 			Final: true, Reason: "superseded"}
 	case events.TypeScoreRequested:
 		return &events.ScoreRequested{JobID: "j1", Input: "s3://b/in.csv", Output: "s3://b/out.csv", Format: events.ScoreCSV, Version: 3,
-			Columns: []string{"customerID"}, RequestedBy: "ann"}
+			OutputFormat: events.ScoreParquet, Columns: []string{"region"}, RowID: true, Explain: true, MaxFaults: ptr(int64(5)), RequestedBy: "ann"}
 	case events.TypeScoreCompleted:
 		return &events.ScoreCompleted{JobID: "j1", Version: 3, Digest: digest, Rows: 1000, Faulty: 2, Output: "s3://b/out.csv", OutputDigest: digest,
-			DurationMS: 12, Worker: "a"}
+			Faults: "s3://b/out.csv.faults.csv", DurationMS: 12, Worker: "a"}
 	case events.TypeScoreFailed:
 		return &events.ScoreFailed{JobID: "j1", Reason: "no such file", Rows: 3, Worker: "a"}
 	}

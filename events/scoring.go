@@ -5,6 +5,7 @@ type ScoreFormat string
 
 const (
 	ScoreCSV     ScoreFormat = "csv"
+	ScoreJSONL   ScoreFormat = "jsonl"
 	ScoreParquet ScoreFormat = "parquet"
 )
 
@@ -12,16 +13,24 @@ const (
 type ScoreRequested struct {
 	// JobID names the work: a second request with the same one is the same work.
 	JobID string `json:"job_id"`
-	// Input and Output are paths or URIs (s3://bucket/key) as the scorer sees them.
+	// Input and Output are s3://bucket/key, paths below the scorers' data folder, or of the artifact store: "sha256:..." for an input, "artifact:" for
+	// an output, whose digest then names it.
 	Input  string `json:"input"`
 	Output string `json:"output"`
-	// Format is that of the input; empty means by the input's name.
-	Format ScoreFormat `json:"format,omitempty"`
+	// Format is that of the input, OutputFormat that of the output; empty means by its name.
+	Format       ScoreFormat `json:"format,omitempty"`
+	OutputFormat ScoreFormat `json:"output_format,omitempty"`
 	// Version scores; 0 means the one that is Production when the work begins.
 	Version int `json:"version"`
-	// Columns of the input are copied to the output beside the score; none means all.
-	Columns     []string `json:"columns,omitempty"`
-	RequestedBy string   `json:"requested_by,omitempty"`
+	// Columns of the input are copied to the output beside id and score.
+	Columns []string `json:"columns,omitempty"`
+	// RowID has the number of a row stand for its id.
+	RowID bool `json:"row_id,omitempty"`
+	// Explain adds the reasons of each score.
+	Explain bool `json:"explain,omitempty"`
+	// MaxFaults is how many faulty rows are tolerated; absent means any number.
+	MaxFaults   *int64 `json:"max_faults,omitempty"`
+	RequestedBy string `json:"requested_by,omitempty"`
 }
 
 // ScoreCompleted says that a file was scored. Published by the scorer; it holds exactly one of these and [ScoreFailed] for a job.
@@ -34,6 +43,8 @@ type ScoreCompleted struct {
 	Rows   uint64 `json:"rows"`
 	Faulty uint64 `json:"faulty"`
 	Output string `json:"output"`
+	// Faults is where the faulty rows are listed; empty without any.
+	Faults string `json:"faults,omitempty"`
 	// OutputDigest is "sha256:" and 64 hexadecimal digits, of the output's bytes.
 	OutputDigest string `json:"output_digest"`
 	DurationMS   int64  `json:"duration_ms"`
@@ -64,10 +75,15 @@ func (p *ScoreRequested) Validate() error {
 	c.required("job_id", p.JobID)
 	c.required("input", p.Input)
 	c.required("output", p.Output)
-	switch p.Format {
-	case "", ScoreCSV, ScoreParquet:
-	default:
-		c.that(false, "format %q is unknown", p.Format)
+	for _, f := range []ScoreFormat{p.Format, p.OutputFormat} {
+		switch f {
+		case "", ScoreCSV, ScoreJSONL, ScoreParquet:
+		default:
+			c.that(false, "format %q is unknown", f)
+		}
+	}
+	if p.MaxFaults != nil {
+		c.that(*p.MaxFaults >= 0 && *p.MaxFaults < maxExact, "max_faults is %d", *p.MaxFaults)
 	}
 	c.version("version", p.Version, 0)
 	return c.err

@@ -73,6 +73,12 @@ func content(t testing.TB, table *dataset.Table, f batch.Format) []byte {
 // writeParquet writes numbers as doubles and words as optional texts, in several row groups of many small pages.
 func writeParquet(t testing.TB, w io.Writer, table *dataset.Table) {
 	t.Helper()
+	writeParquetGroups(t, w, table, 333, 512)
+}
+
+// writeParquetGroups writes row groups of so many rows, and pages of so many bytes.
+func writeParquetGroups(t testing.TB, w io.Writer, table *dataset.Table, rows, page int) {
+	t.Helper()
 	sch, group := table.Schema(), parquet.Group{}
 	group[sch.ID()] = parquet.String()
 	for _, name := range sch.Numeric() {
@@ -82,7 +88,7 @@ func writeParquet(t testing.TB, w io.Writer, table *dataset.Table) {
 		group[name] = parquet.Optional(parquet.Encoded(parquet.String(), &parquet.RLEDictionary))
 	}
 	schema := parquet.NewSchema("rows", group)
-	pw := parquet.NewWriter(w, schema, parquet.PageBufferSize(512))
+	pw := parquet.NewGenericWriter[any](w, schema, parquet.PageBufferSize(page))
 	row := sch.NewRow()
 	for i := range table.Len() {
 		table.Row(i, row)
@@ -97,8 +103,9 @@ func writeParquet(t testing.TB, w io.Writer, table *dataset.Table) {
 				values[name] = v
 			}
 		}
-		require.NoError(t, pw.Write(values))
-		if i%333 == 332 {
+		_, err := pw.Write([]any{values})
+		require.NoError(t, err)
+		if i%rows == rows-1 {
 			require.NoError(t, pw.Flush())
 		}
 	}

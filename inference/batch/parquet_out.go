@@ -61,7 +61,7 @@ type groupWriter struct {
 	job    *Job
 	schema *parquet.Schema
 	buf    bytes.Buffer
-	w      *parquet.Writer
+	w      *parquet.GenericWriter[any]
 	rows   int
 }
 
@@ -77,7 +77,7 @@ func newGroupWriter(j *Job) (*groupWriter, error) {
 func (g *groupWriter) open() {
 	g.buf.Reset()
 	g.rows = 0
-	g.w = parquet.NewWriter(&g.buf, g.schema, parquet.CreatedBy("churn", "1", ""))
+	g.w = parquet.NewGenericWriter[any](&g.buf, g.schema, parquet.CreatedBy("churn", "1", ""))
 }
 
 // add adds a block; before is how many records came before it.

@@ -19,7 +19,6 @@ type text struct {
 	at     int64  // of the file: where rest begins
 	rest   []byte // read, and not handed out
 	err    error  // of r
-	rows   int64
 }
 
 func openText(j *Job, offset int64) (*text, error) {

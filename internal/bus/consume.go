@@ -33,6 +33,9 @@ type ConsumerConfig struct {
 	Filters []string
 	// MaxAckPending bounds the messages in hand of all processes together; 0 and 1 mean strictly in order, one at a time.
 	MaxAckPending int
+	// One has this process take a message only once the one before it is done, for work that takes long and that other processes could do meanwhile.
+	// Without it messages wait in the process for their turn.
+	One bool
 	// AckWait: 0 means DefaultAckWait. A handler may take longer, the lease is extended while it runs.
 	AckWait time.Duration
 	// MaxPoison: 0 means DefaultMaxPoison; the least is 3.
@@ -131,6 +134,10 @@ func (w *worker) session(ctx context.Context) (progress bool, err error) {
 		return false, fmt.Errorf("make consumer %s: %w", w.c.Durable, err)
 	}
 	batch := min(w.c.MaxAckPending, maxFetch)
+	if w.c.One {
+		batch = 1
+	}
+	turn := make(chan struct{}, 1) // with One, held from before a message is asked for until it is done
 	pull, err := w.b.puller(w.c.Stream, w.c.Durable, batch)
 	if err != nil {
 		return false, err
@@ -143,6 +150,14 @@ func (w *worker) session(ctx context.Context) (progress bool, err error) {
 	others.Go(func() {
 		defer close(queue)
 		for {
+			if w.c.One {
+				select {
+				case turn <- struct{}{}:
+				case <-ctx.Done():
+					err = context.Cause(ctx)
+					return
+				}
+			}
 			var msg *nats.Msg
 			if msg, err = pull.next(ctx, batch, nil); err != nil {
 				return
@@ -155,9 +170,12 @@ func (w *worker) session(ctx context.Context) (progress bool, err error) {
 		progress = true
 		if ctx.Err() != nil {
 			w.giveBack(msg)
-			continue
+		} else {
+			w.take(ctx, msg)
 		}
-		w.take(ctx, msg)
+		if w.c.One {
+			<-turn
+		}
 	}
 	stopKeeping()
 	others.Wait()
