@@ -92,7 +92,7 @@ func (s *scanner) field(name string) (string, error) {
 // elements reads a list of at most so many objects.
 func (s *scanner) elements(name string, most int, each func() error) error {
 	if s.peek() != '[' {
-		return bad("%s must be a list", name)
+		return s.expected(bad("%s must be a list", name))
 	}
 	n := 0
 	return s.array(func() error {
@@ -100,10 +100,18 @@ func (s *scanner) elements(name string, most int, each func() error) error {
 			return bad("%s are more than %d", name, most)
 		}
 		if s.peek() != '{' {
-			return bad("%s: element %d must be an object", name, n-1)
+			return s.expected(bad("%s: element %d must be an object", name, n-1))
 		}
 		return each()
 	})
+}
+
+// expected is the error for a value of another kind, or that there is no value any more.
+func (s *scanner) expected(e *Error) error {
+	if s.pos >= len(s.data) {
+		return s.fail("want a value")
+	}
+	return e
 }
 
 // parameters reads an object of parameters; null is none.
