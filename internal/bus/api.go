@@ -28,11 +28,13 @@ type apiMessage struct {
 	Time    time.Time `json:"time"`
 }
 
-// getRequest asks a stream's leader for one message: by sequence, the last of a subject, or the first of a subject at or after Seq.
+// getRequest asks a stream's leader for one message: by sequence, the last of a subject, or the first of a subject at or after Seq or a time.
 type getRequest struct {
 	Seq     uint64 `json:"seq,omitempty"`
 	LastFor string `json:"last_by_subj,omitempty"`
 	NextFor string `json:"next_by_subj,omitempty"`
+	// Since stands in place of Seq, with NextFor: the first of a subject stored at or after a time.
+	Since *time.Time `json:"start_time,omitempty"`
 }
 
 // retry calls try until it succeeds, fails with an error that is not transient, or ctx ends. Each try has a bound of its own.

@@ -200,6 +200,33 @@ func TestLastValidWalksBackOverJunk(t *testing.T) {
 	require.Error(t, last.Err)
 }
 
+func TestSinceFindsTheFirstOfAModel(t *testing.T) {
+	t.Parallel()
+	b := bustest.Start(t).Connect(t)
+	ctx := testContext(t)
+	_, ok, err := b.Since(ctx, events.TypeRetrainRequested, "telco", time.Time{})
+	require.NoError(t, err)
+	require.False(t, ok, "an empty stream")
+	publish(t, b, "a", "b")
+	_, err = b.Publish(ctx, events.New("other", "test", "x", time.Now(), &events.RetrainRequested{Reason: "x"}))
+	require.NoError(t, err)
+	publish(t, b, "c")
+	all := map[string]time.Time{}
+	require.NoError(t, b.Read(ctx, bus.ReadConfig{Stream: events.Causes}, func(m bus.Message) error {
+		all[reason(m)] = m.Time
+		return nil
+	}))
+	for at, want := range map[time.Time]uint64{{}: 1, all["a"]: 1, all["b"]: 2, all["b"].Add(1): 4, all["x"]: 4, all["c"]: 4} {
+		m, ok, err := b.Since(ctx, events.TypeRetrainRequested, "telco", at)
+		require.NoError(t, err)
+		require.True(t, ok)
+		require.Equal(t, want, m.Sequence, "since %s", at)
+	}
+	_, ok, err = b.Since(ctx, events.TypeRetrainRequested, "telco", all["c"].Add(1))
+	require.NoError(t, err)
+	require.False(t, ok)
+}
+
 func TestReadEndsWhereMessagesWereRemoved(t *testing.T) {
 	t.Parallel()
 	b := bustest.Start(t).Connect(t)

@@ -78,6 +78,20 @@ func (b *Bus) Get(ctx context.Context, s events.Stream, seq uint64) (Message, bo
 	return m, ok, nil
 }
 
+// Since returns the first message of a type and model that was stored at or after a time, read through the stream's leader, and false if there is none.
+// It may be junk: see Message.Err. It retries while the store is away, until ctx ends.
+func (b *Bus) Since(ctx context.Context, t events.Type, model string, at time.Time) (Message, bool, error) {
+	stream, subject, err := locate(t, model)
+	if err != nil {
+		return Message{}, false, err
+	}
+	m, ok, err := b.get(ctx, stream, getRequest{NextFor: subject, Since: &at})
+	if err != nil {
+		return Message{}, false, fmt.Errorf("read first of %s since %s: %w", subject, at.Format(time.RFC3339), err)
+	}
+	return m, ok, nil
+}
+
 // LastSequence returns the sequence of the last message that the stream ever stored, 0 for a stream that never stored one.
 func (b *Bus) LastSequence(ctx context.Context, s events.Stream) (uint64, error) {
 	var info streamInfo
