@@ -122,6 +122,11 @@ bench-registry: ## Measure searches, start-up and memory at up to 300,000 runs, 
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/bench-registry ./bench/registry
 	$(BIN)/bench-registry $(if $(SHORT),-short,-out docs/registry-bench.md)
 
+.PHONY: bench-serving
+bench-serving: build ## Measure an instance against the transports under it, Python servers (PEERS=DIR) and its own promises, and rewrite the tables (SHORT=1: less than a minute, nothing rewritten)
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/bench-serving ./bench/serving
+	$(BIN)/bench-serving $(if $(DATA),-data $(DATA)) $(if $(PEERS),-peers $(PEERS)) $(if $(SHORT),-short,-out docs/serving-bench.md$(comma)README.md)
+
 ##@ Tools, installed at pinned versions under .tools/
 
 # $(call install,name,module@version): the stamp makes it happen once per version.

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"telco-churn-mlops/events"
+	"telco-churn-mlops/model/spec"
+)
+
+// natsSection puts predict.<model> beside a micro service that does nothing. Instances of one model share its requests, so each is up for its own
+// turns alone; the echo is up all the time.
+func natsSection(ctx context.Context, b *bench) (found chapter, err error) {
+	w, err := b.newWorld(ctx)
+	if err != nil {
+		return chapter{}, err
+	}
+	defer func() { err = errors.Join(err, w.close()) }()
+	subject := events.PredictPrefix + "." + spec.Telco().Name
+	bytes, err := b.answerBytes(ctx, w, subject)
+	if err != nil {
+		return chapter{}, err
+	}
+	echo, err := b.hire(ctx, task{Task: "echo", URL: w.server.ready.URL, Subject: "echo." + spec.Telco().Name, Bytes: bytes})
+	if err != nil {
+		return chapter{}, err
+	}
+	defer func() { err = errors.Join(err, echo.dismiss()) }()
+	bus := []int{w.server.pid()}
+	var dropped float64
+	var i *instance
+	up := func(logging bool) func(context.Context) ([]int, func() error, error) {
+		return func(ctx context.Context) ([]int, func() error, error) {
+			var err error
+			if i, err = b.upOverNATS(ctx, w, subject, logging); err != nil {
+				return nil, nil, err
+			}
+			return []int{i.pid()}, i.stop, nil
+		}
+	}
+	sides := []side{{name: "micro, answers", pids: []int{echo.pid()}, bus: bus, hit: b.requests(w, "echo."+spec.Telco().Name)},
+		{name: "ours, prediction log on", bus: bus, up: up(true), hit: b.requests(w, subject), after: func(ctx context.Context) error {
+			_, lost, err := i.drain(ctx)
+			dropped += lost
+			return err
+		}}}
+	if b.quiet {
+		sides = append(sides, side{name: "ours, prediction log off", bus: bus, up: up(false), hit: b.requests(w, subject)})
+	}
+	turns, err := b.contest(ctx, sides)
+	if err != nil {
+		return chapter{}, err
+	}
+	what := fmt.Sprintf("NATS predict.<model>, %d in flight", b.config.Connections)
+	if b.quiet {
+		found.findings = append(found.findings, versus(what+", prediction log off: requests a second", "bare micro echo", turns[2], turns[0], perSecond, thousands, goal{text: "at least 0.80", least: 0.80}))
+	}
+	found.findings = append(found.findings, versus(what+", prediction log on: requests a second", "bare micro echo", turns[1], turns[0], perSecond, thousands, goal{}))
+	found.detail = fmt.Sprintf("%d requests in flight on one connection of a client in a process of its own, rounds of %s; the echo answers with %d bytes, as many as our body and headers together. Dropped predictions: %s.\n\n",
+		b.config.Connections, b.config.Round, bytes, thousands(dropped)) + contestTable(sides, turns)
+	return found, nil
+}
+
+// answerBytes returns the size of an answer over NATS, headers included.
+func (b *bench) answerBytes(ctx context.Context, w *world, subject string) (n int, err error) {
+	i, err := b.serve(ctx, w, true)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, i.stop()) }()
+	err = until(ctx, func() error {
+		m, err := w.bus.Conn().Request(subject, b.records[0], time.Second)
+		if err != nil {
+			return err
+		}
+		n = m.Size() - len(m.Subject) - len(m.Reply)
+		return nil
+	})
+	return n, err
+}
+
+// upOverNATS starts an instance, waits until it is in the queue group, and warms it up.
+func (b *bench) upOverNATS(ctx context.Context, w *world, subject string, logging bool) (*instance, error) {
+	i, err := b.serve(ctx, w, logging)
+	if err != nil {
+		return nil, err
+	}
+	err = until(ctx, func() error {
+		m, err := w.bus.Conn().Request(subject, b.records[0], time.Second)
+		if err == nil && m.Header.Get("Status")+m.Header.Get("Nats-Service-Error-Code") != "" {
+			err = fmt.Errorf("%s: %s", m.Header, m.Data)
+		}
+		return err
+	})
+	if err == nil {
+		_, err = b.request(ctx, w, subject, b.config.Round/4)
+	}
+	if err == nil && logging {
+		_, _, err = i.drain(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, i.stop())
+	}
+	return i, nil
+}
+
+// requests returns what puts a subject under load for a round.
+func (b *bench) requests(w *world, subject string) func(context.Context) (load, error) {
+	return func(ctx context.Context) (load, error) { return b.request(ctx, w, subject, b.config.Round) }
+}
+
+func (b *bench) request(ctx context.Context, w *world, subject string, d time.Duration) (load, error) {
+	var l load
+	err := b.ask(ctx, task{Task: "load-nats", URL: w.server.ready.URL, Subject: subject, Bodies: bodiesFile, Clients: b.config.Connections, For: d}, &l)
+	b.spent += l.CPU
+	if err == nil && l.Failed > 0 {
+		b.remark("Over NATS %d requests failed, the first with: %s.", l.Failed, l.First)
+	}
+	return l, err
+}
