@@ -1,86 +1,181 @@
 package inference
 
 import (
-	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
-	"slices"
+	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"telco-churn-mlops/events"
 	"telco-churn-mlops/internal/bus"
 )
 
 const (
-	logBatch    = 512             // answers published before their acks are awaited
-	logAckWait  = 5 * time.Second // per batch; what has no ack by then is published again
-	logFlush    = 5 * time.Second // for what is queued when the service stops
+	logPage     = 512                  // answers published before their acks are awaited
+	logPageSize = 256 << 10            // their bytes, beyond which a page is full, too
+	logLinger   = 5 * time.Millisecond // that a page which is not full waits for more answers
+	logAckWait  = 5 * time.Second      // per page; what has no ack by then is published again
+	logFlush    = 5 * time.Second      // for what is queued when the service stops
 	logPauseMin = 50 * time.Millisecond
 	logPauseMax = 2 * time.Second
+	logAlarm    = 10 * time.Second // between two error lines about drops
+	logSpare    = 8                // empty pages kept for later
 )
 
-// A batch is given up by the log before the client gives its publishes up: this does not compile otherwise.
-const _ = uint64(bus.PublishAckTimeout - logAckWait)
-
-// entry is one answer on its way to PREDICTIONS.
-type entry struct {
-	at   time.Time
-	made *events.PredictionMade
+// logEntry is one answer on its way to PREDICTIONS.
+type logEntry struct {
+	id       predictionID
+	at       time.Time
+	from, to int // of its data in the page
 }
 
-// predictionLog publishes answers in the order of their ordinals, asynchronously. add never blocks: what does not fit the two bounds is
-// dropped and counted. Each batch is acknowledged before the next is sent, and what was not is sent again with the same message id, so that
-// an outage shorter than the stream's dedupe window leaves no row twice; after a longer one a row whose ack was lost can stand twice, under
-// the same prediction id.
-type predictionLog struct {
-	model    string
-	source   string
-	log      *slog.Logger
-	metrics  *metrics
-	queue    chan entry
-	maxBytes int64
+// page holds encoded answers one behind the other, so that they are no garbage, and are published together.
+type page struct {
+	data    []byte
+	entries []logEntry
+}
 
-	bytes   atomic.Int64  // of the records queued
+func (p *page) full() bool { return len(p.entries) >= logPage || len(p.data) >= logPageSize }
+
+// predictionLog publishes answers in the order of their ordinals. add never blocks: what does not fit the two bounds is dropped, counted, and
+// alarmed. Answers are encoded by who adds them, into pages; each page is acknowledged, message by message, before the next is sent, and what was not
+// is sent again with the same message id, so that an outage shorter than the stream's dedupe window leaves no row twice; after a longer one
+// a row whose ack was lost can stand twice, under the same prediction id.
+type predictionLog struct {
+	model   string
+	source  string
+	origin  []byte
+	log     *slog.Logger
+	metrics *metrics
+	now     func() time.Time
+	most    int   // answers
+	mostLen int64 // bytes of their events
+
+	mu      sync.Mutex
+	filling *page   // what answers are added to; nil: none
+	full    []*page // oldest first
+	spare   []*page // empty
+	queued  int     // answers in all pages, the one that is being published included
+	bytes   int64
+	wake    chan struct{} // there is something to publish
+
 	ordinal atomic.Uint64 // of the last answer of this boot
 	dropped atomic.Uint64
+	alarmed atomic.Int64 // when drops were last logged, in nanoseconds
 }
 
-func newPredictionLog(c Config, m *metrics) *predictionLog {
-	return &predictionLog{model: c.Model, source: c.source(), log: c.Log, metrics: m, queue: make(chan entry, c.LogQueue), maxBytes: c.LogBytes}
+func newPredictionLog(c Config, boot string, m *metrics) *predictionLog {
+	l := &predictionLog{model: c.Model, source: c.source(), origin: origin(c.Instance, boot), log: c.Log, metrics: m, now: c.Now,
+		most: c.LogQueue, mostLen: c.LogBytes, wake: make(chan struct{}, 1)}
+	c.Health.Note("prediction_log", logState{l})
+	return l
 }
 
-// next returns the ordinal of an answer, from 1.
-func (l *predictionLog) next() uint64 { return l.ordinal.Add(1) }
+// logState shows in /health how the log is at the moment of asking.
+type logState struct{ l *predictionLog }
 
-// add queues an answer or drops it.
-func (l *predictionLog) add(e entry) {
-	size := int64(len(e.made.Record))
-	if l.bytes.Add(size) <= l.maxBytes {
+// MarshalJSON writes how many answers wait and how many were dropped since the start.
+func (s logState) MarshalJSON() ([]byte, error) {
+	s.l.mu.Lock()
+	queued := s.l.queued
+	s.l.mu.Unlock()
+	return json.Marshal(map[string]uint64{"queued": uint64(queued), "dropped": s.l.dropped.Load()})
+}
+
+// add queues the answers of a request or drops them. buf is used for their encoding, and returned as it has grown; nothing of rows is kept.
+func (l *predictionLog) add(rows []scored, q loggedRequest, buf []byte) []byte {
+	for i := range rows {
+		r := &rows[i]
+		buf = appendMade(buf[:0], r, &q, l.origin)
+		cut := len(buf)
+		buf = appendMadeEnd(buf, r, &q)
+		l.enqueue(r, &q, buf[:cut], buf[cut:])
+	}
+	return buf
+}
+
+// enqueue gives one answer its ordinal and its place.
+func (l *predictionLog) enqueue(r *scored, q *loggedRequest, head, tail []byte) {
+	l.mu.Lock()
+	ordinal := l.ordinal.Add(1)
+	size := int64(len(head) + len(tail))
+	if l.queued >= l.most || l.bytes+size > l.mostLen {
+		l.mu.Unlock()
+		l.drop(dropQueueFull, 1)
+		return
+	}
+	p := l.filling
+	if p == nil {
+		p = l.fresh()
+		l.filling = p
+	}
+	from := len(p.data)
+	p.data = append(p.data, head...)
+	p.data = strconv.AppendUint(p.data, ordinal, 10)
+	p.data = append(p.data, tail...)
+	p.entries = append(p.entries, logEntry{id: r.id, at: q.at, from: from, to: len(p.data)})
+	l.queued++
+	l.bytes += int64(len(p.data) - from)
+	first := len(p.entries) == 1
+	full := p.full()
+	if full {
+		l.full, l.filling = append(l.full, p), nil
+	}
+	l.mu.Unlock()
+	if first || full {
 		select {
-		case l.queue <- e:
-			return
+		case l.wake <- struct{}{}:
 		default:
 		}
 	}
-	l.bytes.Add(-size)
-	l.drop(dropQueueFull, 1)
 }
 
+// fresh returns an empty page. mu is held.
+func (l *predictionLog) fresh() *page {
+	n := len(l.spare)
+	if n == 0 {
+		return &page{}
+	}
+	p := l.spare[n-1]
+	l.spare = l.spare[:n-1]
+	return p
+}
+
+// done gives back a page of which so many answers are left behind.
+func (l *predictionLog) done(p *page, n int, size int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.queued -= n
+	l.bytes -= size
+	p.data, p.entries = p.data[:0], p.entries[:0]
+	if len(l.spare) < logSpare && cap(p.data) <= 2*logPageSize {
+		l.spare = append(l.spare, p)
+	}
+}
+
+// drop counts answers that will not be published, and alarms, at most every logAlarm.
 func (l *predictionLog) drop(reason string, n int) {
-	l.dropped.Add(uint64(n))
+	total := l.dropped.Add(uint64(n))
 	l.metrics.logDropped.WithLabelValues(reason).Add(float64(n))
+	now, last := l.now().UnixNano(), l.alarmed.Load()
+	if last != 0 && now-last < int64(logAlarm) || !l.alarmed.CompareAndSwap(last, now) {
+		return
+	}
+	l.log.Error("predictions are answered and not logged", "model", l.model, "reason", reason, "dropped_since_start", total)
 }
 
 // run publishes until ctx ends, then for up to logFlush what is left. What is left after that is dropped, counted and logged.
 func (l *predictionLog) run(ctx context.Context, ln *link) error {
 	b, _, err := ln.wait(ctx)
 	if err != nil { // stopped before the first connection
-		l.abandon(nil)
+		l.abandon(0)
 		return nil
 	}
 	publish, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -90,142 +185,154 @@ func (l *predictionLog) run(ctx context.Context, ln *link) error {
 		context.AfterFunc(publish, func() { timer.Stop() })
 	})
 	defer stop()
+	to, err := l.publisher(b)
+	if err != nil {
+		l.abandon(0)
+		return err
+	}
+	defer to.window.Close()
 	for {
-		batch := l.take(ctx)
-		if batch == nil {
+		p := l.take(ctx)
+		if p == nil {
 			return nil
 		}
-		if left := l.publish(publish, b, batch); left != nil {
+		left := l.publish(publish, to, p)
+		if left > 0 {
 			l.abandon(left)
 			return nil
 		}
 	}
 }
 
-// take waits for one answer and returns it with what else is queued, at most logBatch; nil when ctx has ended and nothing is queued.
-func (l *predictionLog) take(ctx context.Context) []entry {
-	var batch []entry
-	select {
-	case e := <-l.queue:
-		batch = append(batch, e)
-	case <-ctx.Done():
-	}
-	for len(batch) < logBatch {
-		select {
-		case e := <-l.queue:
-			batch = append(batch, e)
-			continue
-		default:
+// take waits for answers and returns the oldest page; nil when ctx has ended and nothing is queued.
+func (l *predictionLog) take(ctx context.Context) *page {
+	for lingered := false; ; {
+		l.mu.Lock()
+		l.metrics.logQueued.Set(float64(l.queued))
+		var p *page
+		switch {
+		case len(l.full) > 0:
+			p = l.full[0]
+			l.full = append(l.full[:0], l.full[1:]...)
+		case l.filling != nil && (lingered || ctx.Err() != nil):
+			p, l.filling = l.filling, nil
 		}
-		break
-	}
-	l.metrics.logQueued.Set(float64(len(l.queue) + len(batch)))
-	return batch
-}
-
-// publish sends the batch until every answer is acknowledged or can never be, or ctx ends: then it returns what is left.
-func (l *predictionLog) publish(ctx context.Context, b *bus.Bus, batch []entry) []entry {
-	pause := logPauseMin
-	for attempt := 1; ; attempt++ {
-		failed, err := l.attempt(ctx, b, batch)
-		l.metrics.logQueued.Set(float64(len(l.queue) + len(failed)))
-		if len(failed) == 0 {
+		waiting := l.filling != nil
+		l.mu.Unlock()
+		switch {
+		case p != nil:
+			return p
+		case waiting:
+			sleep(ctx, logLinger)
+			lingered = true
+			continue
+		case ctx.Err() != nil:
 			return nil
 		}
+		select {
+		case <-l.wake:
+		case <-ctx.Done():
+		}
+		lingered = false
+	}
+}
+
+// logPublisher is what the publishing goroutine needs.
+type logPublisher struct {
+	bus    *bus.Bus
+	window *bus.Window
+	msg    nats.Msg
+	id     []byte // the event id; from idAt on the prediction id
+	idAt   int
+	at     []byte
+}
+
+// publisher prepares the message that all events of this log share: subject and headers are those that package events gives one of them.
+func (l *predictionLog) publisher(b *bus.Bus) (*logPublisher, error) {
+	const key = "00000000-0000-7000-8000-000000000000"
+	sample, err := b.Msg(events.New(l.model, l.source, key, time.Unix(0, 0), &events.PredictionMade{PredictionID: key, Version: 1, Record: json.RawMessage("{}")}))
+	if err != nil {
+		return nil, err
+	}
+	window, err := b.NewWindow()
+	if err != nil {
+		return nil, err
+	}
+	id := sample.Header[events.HeaderID][0]
+	return &logPublisher{bus: b, window: window, msg: *sample, id: []byte(id), idAt: len(id) - len(key)}, nil
+}
+
+// message returns the message of an entry, which holds until the next one.
+func (t *logPublisher) message(p *page, e *logEntry) *nats.Msg {
+	copy(t.id[t.idAt:], e.id[:])
+	t.at = e.at.UTC().AppendFormat(t.at[:0], time.RFC3339Nano)
+	id := unsafe.String(unsafe.SliceData(t.id), len(t.id)) // the connection copies them before the next message
+	t.msg.Header[events.HeaderID][0], t.msg.Header[events.HeaderMsgID][0] = id, id
+	t.msg.Header[events.HeaderTime][0] = unsafe.String(unsafe.SliceData(t.at), len(t.at))
+	t.msg.Data = p.data[e.from:e.to]
+	return &t.msg
+}
+
+// publish sends a page until every answer is acknowledged or can never be, or ctx ends: then it returns how many are left.
+func (l *predictionLog) publish(ctx context.Context, to *logPublisher, p *page) (left int) {
+	n, size := len(p.entries), int64(len(p.data))
+	pause := logPauseMin
+	for attempt := 1; ; attempt++ {
+		err := l.attempt(ctx, to, p)
+		if len(p.entries) == 0 {
+			l.done(p, n, size)
+			return 0
+		}
 		if ctx.Err() != nil {
-			return failed
+			left = len(p.entries)
+			l.done(p, n, size)
+			return left
 		}
 		if attempt == 1 || attempt%20 == 0 {
-			l.log.Warn("predictions not acknowledged, publishing again", "count", len(failed), "attempt", attempt, "err", err)
+			l.log.Warn("predictions not acknowledged, publishing again", "model", l.model, "count", len(p.entries), "attempt", attempt, "err", err)
 		}
-		l.metrics.logRetries.Add(float64(len(failed)))
-		batch = failed
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return failed
-		}
+		l.metrics.logRetries.Add(float64(len(p.entries)))
+		sleep(ctx, pause)
 		pause = min(2*pause, logPauseMax)
 	}
 }
 
-// attempt publishes the batch once and awaits the acks. It returns the answers that have none, and one of the errors.
-func (l *predictionLog) attempt(ctx context.Context, b *bus.Bus, batch []entry) (failed []entry, last error) {
-	if !b.Connected() {
-		return batch, nats.ErrDisconnected
+// attempt publishes a page once and awaits the acks. The answers that have none stay in the page, in their order; one of the errors is returned.
+func (l *predictionLog) attempt(ctx context.Context, to *logPublisher, p *page) (last error) {
+	if !to.bus.Connected() {
+		return nats.ErrDisconnected
 	}
-	acks := make([]jetstream.PubAckFuture, len(batch))
-	for i, e := range batch {
-		msg, err := b.Msg(events.New(l.model, l.source, e.made.PredictionID, e.at, e.made))
-		if err == nil {
-			acks[i], err = b.JetStream().PublishMsgAsync(msg)
-		}
-		switch {
+	to.window.Begin(len(p.entries))
+	for i := range p.entries {
+		_ = to.window.Publish(i, to.message(p, &p.entries[i])) // Err has it
+	}
+	wait, cancel := context.WithTimeout(ctx, logAckWait)
+	defer cancel()
+	to.window.Wait(wait)
+	kept := p.entries[:0]
+	logged := 0
+	for i, e := range p.entries {
+		switch err := to.window.Err(i); {
 		case err == nil:
-		case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, events.ErrInvalid), bus.IsPermanent(err):
+			logged++
+		case errors.Is(err, nats.ErrMaxPayload), bus.IsPermanent(err):
 			l.drop(dropInvalid, 1)
-			l.log.Error("prediction can't be logged", "prediction_id", e.made.PredictionID, "model", l.model, "err", err)
-			l.bytes.Add(-int64(len(e.made.Record)))
+			l.log.Error("prediction can't be logged", "prediction_id", string(e.id[:]), "model", l.model, "err", err)
 		default:
-			failed, last = append(failed, e), err
+			kept, last = append(kept, e), err
 		}
 	}
-	timeout := time.NewTimer(logAckWait)
-	defer timeout.Stop()
-	expired := false
-	for i, ack := range acks {
-		if ack == nil {
-			continue
-		}
-		if err := awaitAck(ctx, ack, timeout.C, &expired); err != nil {
-			failed, last = append(failed, batch[i]), err
-			continue
-		}
-		l.metrics.logged.Inc()
-		l.bytes.Add(-int64(len(batch[i].made.Record)))
-	}
-	slices.SortFunc(failed, func(a, b entry) int { return cmp.Compare(a.made.Ordinal, b.made.Ordinal) })
-	return failed, last
-}
-
-var errNoAck = errors.New("no acknowledgement in time")
-
-// awaitAck waits for one ack. After the timeout or the end of ctx it takes only what is there already.
-func awaitAck(ctx context.Context, ack jetstream.PubAckFuture, timeout <-chan time.Time, expired *bool) error {
-	if !*expired {
-		select {
-		case <-ack.Ok():
-			return nil
-		case err := <-ack.Err():
-			return err
-		case <-timeout:
-			*expired = true
-		case <-ctx.Done():
-			*expired = true
-		}
-	}
-	select {
-	case <-ack.Ok():
-		return nil
-	case err := <-ack.Err():
-		return err
-	default:
-		return errNoAck
-	}
+	p.entries = kept
+	l.metrics.logged.Add(float64(logged))
+	return last
 }
 
 // abandon drops what is left and what is queued, when the service ends.
-func (l *predictionLog) abandon(left []entry) {
-	n := len(left)
-	for {
-		select {
-		case <-l.queue:
-			n++
-			continue
-		default:
-		}
-		break
-	}
+func (l *predictionLog) abandon(left int) {
+	l.mu.Lock()
+	n := left + l.queued
+	l.queued, l.bytes, l.full, l.filling = 0, 0, nil, nil
+	l.mu.Unlock()
 	if n == 0 {
 		return
 	}

@@ -8,18 +8,18 @@ import (
 
 const space = " \t\r\n"
 
-// splitRecords returns the records of a body, each a slice of it: the body itself, or the elements of a JSON list. It looks at brackets,
+// splitRecords appends the records of a body to dst, each a slice of it: the body itself, or the elements of a JSON list. It looks at brackets,
 // strings and commas only; whether an element is a record is the decoder's question, so that a token such as NaN inside one record is
 // reported with its column and not as a broken list. Errors are a sentence for the client.
-func splitRecords(body []byte) (records [][]byte, list bool, err error) {
+func splitRecords(dst [][]byte, body []byte) (records [][]byte, list bool, err error) {
 	body = bytes.Trim(body, space)
 	if len(body) == 0 {
 		return nil, false, errors.New("the body is empty: send one record as a JSON object, or a list of them")
 	}
 	if body[0] != '[' {
-		return [][]byte{body}, false, nil
+		return append(dst, body), false, nil
 	}
-	records, end, err := splitList(body)
+	records, end, err := splitList(dst, body)
 	if err != nil {
 		return nil, true, err
 	}
@@ -32,8 +32,8 @@ func splitRecords(body []byte) (records [][]byte, list bool, err error) {
 	return records, true, nil
 }
 
-// splitList returns the elements of the list that body starts with and the index after its closing bracket.
-func splitList(body []byte) (elements [][]byte, end int, err error) {
+// splitList appends the elements of the list that body starts with to an empty slice, and returns the index after its closing bracket.
+func splitList(elements [][]byte, body []byte) (_ [][]byte, end int, err error) {
 	depth, start, quoted := 0, 1, false
 	cut := func(at int, last bool) error {
 		element := bytes.Trim(body[start:at], space)

@@ -18,6 +18,7 @@ type Decoder struct {
 	seen   marks
 	others keySet
 	digest []byte // of the row, where the spec has no id column
+	spaced bool
 	// order holds, by place in the object, the slot that stood there in the last record: the records of one sender have their keys in one order,
 	// and a comparison is cheaper than a look-up.
 	order []*slot
@@ -40,6 +41,9 @@ func (j *Decoder) Decode(data []byte, row *Row, o DecodeOptions) ([]Fault, error
 	return d.decodeJSON(data, j)
 }
 
+// Compact reports whether the record decoded last had no white space between its tokens.
+func (j *Decoder) Compact() bool { return !j.spaced }
+
 // DecodeJSON decodes one JSON object into row, whose fields it overwrites, and returns warnings.
 //
 // All faults are reported at once in a *RecordError; row is then filled as far as possible and must not be used. Every
@@ -61,7 +65,9 @@ func (h *Schema) decodeJSON(data []byte, row *Row, need bool, sev severity) ([]F
 
 func (d *decoder) decodeJSON(data []byte, j *Decoder) ([]Fault, error) {
 	s := scanner{data: data}
-	if err := d.object(&s, j); err != nil {
+	err := d.object(&s, j)
+	j.spaced = s.spaced
+	if err != nil {
 		d.fault("", RuleJSON, "", "%s", err)
 		return d.warnings, d.finish()
 	}

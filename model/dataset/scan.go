@@ -11,8 +11,9 @@ import (
 // scanner reads JSON tokens by hand: a record is flat, and a token stream that boxes each value costs more than all the
 // rest of a prediction.
 type scanner struct {
-	data []byte
-	pos  int
+	data   []byte
+	pos    int
+	spaced bool // white space was passed over, or may have been
 }
 
 func (s *scanner) fail(format string, args ...any) error {
@@ -27,6 +28,7 @@ func (s *scanner) space() {
 		switch s.data[s.pos] {
 		case ' ', '\t', '\n', '\r':
 			s.pos++
+			s.spaced = true
 		default:
 			return
 		}
@@ -163,6 +165,7 @@ func (s *scanner) digits() int {
 
 // nested steps over a list or an object.
 func (s *scanner) nested() error {
+	s.spaced = true // not looked at
 	dec := json.NewDecoder(bytes.NewReader(s.data[s.pos:]))
 	var raw json.RawMessage
 	if err := dec.Decode(&raw); err != nil {
