@@ -15,8 +15,8 @@ import (
 	"telco-churn-mlops/internal/artifact"
 )
 
-// cachedBundles is how many bundles the folder keeps: the served one and those before it, to which a rollback goes.
-const cachedBundles = 3
+// cachedBundles is how many bundles the folder keeps: the served one, a candidate, and those before them, to which a rollback goes.
+const cachedBundles = 4
 
 const (
 	noteName     = "current.json"
@@ -82,6 +82,23 @@ func (c *cache) bundle(digest artifact.Digest) ([]byte, error) {
 		return nil, fmt.Errorf("read cached bundle %s: %w: its digest is %s", c.path(digest), artifact.ErrCorrupt, got)
 	}
 	return b, nil
+}
+
+// add keeps a bundle beside the one that is served, unless it is there already.
+func (c *cache) add(digest artifact.Digest, data []byte) error {
+	if err := os.MkdirAll(c.dir, 0o755); err != nil {
+		return fmt.Errorf("make cache folder: %w", err)
+	}
+	if _, err := c.bundle(digest); err != nil {
+		if err := c.write(c.path(digest), data); err != nil {
+			return err
+		}
+	}
+	n, err := c.current()
+	if err != nil {
+		return nil // nothing to tell from the others: they are trimmed when something is served
+	}
+	return c.trim(artifact.Digest(n.Digest))
 }
 
 // save keeps the bundle, unless it is there already, and then the note. data may be nil where the bundle is there or the model withdrawn.

@@ -17,7 +17,7 @@ const (
 )
 
 // fleet publishes what this instance serves to FLEET: loads and failed loads in their order, until they are stored, and signs of life, which
-// may be lost.
+// may be lost: every so often, and when the split in force has changed.
 type fleet struct {
 	model    string
 	source   string
@@ -28,9 +28,12 @@ type fleet struct {
 	now      func() time.Time
 
 	queue chan events.Event
+	soon  chan struct{} // a sign of life is due now
 	n     atomic.Uint64 // events of this boot; part of their ids
 	// alive returns the content of a sign of life.
 	alive func() events.InstanceAlive
+	// snapshot returns what answers.
+	snapshot func() *serving
 }
 
 // key returns what makes an event of this boot unique.
@@ -38,18 +41,31 @@ func (f *fleet) key(sequence uint64) string {
 	return fmt.Sprintf("%s/%s/%d/%d", f.instance, f.boot, sequence, f.n.Add(1))
 }
 
+// serving states p, and the split in force.
 func (f *fleet) serving(p Promotion) events.Serving {
-	return events.Serving{Instance: f.instance, Boot: f.boot, Version: p.Version, Digest: p.Digest, PromotionSequence: p.Sequence}
+	s := events.Serving{Instance: f.instance, Boot: f.boot, Version: p.Version, Digest: p.Digest, PromotionSequence: p.Sequence}
+	if v := f.snapshot(); v.candidate != nil {
+		s.RolloutRevision, s.Candidate = v.revision, v.candidate.promotion.Version
+	}
+	return s
 }
 
-// loaded announces that p answers from now on.
-func (f *fleet) loaded(p Promotion, took time.Duration, fromDisk bool) {
-	f.enqueue(p, &events.ModelLoaded{Serving: f.serving(p), DurationMS: float64(took) / float64(time.Millisecond), FromDisk: fromDisk})
+// loaded announces that p answers from now on; rollout is the revision whose candidate it is, 0 for Production.
+func (f *fleet) loaded(p Promotion, took time.Duration, fromDisk bool, rollout int) {
+	f.enqueue(p, &events.ModelLoaded{Serving: f.serving(p), DurationMS: float64(took) / float64(time.Millisecond), FromDisk: fromDisk, Rollout: rollout})
 }
 
-// failed announces that p could not be loaded and still is what goes on answering.
-func (f *fleet) failed(p Promotion, class events.LoadClass, cause error, still int) {
-	f.enqueue(p, &events.ModelLoadFailed{Serving: f.serving(p), Class: class, Reason: cause.Error(), StillServing: still})
+// failed announces that p could not be loaded and still is what goes on answering; rollout is as in loaded.
+func (f *fleet) failed(p Promotion, class events.LoadClass, cause error, still, rollout int) {
+	f.enqueue(p, &events.ModelLoadFailed{Serving: f.serving(p), Class: class, Reason: cause.Error(), StillServing: still, Rollout: rollout})
+}
+
+// hurry has a sign of life published now: what it says has changed.
+func (f *fleet) hurry() {
+	select {
+	case f.soon <- struct{}{}:
+	default:
+	}
 }
 
 func (f *fleet) enqueue(p Promotion, payload events.Payload) {
@@ -74,6 +90,8 @@ func (f *fleet) run(ctx context.Context, ln *link) error {
 		case ev := <-f.queue:
 			f.publish(ctx, b, ev)
 		case <-tick.C:
+			f.sign(ctx, b)
+		case <-f.soon:
 			f.sign(ctx, b)
 		case <-ctx.Done():
 			f.flush(ctx, b)

@@ -148,6 +148,12 @@ func run(t testing.TB, c inference.Config) *instance {
 	t.Helper()
 	s, err := inference.New(c)
 	require.NoError(t, err)
+	return start(t, s)
+}
+
+// start is run for a service that is made already.
+func start(t testing.TB, s *inference.Service) *instance {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()

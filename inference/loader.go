@@ -3,11 +3,9 @@ package inference
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
-	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"telco-churn-mlops/events"
@@ -23,12 +21,6 @@ const (
 	missingTries = 4
 )
 
-// bundleError is a bundle that has the right bytes and can't be used: no retry helps.
-type bundleError struct{ cause error }
-
-func (e *bundleError) Error() string { return e.cause.Error() }
-func (e *bundleError) Unwrap() error { return e.cause }
-
 // target is a promotion that has to be served.
 type target struct {
 	Promotion
@@ -36,7 +28,7 @@ type target struct {
 	unservable string // why nobody can serve it; "" if one can
 }
 
-// loader follows the model's promotions and brings the newest one into the slot.
+// loader follows the model's promotions and rollouts. It brings the newest promotion into the slot, and beside it the candidate of a split.
 type loader struct {
 	cfg     Config
 	log     *slog.Logger
@@ -47,12 +39,26 @@ type loader struct {
 	fleet   *fleet
 	now     func() time.Time
 
+	decoding sync.Mutex   // one bundle is decoded at a time: the requests need the processors
+	revision atomic.Int64 // of the split that was told to be in force
+	// spoil, if set, replaces a bundle after it was verified: a fault that the bundle's own proof can't see. Tests set it before Run.
+	spoil func(digest string, b *model.Bundle) *model.Bundle
+
+	up      func() bool   // NATS is connected
+	heard   time.Time     // when it was last; the candidates' alone
+	unheard time.Duration // without it a split is in force for so long
+
 	mu        sync.Mutex
 	newest    *target            // of the stream, while it is read for the first time
 	caughtUp  bool               // the stream's end was reached
 	wanted    *target            // to be loaded next
 	interrupt context.CancelFunc // ends the attempts at the former one
 	signal    chan struct{}      // wanted is set
+
+	promoted uint64             // sequence of the last valid promotion
+	rollout  standing           // the last valid rollout.changed
+	recast   context.CancelFunc // ends the attempts at the former candidate
+	turned   chan struct{}      // rollout has changed
 }
 
 // follow reads the stream until ctx ends. Whatever ends the reading early is logged, and it begins again.
@@ -65,14 +71,21 @@ func (l *loader) follow(ctx context.Context, b *bus.Bus) error {
 	if err != nil {
 		return err
 	}
+	rollouts, err := events.SubjectOf(events.TypeRolloutChanged, l.cfg.Model)
+	if err != nil {
+		return err
+	}
 	for {
 		err := b.Follow(ctx, bus.FollowConfig{
-			Name: "inference", Stream: events.Lifecycle, Filters: []string{promoted, registered},
+			Name: "inference", Stream: events.Lifecycle, Filters: []string{promoted, registered, rollouts},
 			OnCaughtUp: l.onCaughtUp, OnReset: l.onReset,
 		}, func(_ context.Context, m bus.Message) error {
-			if m.Subject == registered {
+			switch m.Subject {
+			case registered:
 				l.foresee(m)
-			} else {
+			case rollouts:
+				l.turn(m)
+			default:
 				l.see(m)
 			}
 			return nil
@@ -98,6 +111,7 @@ func (l *loader) see(m bus.Message) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.promoted = m.Sequence
 	l.newest = &target{received: l.now(), unservable: p.Unservable, Promotion: Promotion{
 		Version: p.Version, Digest: p.Bundle.Digest, RunID: p.RunID, Sequence: m.Sequence}}
 	if l.caughtUp {
@@ -120,13 +134,14 @@ func (l *loader) onCaughtUp() {
 	defer l.mu.Unlock()
 	l.caughtUp = true
 	l.offer()
+	l.stage()
 }
 
 // onReset forgets the stream and keeps what is served.
 func (l *loader) onReset() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.newest, l.caughtUp = nil, false
+	l.newest, l.caughtUp, l.promoted, l.rollout = nil, false, 0, standing{}
 }
 
 // offer makes the newest promotion the wanted one and ends the attempts at its predecessor. The mutex is held.
@@ -189,10 +204,25 @@ func (l *loader) reach(ctx context.Context, store artifact.Store, t *target) {
 	if p := l.slot.predictor(); p != nil && p.promotion == t.Promotion {
 		return
 	}
+	l.persist(ctx, func() error { return l.load(ctx, store, t) }, func(class events.LoadClass, again bool, err error) {
+		still := 0
+		if p := l.slot.predictor(); p != nil {
+			still = p.promotion.Version
+		}
+		l.log.Error("promoted version not loaded", "model", l.cfg.Model, "version", t.Version, "digest", t.Digest,
+			"class", class, "still_serving", still, "retry", again, "err", err)
+		l.slot.failed(t.Promotion, err)
+		l.fleet.failed(t.Promotion, class, err, still, 0)
+	})
+}
+
+// persist calls load until it succeeds, never can, or ctx ends, and tell when it fails for the first time and when the class of the failure
+// changes.
+func (l *loader) persist(ctx context.Context, load func() error, tell func(class events.LoadClass, again bool, err error)) {
 	var told events.LoadClass
 	pause := reloadPauseMin
 	for n := 1; ; n++ {
-		err := l.load(ctx, store, t)
+		err := load()
 		if err == nil || ctx.Err() != nil {
 			return
 		}
@@ -200,14 +230,7 @@ func (l *loader) reach(ctx context.Context, store artifact.Store, t *target) {
 		l.metrics.loadFailures.WithLabelValues(string(class)).Inc()
 		if class != told {
 			told = class
-			still := 0
-			if p := l.slot.predictor(); p != nil {
-				still = p.promotion.Version
-			}
-			l.log.Error("promoted version not loaded", "model", l.cfg.Model, "version", t.Version, "digest", t.Digest,
-				"class", class, "still_serving", still, "retry", again, "err", err)
-			l.slot.failed(t.Promotion, err)
-			l.fleet.failed(t.Promotion, class, err, still)
+			tell(class, again, err)
 		}
 		if !again {
 			return
@@ -245,144 +268,37 @@ func (l *loader) load(ctx context.Context, store artifact.Store, t *target) erro
 		l.keep(t.Promotion, p.bundle)
 		return nil
 	}
-	o, ready := l.shelf.take(ctx, t.Digest)
-	if !ready {
-		fresh, err := l.openBundle(ctx, store, t.Digest)
-		if err != nil {
-			return err
-		}
-		o = *fresh
+	o, err := l.obtain(ctx, store, t.Digest)
+	if err != nil {
+		return err
 	}
 	if ctx.Err() != nil { // a newer promotion came while this one was checked
 		return ctx.Err()
 	}
-	former := l.exchange(NewPredictor(l.cfg.Model, o.bundle, t.Promotion), t.received, o.fromDisk)
+	l.exchange(NewPredictor(l.cfg.Model, o.bundle, t.Promotion), t.received, o.fromDisk)
+	l.shelf.remove(t.Digest)
 	l.keep(t.Promotion, o.bundle)
-	if former != nil { // a rollback would go there
-		l.shelf.add(opened{digest: former.promotion.Digest, bundle: former.bundle, fromDisk: true})
-	}
 	return nil
 }
 
-// fetch returns the verified bytes from the cache or the store.
-func (l *loader) fetch(ctx context.Context, store artifact.Store, digest artifact.Digest) (data []byte, fromDisk bool, err error) {
-	if l.cache != nil {
-		data, err := l.cache.bundle(digest)
-		if err == nil {
-			return data, true, nil
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			l.metrics.cacheErrors.Inc()
-			l.log.Warn("cached bundle not used", "digest", digest, "err", err)
-		}
-	}
-	data, err = artifact.ReadAll(ctx, store, digest, l.cfg.MaxBundle)
-	if err != nil {
-		return nil, false, fmt.Errorf("fetch bundle: %w", err)
-	}
-	return data, false, nil
-}
-
-// openBundle fetches, decodes and verifies.
-func (l *loader) openBundle(ctx context.Context, store artifact.Store, digest string) (*opened, error) {
-	data, fromDisk, err := l.fetch(ctx, store, artifact.Digest(digest))
-	if err != nil {
-		return nil, err
-	}
-	b, err := l.open(data, digest)
-	if err != nil {
-		return nil, err
-	}
-	return &opened{digest, b, fromDisk}, nil
-}
-
-// open decodes and verifies a bundle. A panic on the way is one more way to be unusable: a bad bundle must not end a process that answers
-// with a good one, and those of all other instances with it.
-func (l *loader) open(data []byte, digest string) (_ *model.Bundle, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			l.log.Error("panic while a bundle was opened", "model", l.cfg.Model, "digest", digest, "err", r, "stack", string(debug.Stack()))
-			err = &bundleError{fmt.Errorf("open bundle: panic: %v", r)}
-		}
-	}()
-	b, err := model.Decode(data)
-	if err != nil {
-		return nil, &bundleError{fmt.Errorf("decode bundle: %w", err)}
-	}
-	if err := b.Verify(); err != nil {
-		return nil, &bundleError{err}
-	}
-	return b, nil
-}
-
-// exchange is the one moment in which the version changes; then it is told. It returns what answered until then, nil for nothing.
-func (l *loader) exchange(p *Predictor, received time.Time, fromDisk bool) (former *Predictor) {
-	former = l.slot.exchange(p)
+// exchange is the one moment in which the version changes; then it is told.
+func (l *loader) exchange(p *Predictor, received time.Time, fromDisk bool) {
+	l.slot.exchange(p)
 	at := l.now()
 	took := at.Sub(received)
-	l.fleet.loaded(p.promotion, took, fromDisk)
-	l.metrics.serving(l.cfg.Model, former, p, at)
+	l.fleet.loaded(p.promotion, took, fromDisk, 0)
+	l.metrics.serving(l.cfg.Model, p, at)
 	l.metrics.loadDuration.Observe(took.Seconds())
+	l.toldSplit()
 	l.log.Info("model loaded", "model", l.cfg.Model, "version", p.promotion.Version, "digest", p.promotion.Digest,
 		"promotion_sequence", p.promotion.Sequence, "took", took.String(), "from_disk", fromDisk)
-	return former
 }
 
 // withdraw takes the model away.
 func (l *loader) withdraw(t *target) {
-	former := l.slot.withdraw(t.Promotion)
-	l.metrics.serving(l.cfg.Model, former, nil, l.now())
+	l.slot.withdraw(t.Promotion)
+	l.metrics.serving(l.cfg.Model, nil, l.now())
+	l.toldSplit()
 	l.log.Warn("model withdrawn, answering 503", "model", l.cfg.Model, "promotion_sequence", t.Sequence)
 	l.keep(t.Promotion, nil)
-}
-
-// keep writes to the cache what is served now; b is nil for a withdrawn model. The version answers already, so a full disk changes nothing but
-// the next start.
-func (l *loader) keep(p Promotion, b *model.Bundle) {
-	if l.cache == nil {
-		return
-	}
-	var data []byte
-	var err error
-	if b != nil { // a decoded bundle gives the bytes that it came from
-		data, err = b.Encode()
-	}
-	if err == nil {
-		err = l.cache.save(note{Promotion: p, SavedAt: l.now().UTC()}, data)
-	}
-	if err != nil {
-		l.metrics.cacheErrors.Inc()
-		l.log.Error("bundle not kept on disk", "model", l.cfg.Model, "version", p.Version, "err", err)
-	}
-}
-
-// restore serves what the cache holds. What can't be used is logged, and the stream decides alone.
-func (l *loader) restore() {
-	if l.cache == nil {
-		return
-	}
-	began := l.now()
-	n, err := l.cache.current()
-	if errors.Is(err, fs.ErrNotExist) {
-		return
-	}
-	var p *Predictor
-	if err == nil && n.Version > 0 {
-		var data []byte
-		if data, err = l.cache.bundle(artifact.Digest(n.Digest)); err == nil {
-			var b *model.Bundle
-			if b, err = l.open(data, n.Digest); err == nil {
-				p = NewPredictor(l.cfg.Model, b, n.Promotion)
-			}
-		}
-	}
-	switch {
-	case err != nil:
-		l.metrics.cacheErrors.Inc()
-		l.log.Warn("nothing restored from disk", "model", l.cfg.Model, "err", err)
-	case p == nil:
-		l.slot.withdraw(n.Promotion)
-	default:
-		l.exchange(p, began, true)
-	}
 }

@@ -4,7 +4,6 @@ import (
 	"math/bits"
 	"math/rand/v2"
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +22,7 @@ type meter struct {
 	key       meterKey
 	reference *baseline.Reference // of the bundle's own scores; nil for none
 	from      time.Time
+	ended     time.Time // since when nothing that is served counts in it; the book's
 
 	lanes  uint32 // a power of two
 	stride int
@@ -140,47 +140,25 @@ func latencyBucket(took time.Duration) int {
 	return i
 }
 
-// meterBook holds the meters of what is served and of what was, until their last counts are published. Safe for concurrent use.
-type meterBook struct {
-	now func() time.Time
-
-	mu     sync.Mutex
-	meters map[meterKey]*meter
-	ended  map[meterKey]time.Time // since when nothing that is served counts in a meter
-}
-
-func newMeterBook(now func() time.Time) *meterBook {
-	return &meterBook{now: now, meters: map[meterKey]*meter{}, ended: map[meterKey]time.Time{}}
-}
-
-// meter returns the meter of a predictor on an arm under a revision, the same one for the same key as long as it is kept.
-func (k *meterBook) meter(p *Predictor, revision int, a arm) *meter {
-	key := meterKey{version: p.promotion.Version, digest: p.promotion.Digest, promotion: p.promotion.Sequence, revision: revision, arm: a}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	m := k.meters[key]
-	if m == nil {
-		m = newMeter(key, p.bundle, k.now().UTC())
-		k.meters[key] = m
+// measure returns what was counted until the time to, and the sum of all counts. Counts of requests that are being counted now may be in or not.
+func (m *meter) measure(to time.Time) (v events.VersionMeasurement, sum uint64) {
+	total := make([]uint64, m.stride)
+	for i := range m.cells {
+		n := m.cells[i].Load()
+		total[i%m.stride] += n
+		sum += n
 	}
-	return m
-}
-
-// keep marks the meters that nothing in v counts in any more.
-func (k *meterBook) keep(v *serving) {
-	current := map[*meter]bool{v.meters[0]: true, v.meters[1]: true}
-	for _, h := range v.named {
-		current[h.meter] = true
+	latency := total[cellLatency:][:len(latencyBounds)+1]
+	v = events.VersionMeasurement{
+		Version: m.key.version, Digest: m.key.digest, PromotionSequence: m.key.promotion, Revision: m.key.revision, Arm: m.key.arm.event(),
+		Records: total[cellRecords], Requests: total[cellErrors], Errors: total[cellErrors], Fallbacks: total[cellFallbacks],
+		LatencyBuckets: latency, Scores: total[cellScores:][:events.ScoreBins], From: m.from, To: to,
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for key, m := range k.meters {
-		_, ended := k.ended[key]
-		switch {
-		case current[m]:
-			delete(k.ended, key)
-		case !ended:
-			k.ended[key] = k.now().UTC()
-		}
+	for _, n := range latency {
+		v.Requests += n
 	}
+	if m.reference != nil {
+		v.ReferenceBins = total[cellLatency+len(latency):][:m.reference.Bins()]
+	}
+	return v, sum
 }

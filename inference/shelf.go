@@ -9,7 +9,7 @@ import (
 	"telco-churn-mlops/model"
 )
 
-// shelfSize is how many bundles lie ready beside the one that is served: the newest registered one and the one served before.
+// shelfSize is how many bundles lie ready beside those that the slot holds: the newest registered one and the last candidate.
 const shelfSize = 2
 
 // opened is a bundle that was fetched, decoded and verified.
@@ -20,8 +20,8 @@ type opened struct {
 }
 
 // shelf holds bundles that are ready to be served, so that a promotion costs one pointer swap: the registry registers a version before it judges
-// it, and that time is enough to open it; and a rollback goes to a version that was open a moment ago. Nothing hangs on it: what is not
-// there is opened when it is promoted. Safe for concurrent use.
+// it, and that time is enough to open it; and a candidate whose canary has ended may be promoted. Nothing hangs on it: what is not
+// there is opened when it is needed. Safe for concurrent use.
 type shelf struct {
 	mu      sync.Mutex
 	ready   []opened // oldest first
@@ -85,8 +85,8 @@ func (s *shelf) find(digest string) int {
 	return slices.IndexFunc(s.ready, func(o opened) bool { return o.digest == digest })
 }
 
-// take returns a ready bundle and takes it off the shelf. One that is being opened is waited for until ctx ends.
-func (s *shelf) take(ctx context.Context, digest string) (opened, bool) {
+// wait returns a ready bundle and leaves it on the shelf. One that is being opened is waited for until ctx ends.
+func (s *shelf) wait(ctx context.Context, digest string) (opened, bool) {
 	s.mu.Lock()
 	coming := s.opening[digest]
 	s.mu.Unlock()
@@ -102,9 +102,16 @@ func (s *shelf) take(ctx context.Context, digest string) (opened, bool) {
 	if i < 0 {
 		return opened{}, false
 	}
-	o := s.ready[i]
-	s.ready = slices.Delete(s.ready, i, i+1)
-	return o, true
+	return s.ready[i], true
+}
+
+// remove takes a bundle off the shelf that is held by the slot now.
+func (s *shelf) remove(digest string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if i := s.find(digest); i >= 0 {
+		s.ready = slices.Delete(s.ready, i, i+1)
+	}
 }
 
 // prepare opens announced bundles until ctx ends. What can't be opened is left to the promotion, which says why.
@@ -114,7 +121,7 @@ func (l *loader) prepare(ctx context.Context, store artifact.Store) error {
 		case <-ctx.Done():
 			return nil
 		case digest := <-l.shelf.next:
-			if p := l.slot.predictor(); p != nil && p.promotion.Digest == digest || !l.shelf.begin(digest) {
+			if l.slot.held(digest) != nil || !l.shelf.begin(digest) {
 				continue
 			}
 			o, err := l.openBundle(ctx, store, digest)

@@ -3,14 +3,15 @@ package inference
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
 
 	"telco-churn-mlops/events"
 	"telco-churn-mlops/internal/app"
+	"telco-churn-mlops/model"
 )
 
 // formerVersions is how many versions stay held after they were Production: a rollback goes there, and callers may name them.
@@ -38,6 +39,7 @@ type serving struct {
 	others     []*Predictor // were Production a moment ago; newest first
 	revision   int          // of the split in force, 0 for none
 	share      float64      // of the entities the candidate answers, 0 to 1
+	since      time.Time    // when production began to answer
 
 	salt   xxhash.Digest // holds the salt of the buckets
 	bound  uint64        // a bucket below it is the candidate's; share times 2^64
@@ -91,24 +93,13 @@ func (v *serving) meter(p *Predictor, a arm) *meter {
 	return nil // counts nothing
 }
 
-// seedBuckets returns a hash that holds the salt of a split: xxhash64 of the model, a slash, the candidate's version and a zero byte comes before
-// the entity. So each candidate has a draw of its own, and within it a smaller share is a subset of a greater one.
-func seedBuckets(model string, version int) xxhash.Digest {
-	var d xxhash.Digest
-	d.Reset()
-	_, _ = d.WriteString(fmt.Sprintf("%s/%d\x00", model, version)) // a hash takes everything
-	return d
-}
-
-// bucketBound returns the first bucket that is not in the share: share times 2^64, and the greatest number where that does not fit.
-func bucketBound(share float64) uint64 {
-	switch {
-	case !(share > 0):
-		return 0
-	case share >= 1:
-		return math.MaxUint64
+// namedMeters returns the meters for callers who name a version.
+func (v *serving) namedMeters() []*meter {
+	out := make([]*meter, len(v.named))
+	for i := range v.named {
+		out[i] = v.named[i].meter
 	}
-	return uint64(math.Ldexp(share, 64))
+	return out
 }
 
 // slot holds what is served. Reading it is one atomic load; it is exchanged by the loader and by the fold of the rollouts, under mu.
@@ -120,9 +111,13 @@ type slot struct {
 	book    *meterBook
 
 	mu        sync.Mutex
-	left      uint64 // sequence of the unservable promotion that is shown, 0 for none
-	split     *split // as the stream says; nil for none
-	candidate *opened
+	left      uint64    // sequence of the unservable promotion that is shown, 0 for none
+	told      bool      // rollout is what the stream says
+	rollout   standing  // of which the split may be in force or not
+	candidate *opened   // of the rollout; nil while it is not loaded
+	refusal   string    // why it is not
+	suspended bool      // the split is not in force because NATS is away
+	turned    time.Time // when rollout was last set
 }
 
 // newSlot returns an empty slot, and says so to health.
@@ -132,6 +127,7 @@ func newSlot(model string, h *app.Health, up func() bool, book *meterBook) *slot
 	h.Note("model", model)
 	h.Note("nats", upOrDown(up))
 	h.Note("version", 0)
+	h.Note("rollout", rolloutNote{s})
 	h.Set("model", false, errNoModel(model).Text)
 	return s
 }
@@ -166,36 +162,32 @@ func (s *slot) take() (*serving, *RequestError) {
 	return nil, errNoModel(s.model)
 }
 
-// exchange makes p answer from now on and returns what answered until now, nil for nothing.
-func (s *slot) exchange(p *Predictor) (former *Predictor) {
+// exchange makes p answer from now on. What answered until now stays held.
+func (s *slot) exchange(p *Predictor) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := s.now()
-	former = before.production
-	s.compose(&serving{production: p, others: succeed(p, former, before.others)})
+	s.compose(&serving{production: p, others: succeed(p, before.production, before.others), since: s.book.now()})
 	s.servable()
 	s.health.Note("version", p.promotion.Version)
 	s.health.Note("digest", p.promotion.Digest)
 	s.health.Note("promotion_sequence", p.promotion.Sequence)
 	s.health.Note("load_failed", nil)
 	s.health.Set("model", true, fmt.Sprintf("version %d", p.promotion.Version))
-	return former
 }
 
 // withdraw leaves the slot empty. What answered stays held, as a rollback may go there.
-func (s *slot) withdraw(p Promotion) (former *Predictor) {
+func (s *slot) withdraw(p Promotion) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := s.now()
-	former = before.production
-	s.compose(&serving{withdrawn: true, others: succeed(nil, former, before.others)})
+	s.compose(&serving{withdrawn: true, others: succeed(nil, before.production, before.others)})
 	s.servable()
 	s.health.Note("version", 0)
 	s.health.Note("digest", nil)
 	s.health.Note("promotion_sequence", p.Sequence)
 	s.health.Note("load_failed", nil)
 	s.health.Set("model", false, errWithdrawn(s.model).Text)
-	return former
 }
 
 // succeed returns the versions to hold beside p: the one that answered until now and those before it, without p's own.
@@ -211,9 +203,12 @@ func succeed(p, former *Predictor, others []*Predictor) []*Predictor {
 
 // compose completes what is to be served by the split, where that is in force, and the meters, and makes it answer. mu is held.
 func (s *slot) compose(v *serving) {
-	if c := s.canary(v.production); c != nil {
-		v.candidate, v.revision, v.share = c, s.split.revision, s.split.share
-		v.salt, v.bound = seedBuckets(s.model, s.split.version), bucketBound(s.split.share)
+	if s.inForce(v.production) {
+		to := s.rollout.split
+		v.revision, v.share, v.salt, v.bound = to.revision, to.share, seedBuckets(s.model, to.version), bucketBound(to.share)
+		if v.candidate = s.now().candidate; v.candidate == nil || v.candidate.promotion != to.promotion() { // else the one that answers goes on
+			v.candidate = NewPredictor(s.model, s.candidate.bundle, to.promotion())
+		}
 	}
 	for _, p := range append([]*Predictor{v.production, v.candidate}, v.others...) {
 		if p != nil {
@@ -231,20 +226,107 @@ func (s *slot) compose(v *serving) {
 	s.notify()
 }
 
-// canary returns the candidate's predictor if the split is in force beside this Production and the candidate is loaded, else nil. The one that
-// answers already is kept. mu is held.
-func (s *slot) canary(production *Predictor) *Predictor {
+// inForce reports whether the rollout's split holds beside a Production and its candidate is loaded. mu is held.
+func (s *slot) inForce(production *Predictor) bool {
+	to := s.rollout.split
+	return to != nil && !s.suspended && s.candidate != nil && s.candidate.digest == to.digest &&
+		production != nil && production.promotion.Sequence == to.production
+}
+
+// turn makes the slot follow a rollout: at once where it ends a split or where its candidate is loaded, else when the candidate joins.
+func (s *slot) turn(r standing) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rollout, s.told, s.refusal, s.turned = r, true, "", s.book.now()
+	if s.candidate != nil && (r.split == nil || r.split.digest != s.candidate.digest) {
+		s.candidate = nil
+	}
+	s.recompose()
+}
+
+// join sets the candidate of the rollout, which answers its share from now on if the split is in force. It reports false if the rollout has another
+// one, or none.
+func (s *slot) join(o *opened) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.rollout.split == nil || s.rollout.split.digest != o.digest {
+		return false
+	}
+	s.candidate, s.refusal = o, ""
+	s.recompose()
+	return true
+}
+
+// suspend takes the split out of force, or lets it be in force again, and reports whether that is a change.
+func (s *slot) suspend(on bool) (changed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.suspended == on {
+		return false
+	}
+	s.suspended = on
+	s.recompose()
+	return true
+}
+
+// recompose applies the rollout to what is served, if that makes a difference. mu is held.
+func (s *slot) recompose() {
+	v, to := s.now(), s.rollout.split
+	if s.inForce(v.production) {
+		if v.candidate != nil && v.candidate.promotion == to.promotion() && v.revision == to.revision && v.share == to.share {
+			return
+		}
+	} else if v.candidate == nil {
+		return
+	}
+	s.compose(&serving{production: v.production, others: v.others, since: v.since, withdrawn: v.withdrawn, none: v.none})
+}
+
+// miscast shows why the candidate of a split is not loaded.
+func (s *slot) miscast(of *split, cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.rollout.split == of {
+		s.refusal = cause.Error()
+	}
+}
+
+// cast returns the loaded candidate, nil for none.
+func (s *slot) cast() *opened {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.candidate
+}
+
+// held returns the bundle of a digest if it is Production's, the candidate's or that of a version held beside them, else nil.
+func (s *slot) held(digest string) *model.Bundle {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := s.now()
+	for _, p := range append([]*Predictor{v.production}, v.others...) {
+		if p != nil && p.promotion.Digest == digest {
+			return p.bundle
+		}
+	}
+	if s.candidate != nil && s.candidate.digest == digest {
+		return s.candidate.bundle
+	}
+	return nil
+}
+
+// pace returns how soon counts have to be published at a time: at once for a while after a promotion or a change of a canary, often while a canary
+// runs, else now and then.
+func (s *slot) pace(now time.Time) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v, canary := s.now(), s.rollout.split != nil
 	switch {
-	case s.split == nil || s.candidate == nil || production == nil:
-		return nil
-	case s.split.digest != s.candidate.digest || s.split.production != production.promotion.Sequence:
-		return nil
+	case v.production != nil && now.Sub(v.since) < freshFor, canary && now.Sub(s.turned) < freshFor:
+		return 0
+	case canary:
+		return measureOften
 	}
-	p := s.split.promotion()
-	if c := s.now().candidate; c != nil && c.promotion == p {
-		return c
-	}
-	return NewPredictor(s.model, s.candidate.bundle, p)
+	return measureIdle
 }
 
 // failed shows a promotion that could not be loaded, beside what is served.
