@@ -184,7 +184,8 @@ func lastEvidence(f *Fleet, key string, o Rollout, in RolloutInput) *events.Evid
 	return d.Evidence
 }
 
-// decideFresh watches a fresh Production: against its own reference, and what was Production before it, as that answered last.
+// decideFresh watches a fresh Production: against its own reference, and what was Production before it, as that answered last, be it under an
+// earlier promotion: a rollback may have brought it back a moment ago.
 func decideFresh(c *Catalog, f *Fleet, key string, p, before Promotion, in RolloutInput) RolloutDecision {
 	d := RolloutDecision{Action: RolloutWait, Mode: events.RolloutDirect, Version: p.Version}
 	w := in.Watch
@@ -203,7 +204,7 @@ func decideFresh(c *Catalog, f *Fleet, key string, p, before Promotion, in Rollo
 	})
 	if before.Version > 0 {
 		sides.Other, _ = m.Recent(func(k rollout.Key) bool {
-			return k.Version == before.Version && k.Promotion >= before.Sequence && k.Promotion < p.Sequence && k.Arm == events.ArmProduction
+			return k.Version == before.Version && k.Digest == before.Bundle.Digest && k.Promotion < p.Sequence && k.Arm == events.ArmProduction
 		})
 		sides.OtherLabels = in.Labels(before.Version, before.Sequence)
 	}
