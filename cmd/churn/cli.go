@@ -26,6 +26,7 @@ type cli struct {
 	Predict  predictCmd  `cmd:"" help:"Ask for predictions over NATS: a record per line, or a JSON list."`
 	Train    trainCmd    `cmd:"" help:"Ask for a run and wait for its verdict."`
 	Tune     tuneCmd     `cmd:"" help:"Search the learner's parameters by nested cross-validation."`
+	Backtest backtestCmd `cmd:"" help:"Answer a past period again with any version, and compare."`
 	Replay   replayCmd   `cmd:"" help:"Stream a CSV as requests, shifted if asked, with its labels after a delay."`
 	Generate generateCmd `cmd:"" help:"Write Telco-like customers as CSV to standard output."`
 

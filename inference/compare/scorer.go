@@ -54,3 +54,6 @@ func Open(data []byte) (b *model.Bundle, err error) {
 	}
 	return b, nil
 }
+
+// Row returns the record that was scored last, as the bundle's schema reads it. It is overwritten by the next call of Score.
+func (s *Scorer) Row() *dataset.Row { return s.row }
