@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -214,7 +215,9 @@ func TestACandidateIsRetriedWhileTheStoreIsAway(t *testing.T) {
 
 	store.down.Store(true) // Production's own load waits for no candidate, and the other way round
 	w.promote(t, w.upload(t, 3))
-	require.Equal(t, 2, failures(t, w, 3)[2].Version)
+	bustest.Eventually(t, func() bool {
+		return slices.ContainsFunc(read[*events.ModelLoadFailed](t, w, events.Fleet), func(f *events.ModelLoadFailed) bool { return f.Rollout == 0 && f.Version == 2 })
+	}, "the failed load of the promoted version is published")
 	n, _, _ := i.Split()
 	require.Equal(t, 2, n, "what is served is still the promotion beside which the split stands")
 	store.down.Store(false)
