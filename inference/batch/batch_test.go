@@ -362,10 +362,11 @@ func TestOtherWork(t *testing.T) {
 	j.Progress = func(batch.Progress) { stop(why) }
 	_, err := batch.Run(ctx, j)
 	require.ErrorIs(t, err, why)
-	version, digest, ok := batch.Pending(root, "out")
+	version, ok := batch.Pending(root, "out", "", j.Input)
 	require.True(t, ok)
 	require.Equal(t, 1, version)
-	require.Equal(t, b.Manifest.Digest, digest)
+	_, ok = batch.Pending(root, "out", "another job", j.Input)
+	require.False(t, ok)
 	j.Progress = nil
 
 	other := j

@@ -17,7 +17,8 @@ import (
 // work says what a checkpoint is of. Two runs with equal works write equal bytes.
 type work struct {
 	Format    int      `json:"format"` // of the log: 1
-	Input     string   `json:"input"`  // its identity
+	Key       string   `json:"key,omitempty"`
+	Input     string   `json:"input"` // its identity
 	InFormat  Format   `json:"input_format"`
 	OutFormat Format   `json:"output_format"`
 	Delimiter string   `json:"delimiter,omitempty"`
@@ -31,7 +32,7 @@ type work struct {
 }
 
 func (j *Job) work() work {
-	w := work{Format: 1, Input: j.Input.Identity(), InFormat: j.InputFormat, OutFormat: j.OutputFormat, Version: j.Version,
+	w := work{Format: 1, Key: j.Key, Input: j.Input.Identity(), InFormat: j.InputFormat, OutFormat: j.OutputFormat, Version: j.Version,
 		Bundle: j.Bundle.Manifest.Digest, Columns: j.Columns, RowID: j.RowID, Block: j.block, Group: j.groupRows}
 	if j.Delimiter != 0 {
 		w.Delimiter = string(j.Delimiter)
@@ -47,6 +48,8 @@ func (w work) differs(o work) string {
 	switch {
 	case w.Format != o.Format:
 		return "it is of another version of this program"
+	case w.Key != o.Key:
+		return "it is of another job"
 	case w.Input != o.Input:
 		return fmt.Sprintf("its input was a %s, this one is a %s", w.Input, o.Input)
 	case w.Bundle != o.Bundle || w.Version != o.Version:
@@ -201,16 +204,16 @@ func (j *journal) remove() error {
 
 func (j *journal) close() error { return j.f.Close() }
 
-// Pending says by which version and bundle an unfinished work beside an output is being done; false if there is none. Whoever asks for "the
-// Production version" goes on with this one.
-func Pending(folder *os.Root, output string) (version int, bundle string, ok bool) {
+// Pending says by which version an unfinished work beside an output is being done, if it has this key and input; false if there is none. Whoever asks
+// for "the Production version" goes on with this one.
+func Pending(folder *os.Root, output, key string, in Source) (version int, ok bool) {
 	raw, err := folder.ReadFile(output + checkpointSuffix)
 	if err != nil {
-		return 0, "", false
+		return 0, false
 	}
 	w, _, _ := parseJournal(raw)
-	if w == nil {
-		return 0, "", false
+	if w == nil || w.Key != key || w.Input != in.Identity() {
+		return 0, false
 	}
-	return w.Version, w.Bundle, true
+	return w.Version, true
 }

@@ -87,6 +87,11 @@ type Job struct {
 	MaxFaults int64
 	// Force replaces an output that is there, and begins anew where a checkpoint is of other work.
 	Force bool
+	// Key, if set, names the work: a checkpoint of another one, even on the same input, is of other work.
+	Key string
+	// Hold leaves the files of a work that is done under the names that Held gives, with the checkpoint, so that a second run finds it done. It is for
+	// an output that goes to a store: whoever brought it there removes them.
+	Hold bool
 	// Threads that decode and score; 0 is all processors.
 	Threads int
 	// CheckpointEvery is the least time between two checkpoints; 0 is DefaultCheckpoint. A Parquet output has one with each row group at most.
@@ -133,6 +138,8 @@ var (
 	ErrBusy = errors.New("another process is writing the output")
 	// ErrFaults says that more rows are faulty than are tolerated. What was done stays, so that a run that tolerates more goes on.
 	ErrFaults = errors.New("too many faulty rows")
+	// ErrInvalid says that a Job can't be done as it stands.
+	ErrInvalid = errors.New("not a valid job")
 	// ErrChanged says that the input changed while it was read.
 	ErrChanged = errors.New("the input changed while it was read")
 )
@@ -144,6 +151,14 @@ const (
 	partFaultsSuffix = ".partial.faults"
 	checkpointSuffix = ".checkpoint"
 )
+
+// Held returns the name under which an output, or the list of its faulty rows, is held back: see Job.Hold.
+func Held(output string, faults bool) string {
+	if faults {
+		return output + partFaultsSuffix
+	}
+	return output + partialSuffix
+}
 
 // The columns that every output has, in their order; those that are copied stand behind the id.
 const (

@@ -47,7 +47,7 @@ type task struct {
 // is a *dataset.DataError or one of this package's; the files that were begun stay for the next run.
 func Run(ctx context.Context, j Job) (*Result, error) {
 	if err := j.complete(); err != nil {
-		return nil, fmt.Errorf("score: %w", err)
+		return nil, fmt.Errorf("score: %w: %w", ErrInvalid, err)
 	}
 	r, err := run(ctx, &j)
 	if err != nil {
@@ -67,8 +67,10 @@ func run(ctx context.Context, j *Job) (_ *Result, err error) {
 			return nil, err
 		}
 	}
-	if err := out.finish(); err != nil {
-		return nil, err
+	if !j.Hold {
+		if err := out.finish(); err != nil {
+			return nil, err
+		}
 	}
 	return out.result()
 }
