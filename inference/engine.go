@@ -97,9 +97,9 @@ func (s *Service) answer(rq *request, into *answer) {
 func (s *Service) work(rq *request, w *work, out sink) (err *RequestError) {
 	defer func() {
 		if v := recover(); v != nil {
-			s.cfg.Log.Error("panic while a request was answered", "model", s.cfg.Model, "request_id", rq.id, "err", v, "stack", string(debug.Stack()))
 			w.tallies[w.current].failed = true
-			err = errInternal()
+			err = rq.internal()
+			s.cfg.Log.Error("panic while a request was answered", "model", s.cfg.Model, "request_id", rq.id, "err", v, "stack", string(debug.Stack()))
 		}
 	}()
 	now, err := s.slot.take()
@@ -173,8 +173,9 @@ func (s *Service) each(rq *request, w *work, out sink) *RequestError {
 			continue
 		case !(r.probability >= 0 && r.probability <= 1):
 			w.tallies[w.current].failed = true
+			err := rq.internal()
 			s.cfg.Log.Error("score is no probability", "model", s.cfg.Model, "version", r.by.promotion.Version, "request_id", rq.id, "score", r.probability)
-			return errInternal()
+			return err
 		}
 		var x *explain.Explanation
 		if rq.explain {
@@ -300,6 +301,9 @@ func (s *Service) account(rq *request, w *work, err *RequestError) {
 			s.metrics.warnings.WithLabelValues(p.Type).Inc()
 		}
 	}
+	if !s.cfg.PredictionLog {
+		return
+	}
 	w.scratch = s.plog.add(w.rows, loggedRequest{at: at, took: took, id: rq.id, revision: w.serving.revision}, w.scratch)
 }
 
@@ -346,7 +350,11 @@ func (a *answer) end(w *work) {
 	a.body = append(a.body, '\n')
 }
 
-func errInternal() *RequestError {
+// internal returns the 500 of a request, and gives it an id if it has none: the log line and the answer then name the same.
+func (rq *request) internal() *RequestError {
+	if rq.id == "" {
+		rq.id = newRequestID()
+	}
 	return &RequestError{Code: http.StatusInternalServerError, Text: "internal error"}
 }
 

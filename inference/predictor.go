@@ -89,11 +89,14 @@ func (p *Predictor) read(sc *scorer, record []byte, index int, strict bool) (war
 // score scores a row that this Predictor, or one with the same columns, has read, into r. With faults, which there are for strict alone, r is left
 // as it is.
 func (p *Predictor) score(sc *scorer, row *dataset.Row, warned []dataset.Fault, index int, strict bool, r *scored) (faults []Problem) {
-	unseen := p.unseen(row, warned)
+	got := sc.score.Score(row)
+	var unseen []dataset.Fault
+	if got.Unseen {
+		unseen = p.unseen(row, warned)
+	}
 	if strict && len(unseen) > 0 {
 		return problemsOf(index, unseen)
 	}
-	got := sc.score.Score(row)
 	r.probability, r.positive = got.Probability, got.Positive
 	if len(warned)+len(unseen) > 0 {
 		r.warnings = problemsOf(index, slices.Concat(warned, unseen))

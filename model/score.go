@@ -17,6 +17,7 @@ type Prediction struct {
 	Probability float64 // of the positive label, calibrated
 	Positive    bool    // Probability >= the bundle's threshold
 	Label       string  // the spec's word for it: the positive value, or the negative one
+	Unseen      bool    // a word of the record was not in the training part: Pipeline.Unseen names the columns
 }
 
 // Scorer scores records with buffers of its own: one per goroutine. Make it with [Bundle.NewScorer].
@@ -40,9 +41,9 @@ func (b *Bundle) NewScorer() *Scorer {
 // as package feature says; Pipeline.Unseen names the latter. It allocates nothing.
 func (s *Scorer) Score(row *dataset.Row) Prediction {
 	b := s.bundle
-	b.Pipeline.Transform(row, s.features)
+	unseen := b.Pipeline.Transform(row, s.features)
 	margin := b.Trees.Margin(s.features)
-	p := Prediction{Margin: margin, Probability: b.probability(margin), Label: s.negative}
+	p := Prediction{Margin: margin, Probability: b.probability(margin), Label: s.negative, Unseen: unseen}
 	if p.Probability >= b.Manifest.Threshold {
 		p.Positive, p.Label = true, s.positive
 	}

@@ -2,9 +2,10 @@ package dataset
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"unicode/utf8"
+	"math/bits"
 	"unsafe"
 )
 
@@ -80,14 +81,7 @@ func (s *scanner) str() (token, error) {
 		return token{}, s.fail("want a string")
 	}
 	start := s.pos
-	wide := byte(0)
-	for ; s.pos < len(s.data); s.pos++ {
-		c := s.data[s.pos]
-		if special[c] {
-			break
-		}
-		wide |= c
-	}
+	wide := s.plainPart()
 	switch {
 	case s.pos == len(s.data):
 		return token{}, s.fail("the string does not end")
@@ -98,8 +92,35 @@ func (s *scanner) str() (token, error) {
 	}
 	text := s.data[start:s.pos]
 	s.pos++
-	plain := wide < utf8.RuneSelf && len(text) > 0 && text[0] != ' ' && text[len(text)-1] != ' '
+	plain := !wide && len(text) > 0 && text[0] != ' ' && text[len(text)-1] != ' '
 	return token{view(text), true, plain}, nil
+}
+
+// plainPart steps to the next quote, backslash or control character, or the end, and reports whether it passed bytes that are not ASCII. It looks at
+// eight bytes at once: a byte that is wanted becomes 0 by the exclusive or, and taking 1 from it sets its top bit, which is clear in itself. What the
+// borrow of one byte may do to those above it does not matter, as the lowest hit is the one that counts.
+func (s *scanner) plainPart() (wide bool) {
+	const (
+		ones = 0x0101010101010101
+		tops = 0x80 * ones
+	)
+	var seen uint64
+	for s.pos+8 <= len(s.data) {
+		w := binary.LittleEndian.Uint64(s.data[s.pos:])
+		quote, slash := w^'"'*ones, w^'\\'*ones
+		hits := ((quote-ones)&^quote | (slash-ones)&^slash | (w-0x20*ones)&^w) & tops
+		if hits != 0 {
+			before := hits&-hits - 1 // the bits below the first hit
+			s.pos += bits.TrailingZeros64(hits) / 8
+			return (seen|w&before)&tops != 0
+		}
+		seen |= w
+		s.pos += 8
+	}
+	for ; s.pos < len(s.data) && !special[s.data[s.pos]]; s.pos++ {
+		seen |= uint64(s.data[s.pos])
+	}
+	return seen&tops != 0
 }
 
 // special are the bytes that end the plain part of a string: a quote, a backslash, a control character.

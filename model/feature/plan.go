@@ -152,8 +152,9 @@ func (p *Pipeline) wordStep(c *categoricalColumn, place, derivedPlace int) wordS
 // Transform writes the features of a record to dst, which must have Width places and is overwritten whole. The row must come from the
 // schema that the pipeline was fitted or parsed with. Every value written is finite, except that a missing number is NaN where nothing
 // is imputed, and a missing word is with native encoding if the fitting rows held any; a result too great for a float64 becomes the
-// greatest one. It allocates nothing and panics if dst or the row have another shape: that is a mistake in the caller's code.
-func (p *Pipeline) Transform(row *dataset.Row, dst []float64) {
+// greatest one. It reports whether the record holds a word that is not in its column's vocabulary: [Pipeline.Unseen] names them. It allocates
+// nothing and panics if dst or the row have another shape: that is a mistake in the caller's code.
+func (p *Pipeline) Transform(row *dataset.Row, dst []float64) (unseen bool) {
 	pl := &p.plan
 	pl.begin(row.Num, dst)
 	for i := range pl.words {
@@ -161,6 +162,7 @@ func (p *Pipeline) Transform(row *dataset.Row, dst []float64) {
 		entry := uint32(entryMissing)
 		if v := row.Cat[c.slot]; v != "" {
 			entry = c.table.find(v)
+			unseen = unseen || c.level[entry] < 0
 		}
 		width := 0
 		if c.onehot {
@@ -169,6 +171,7 @@ func (p *Pipeline) Transform(row *dataset.Row, dst []float64) {
 		write(entry, c.place, width, c.value, c.counts, dst)
 	}
 	pl.finish(row.Num, dst)
+	return unseen
 }
 
 // begin writes the features of numeric columns and clears the derived ones, to which words add.
