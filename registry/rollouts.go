@@ -19,8 +19,8 @@ type RolloutStart struct {
 	Mode events.RolloutMode
 	// Plan holds the shares of a canary; empty takes the registry's where that is a canary, else [spec.PlanCanary]. A shadow has none.
 	Plan spec.Plan
-	// Watch are its limits; nil takes the registry's, or the defaults of [spec.DefaultRollout].
-	Watch *spec.Watch
+	// Watch are limits other than the registry's, or than the defaults of [spec.DefaultRollout], by key: see [spec.Watch.With].
+	Watch map[string]string
 	// Expected, if set, is the version that must be Production now.
 	Expected *int
 	// Override goes past the gates, and needs a Reason.
@@ -60,13 +60,19 @@ func (s *Service) StartRollout(ctx context.Context, name string, o RolloutStart)
 			return Rollout{}, faultOf(err)
 		}
 	}
-	usual := spec.DefaultRollout()
 	var key string
 	s.View(func(c *Catalog, _ *Fleet) { key, _ = c.Key(name) })
-	if r, ok := s.rulesOf(key); ok {
-		usual = r.rollout
+	r, err := s.desk.startRollout(ctx, name, o, s.RolloutOf(key))
+	if err == nil {
+		s.byHand(name, r)
 	}
-	return s.desk.startRollout(ctx, name, o, usual)
+	return r, err
+}
+
+// byHand counts what a person asked for.
+func (s *Service) byHand(name string, r Rollout) {
+	s.metrics.rollouts.WithLabelValues(name, string(r.Mode), string(r.State), string(r.Cause)).Inc()
+	s.log.Info("rollout changed on request", "model", name, "mode", r.Mode, "version", r.Version, "revision", r.Revision, "state", r.State, "actor", r.Actor, "reason", r.Reason)
 }
 
 func (o RolloutStart) check() error {
@@ -89,11 +95,6 @@ func (o RolloutStart) check() error {
 	default:
 		return fault.New(fault.Invalid, "mode %q must be canary or shadow", quoted(string(o.Mode)))
 	}
-	if o.Watch != nil {
-		if err := o.Watch.Validate(); err != nil {
-			return &fault.Error{Code: fault.Invalid, Message: err.Error(), Err: err}
-		}
-	}
 	if o.Override && strings.TrimSpace(o.Reason) == "" {
 		return &fault.Error{Code: fault.Invalid, Message: ErrReason.Error(), Err: ErrReason}
 	}
@@ -103,11 +104,13 @@ func (o RolloutStart) check() error {
 // event returns what is to be written, all but what follows from the fold.
 func (o RolloutStart) event(usual spec.Rollout) (events.RolloutChanged, error) {
 	p := events.RolloutChanged{
-		Mode: events.RolloutCanary, Cause: events.RolloutManually, Override: o.Override, Reason: o.Reason, Actor: o.Actor, Watch: rollout.WatchOf(usual.Watch),
+		Mode: events.RolloutCanary, Cause: events.RolloutManually, Override: o.Override, Reason: o.Reason, Actor: o.Actor,
 	}
-	if o.Watch != nil {
-		p.Watch = rollout.WatchOf(*o.Watch)
+	w, err := usual.Watch.With(o.Watch)
+	if err != nil {
+		return p, &fault.Error{Code: fault.Invalid, Message: err.Error(), Err: err}
 	}
+	p.Watch = rollout.WatchOf(w)
 	if o.Mode == events.RolloutShadow {
 		p.Mode = o.Mode
 		return p, nil
@@ -259,7 +262,11 @@ func AbortRollout(ctx context.Context, b *bus.Bus, name string, a RolloutAct) (R
 
 // AbortRollout is [AbortRollout] by the registry's own folds.
 func (s *Service) AbortRollout(ctx context.Context, name string, a RolloutAct) (Rollout, error) {
-	return s.desk.abortRollout(ctx, name, a)
+	r, err := s.desk.abortRollout(ctx, name, a)
+	if err == nil {
+		s.byHand(name, r)
+	}
+	return r, err
 }
 
 func (d *desk) abortRollout(ctx context.Context, name string, a RolloutAct) (Rollout, error) {

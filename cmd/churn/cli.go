@@ -35,6 +35,7 @@ type cli struct {
 	Promote   promoteCmd   `cmd:"" help:"Make a version Production by hand."`
 	Rollback  rollbackCmd  `cmd:"" help:"Make the Production before the present one Production again."`
 	Withdraw  withdrawCmd  `cmd:"" help:"Leave the model without a Production: inference answers 503."`
+	Rollout   rolloutCmd   `cmd:"" help:"Try a version beside Production: canary, shadow, and what they show."`
 	Dead      deadCmd      `cmd:"" help:"List, show or retry dead letters."`
 	GC        gcCmd        `cmd:"" name:"gc" help:"Remove artifacts that no version, alias, run or recent history points to."`
 	Artifacts artifactsCmd `cmd:"" help:"Move the artifacts to another store, or verify them."`

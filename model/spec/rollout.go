@@ -2,7 +2,10 @@ package spec
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -134,4 +137,35 @@ func (r *Rollout) complete() {
 	if shares, err := r.Plan.Shares(); err == nil {
 		r.Plan = PlanOf(shares)
 	}
+}
+
+// With returns the watch with values set by their keys, written as in a spec: "requests": "1000", "duration": "5m". It returns every fault joined, and
+// validates what comes of it.
+func (w Watch) With(values map[string]string) (Watch, error) {
+	var f faults
+	v := reflect.ValueOf(&w).Elem()
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		path := "rollout.watch." + key
+		field, ok := fieldByKey(v, key)
+		if !ok {
+			f.add(path, "unknown key, want one of: %s", strings.Join(keys(v.Type()), ", "))
+			continue
+		}
+		var err error
+		switch text := values[key]; {
+		case field.Type() == reflect.TypeFor[time.Duration]():
+			err = setDuration(field, text)
+		case field.Kind() == reflect.Int:
+			err = setInt(field, text)
+		default:
+			err = setFloat(field, text)
+		}
+		if err != nil {
+			f.add(path, "%s", err)
+		}
+	}
+	if err := f.err(); err != nil {
+		return w, err
+	}
+	return w, w.Validate()
 }

@@ -102,3 +102,18 @@ func mustMarshal(t *testing.T, s *spec.Spec) []byte {
 	require.NoError(t, err)
 	return data
 }
+
+func TestAWatchWithValues(t *testing.T) {
+	usual := spec.DefaultRollout().Watch
+	w, err := usual.With(map[string]string{"requests": "1000", "duration": "1d", "score_psi": "0.5"})
+	require.NoError(t, err)
+	want := usual
+	want.Requests, want.Duration, want.ScorePSI = 1000, 24*time.Hour, 0.5
+	require.Equal(t, want, w)
+	_, err = usual.With(map[string]string{"psi": "1", "duration": "soon", "requests": "many"})
+	require.ErrorContains(t, err, "rollout.watch.psi: unknown key, want one of: requests, duration, min_rows, error_ratio, p95_ratio, p95_floor, score_psi, f1_drop")
+	require.ErrorContains(t, err, `rollout.watch.duration: want a duration like 30s, 24h or 7d, got "soon"`)
+	require.ErrorContains(t, err, `rollout.watch.requests: want a whole number, got "many"`)
+	_, err = usual.With(map[string]string{"requests": "10"})
+	require.ErrorContains(t, err, "rollout.watch.min_rows")
+}
