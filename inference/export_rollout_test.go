@@ -13,8 +13,10 @@ func (s *Service) Spoil(f func(digest string, b *model.Bundle) *model.Bundle) { 
 // MeasureEvery sets the pause between measurements. Call it before Run.
 func (s *Service) MeasureEvery(d time.Duration) { s.measurer.every = d }
 
-// Unheard sets how long a split goes on without NATS. Call it before Run.
-func (s *Service) Unheard(d time.Duration) { s.loader.unheard = d }
+// Unheard sets how often is looked whether NATS is there, and how long a split goes on without it. Call it before Run.
+func (s *Service) Unheard(look, limit time.Duration) {
+	s.loader.listenEvery, s.loader.unheard = look, limit
+}
 
 // Split returns the revision, candidate and share of the split in force; all 0 for none.
 func (s *Service) Split() (revision, candidate int, share float64) {

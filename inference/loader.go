@@ -44,9 +44,10 @@ type loader struct {
 	// spoil, if set, replaces a bundle after it was verified: a fault that the bundle's own proof can't see. Tests set it before Run.
 	spoil func(digest string, b *model.Bundle) *model.Bundle
 
-	up      func() bool   // NATS is connected
-	heard   time.Time     // when it was last; the candidates' alone
-	unheard time.Duration // without it a split is in force for so long
+	up          func() bool   // NATS is connected
+	listenEvery time.Duration // how often it is asked
+	heard       time.Time     // when it was last; the candidates' alone
+	unheard     time.Duration // without it a split is in force for so long
 
 	mu        sync.Mutex
 	newest    *target            // of the stream, while it is read for the first time

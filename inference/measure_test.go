@@ -114,3 +114,50 @@ func TestMetersLiveUnderTheirKey(t *testing.T) {
 	s.book.forget(s.book.read())
 	require.Empty(t, s.book.read().versions)
 }
+
+// TestCountsArePublishedAtThePaceOfWhatIsWatched turns the clock instead of waiting.
+func TestCountsArePublishedAtThePaceOfWhatIsWatched(t *testing.T) {
+	s := newStage(t)
+	at := time.Now()
+	s.book.now = func() time.Time { return at }
+	p := newMeasurer(nil, s.slot, s.book)
+	published := func() {
+		t.Helper()
+		r := s.book.read()
+		require.True(t, p.due(r))
+		p.published = r
+		require.False(t, p.due(s.book.read()), "nothing has changed")
+	}
+	answered := func() { s.now().meters[armProduction].request(1, time.Millisecond) }
+	late := func(by time.Duration) { // a moment before it is due, and when it is
+		t.Helper()
+		answered()
+		at = p.published.at.Add(by - 1)
+		require.False(t, p.due(s.book.read()))
+		at = at.Add(1)
+		published()
+	}
+	answered()
+	published()
+	answered()
+	published() // a fresh Production
+	at = at.Add(freshFor)
+	answered()
+	published()
+	late(measureIdle)
+	s.begin(t, 1, 0.5)
+	answered()
+	published()
+	answered()
+	published() // a fresh canary
+	at = at.Add(freshFor)
+	answered()
+	published()
+	late(measureOften)
+	former := s.now().meters[armCanary]
+	s.slot.turn(standing{revision: 2, state: events.RolloutAborted, mode: events.RolloutCanary})
+	answered()
+	require.False(t, p.due(s.book.read()))
+	former.request(1, time.Millisecond) // ended meanwhile: it is waited for by those who judge
+	published()
+}

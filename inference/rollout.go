@@ -128,7 +128,7 @@ func (l *loader) toldSplit() {
 // candidates loads the candidates of splits until ctx ends, beside Production's own loads: neither waits for the other's store or retries. Between
 // loads it listens whether NATS is there.
 func (l *loader) candidates(ctx context.Context, store artifact.Store) error {
-	tick := time.NewTicker(listenEvery)
+	tick := time.NewTicker(l.listenEvery)
 	defer tick.Stop()
 	l.heard = l.now()
 	for {

@@ -318,7 +318,7 @@ func TestASplitIsSuspendedWhileNATSIsAway(t *testing.T) {
 	w := newWorld(t)
 	s, err := inference.New(w.config(t, "one"))
 	require.NoError(t, err)
-	s.Unheard(0)
+	s.Unheard(10*time.Millisecond, 0)
 	i := start(t, s)
 	i.serves(t, w.promote(t, w.upload(t, 1)), records(t)[0])
 	r := w.rollouts(t, w.upload(t, 2))
@@ -416,6 +416,33 @@ func TestWhatWasAnsweredIsMeasured(t *testing.T) {
 		}
 	}
 	require.GreaterOrEqual(t, alone, uint64(2), "the last answers are in the measurement of the stop")
+}
+
+// TestCountsOutliveAnOutage answers while NATS is away: what is published afterwards holds all of it.
+func TestCountsOutliveAnOutage(t *testing.T) {
+	w := newWorld(t)
+	s, err := inference.New(w.config(t, "one"))
+	require.NoError(t, err)
+	s.MeasureEvery(20 * time.Millisecond)
+	i := start(t, s)
+	i.serves(t, w.promote(t, w.upload(t, 1)), records(t)[0])
+	r := w.rollouts(t, w.upload(t, 2))
+	r.run(t, 0.6, i)
+	first := i.routed(t)
+	w.server.Stop(t)
+	second := i.routed(t)
+	w.server.Resume(t)
+	want := uint64(first[2] + second[2])
+	bustest.Eventually(t, func() bool {
+		for _, m := range read[*events.ServingMeasured](t, w, events.Fleet) {
+			for _, v := range m.Versions {
+				if v.Arm == events.ArmCanary && v.Records == want && m.RolloutRevision == 1 && m.Candidate == 2 {
+					return true
+				}
+			}
+		}
+		return false
+	}, "all that was answered is counted")
 }
 
 func sum(counts []uint64) (n uint64) {
