@@ -39,11 +39,12 @@ ENV ZONEINFO=/usr/share/zoneinfo.zip \
     CHURN_REGISTRY_ADDR=:5000 \
     CHURN_INSECURE_OPEN=true \
     CHURN_TRAINER_ADDR=:8081 \
-    CHURN_DRIFT_ADDR=:8082
+    CHURN_DRIFT_ADDR=:8082 \
+    CHURN_SCORER_ADDR=:8083
 USER 65532:65532
 WORKDIR /data
 VOLUME ["/data"]
-EXPOSE 4222 5000 8080 8081 8082
+EXPOSE 4222 5000 8080 8081 8082 8083
 # For the default command: ready once a verified model answers. Another service's health is asked for at its own address.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
     CMD ["/churn", "health", "--url", "http://127.0.0.1:8080/readyz"]

@@ -157,7 +157,7 @@ func (s service) ours() bool { return s.Build != nil }
 func TestComposeIsSound(t *testing.T) {
 	c, _ := load(t, nil)
 	require.Equal(t, "churn", c.Name)
-	for _, name := range []string{"nats-1", "nats-2", "nats-3", "minio", "data", "trainer", "registry", "drift", "inference-1", "inference-2"} {
+	for _, name := range []string{"nats-1", "nats-2", "nats-3", "minio", "data", "trainer", "registry", "drift", "scorer", "inference-1", "inference-2"} {
 		require.Contains(t, c.Services, name)
 	}
 	published := map[string]string{}
