@@ -140,6 +140,9 @@ func Example(b *model.Bundle) map[string]any {
 	}
 	for _, n := range c.Numeric {
 		v, _ := b.Pipeline.Median(n.Name)
+		if math.Abs(v) < 1e12 {
+			v = math.Round(v*100) / 100
+		}
 		if n.Type == spec.NumberInteger {
 			v = math.Round(v)
 		}
@@ -249,7 +252,8 @@ func openInference(b *model.Bundle, o Options) object {
 			"parameters": properties("", nil, object{"content_type": object{"type": "string"},
 				"columns": object{"description": "The columns of a tensor of shape [n, k].", "oneOf": []any{object{"type": "string"}, object{"type": "array", "items": object{"type": "string"}}}}}),
 		}),
-		"V2Data": object{"type": "array", "items": object{"anyOf": []any{schema("V2Data"), object{"type": []any{"number", "string", "boolean", "null"}}}}},
+		"V2Data":    object{"type": "array", "items": object{"anyOf": []any{schema("V2Element"), object{"type": "array", "items": schema("V2Element")}}}},
+		"V2Element": object{"type": []any{"number", "string", "boolean", "null"}},
 		"V2InferResponse": properties("", []string{"model_name", "outputs"}, object{
 			"model_name": object{"type": "string", "const": o.Model}, "model_version": object{"type": "string"}, "id": object{"type": "string"},
 			"parameters": properties("", nil, object{"warnings": text("What was accepted and should be looked at.")}),
