@@ -68,7 +68,7 @@ type rolloutStartCmd struct {
 	rolloutFlags
 	Version int               `arg:"" help:"Version to try."`
 	Plan    string            `name:"plan" help:"Shares of the entities, the last one 100%; \"canary 5% -> 25% -> 100%\" by default." placeholder:"PLAN"`
-	Watch   map[string]string `name:"watch" help:"Limits other than the defaults, by their keys in a spec: --watch requests=1000;duration=5m." placeholder:"KEY=VALUE;..."`
+	Watch   map[string]string `name:"watch" mapsep:"," help:"Limits other than the defaults, by their keys in a spec: --watch requests=1000,duration=5m." placeholder:"KEY=VALUE,..."`
 	Expect  *int              `name:"expect" help:"Only if this version is Production now." placeholder:"VERSION"`
 	Force   bool              `name:"force" help:"Also try a version that the gates refuse; needs --reason."`
 }
