@@ -33,8 +33,9 @@ type scorer struct {
 }
 
 const (
-	// treesAtOnce is how many trees are walked together.
-	treesAtOnce = 8
+	// treesAtOnce is how many trees are walked together by one row, walkersAtOnce how many rows walk one tree together.
+	treesAtOnce   = 8
+	walkersAtOnce = 8
 	// maxSlots is the number of slots of a scorer.
 	maxSlots = 256
 )
@@ -145,7 +146,11 @@ func (s *scorer) addAll(x, dst []float64, width int) {
 		}
 		for first := 0; first < len(s.roots); first += blockTrees {
 			end := min(first+blockTrees, len(s.roots))
-			for i := range n {
+			done := 0
+			for ; done+walkersAtOnce <= n; done += walkersAtOnce {
+				s.sumRows((*[walkersAtOnce]float64)(dst[done:]), first, end, (*[walkersAtOnce]laidOut)(rows[done:]))
+			}
+			for i := done; i < n; i++ {
 				dst[i] = s.sum(dst[i], first, end, &rows[i])
 			}
 		}
@@ -230,6 +235,34 @@ func (s *scorer) sum(sum float64, first, end int, row *laidOut) float64 {
 		sum += values[at]
 	}
 	return sum
+}
+
+// sumRows is sum for eight rows, which walk one tree at once: each tree as many steps as it is deep, where eight trees at once take as many as the
+// deepest of them.
+func (s *scorer) sumRows(sums *[walkersAtOnce]float64, first, end int, rows *[walkersAtOnce]laidOut) {
+	nodes, values := s.nodes, s.values
+	for k := first; k < end; k++ {
+		root := s.roots[k]
+		a, b, c, d, e, f, g, h := root, root, root, root, root, root, root, root
+		for range s.depths[k] {
+			a = step(nodes, &rows[0], a)
+			b = step(nodes, &rows[1], b)
+			c = step(nodes, &rows[2], c)
+			d = step(nodes, &rows[3], d)
+			e = step(nodes, &rows[4], e)
+			f = step(nodes, &rows[5], f)
+			g = step(nodes, &rows[6], g)
+			h = step(nodes, &rows[7], h)
+		}
+		sums[0] += values[a]
+		sums[1] += values[b]
+		sums[2] += values[c]
+		sums[3] += values[d]
+		sums[4] += values[e]
+		sums[5] += values[f]
+		sums[6] += values[g]
+		sums[7] += values[h]
+	}
 }
 
 // step returns the child of a node that a laid-out row goes to. The compiler makes no branch of it.
