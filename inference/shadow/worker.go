@@ -52,6 +52,12 @@ func New(c Config) (*Worker, error) {
 
 // Run works until ctx ends and returns nil then.
 func (w *Worker) Run(ctx context.Context) error {
+	if err := w.cfg.Bus.Provision(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("shadow: provision streams: %w", err)
+	}
 	rollouts, err := w.cfg.filter(events.TypeRolloutChanged)
 	if err != nil {
 		return fmt.Errorf("shadow: %w", err)
