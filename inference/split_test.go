@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,11 +27,24 @@ func newStage(t testing.TB) *stageSet {
 	t.Helper()
 	s := &stageSet{
 		slot: newSlot("m", app.NewHealth(), func() bool { return true }, newMeterBook(time.Now)),
-		one:  modeltest.Bundle(t, modeltest.Options{Seed: 1, Relation: 1}),
-		two:  modeltest.Bundle(t, modeltest.Options{Seed: 2, Relation: 2}),
+		one:  fitted(t, 1),
+		two:  fitted(t, 2),
 	}
 	s.exchange(NewPredictor("m", s.one, Promotion{Version: 1, Digest: "one", Sequence: 10}))
 	return s
+}
+
+// fits are bundles by their seed, each made once.
+var fits sync.Map
+
+func fitted(t testing.TB, seed uint64) *model.Bundle {
+	t.Helper()
+	if b, ok := fits.Load(seed); ok {
+		return b.(*model.Bundle)
+	}
+	b := modeltest.Bundle(t, modeltest.Options{Seed: seed, Relation: seed})
+	fits.Store(seed, b)
+	return b
 }
 
 // canaryOf is a running canary of version 2 beside the promotion at a sequence.

@@ -92,8 +92,8 @@ func ask(client *http.Client, url string, body []byte) (version int, err error) 
 	return a.Version, nil
 }
 
-// TestAHundredPromotionsUnderLoad lets no client fail, hang, or be thrown back to an older version.
-func TestAHundredPromotionsUnderLoad(t *testing.T) {
+// TestPromotionsUnderLoad lets no client fail, hang, or be thrown back to an older version. (The benchmark of serving does it with a hundred promotions.)
+func TestPromotionsUnderLoad(t *testing.T) {
 	w := newWorld(t)
 	i := run(t, w.config(t, "one"))
 	var artifacts []events.Artifact
@@ -101,14 +101,15 @@ func TestAHundredPromotionsUnderLoad(t *testing.T) {
 		artifacts = append(artifacts, w.upload(t, seed+1))
 	}
 	i.serves(t, w.promote(t, artifacts[0]), records(t)[0])
-	l := startLoad(t, i, 8, records(t))
-	for n := range 100 {
+	l := startLoad(t, i, 4, records(t))
+	const promotions = 30
+	for n := range promotions {
 		before := l.answered.Load()
 		version := w.promote(t, artifacts[n%len(artifacts)])
 		bustest.Eventually(t, func() bool { return i.Holds(version) && l.answered.Load() > before }, "the promotion is served")
 	}
 	require.Empty(t, l.end())
-	require.Equal(t, 101, i.predict(t, records(t)[0]).Version)
+	require.Equal(t, promotions+1, i.predict(t, records(t)[0]).Version)
 	require.Empty(t, read[*events.ModelLoadFailed](t, w, events.Fleet))
 }
 
@@ -121,7 +122,7 @@ func TestCanariesUnderLoad(t *testing.T) {
 		artifacts = append(artifacts, w.upload(t, seed+1))
 	}
 	i.serves(t, w.promote(t, artifacts[0]), records(t)[0])
-	l := startLoad(t, i, 8, records(t)[:1]) // one customer, who may go back when a canary ends
+	l := startLoad(t, i, 4, records(t)[:1]) // one customer, who may go back when a canary ends
 	r := w.rollouts(t, artifacts[1])
 	for n := range 12 {
 		r.candidate, r.version = artifacts[(n+1)%4], w.version+1
