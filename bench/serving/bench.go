@@ -44,6 +44,7 @@ type chapter struct {
 }
 
 var sections = []section{
+	{"record", "One record in process", recordSection},
 	{"score", "Scoring alone", scoreSection},
 	{"http", "POST /predict beside handlers that do nothing", httpSection},
 	{"nats", "predict.<model> over NATS beside a bare micro service", natsSection},

@@ -24,8 +24,9 @@ type task struct {
 	// URL is that of a NATS server, or where HTTP is asked.
 	URL     string `json:"url,omitempty"`
 	Subject string `json:"subject,omitempty"`
-	// Bytes is the size of each answer.
-	Bytes int `json:"bytes,omitempty"`
+	// Bytes is the size of each answer's body, and Headers are what goes with it over NATS.
+	Bytes   int               `json:"bytes,omitempty"`
+	Headers map[string]string `json:"headers,omitempty"`
 	// Bodies names the file of records to send, one a line.
 	Bodies  string        `json:"bodies,omitempty"`
 	Bundle  string        `json:"bundle,omitempty"`
@@ -51,7 +52,7 @@ func work(ctx context.Context, text string, in io.Reader, out io.Writer) error {
 		"nats": serveNATS, "nethttp": serveNetHTTP, "fasthttp": serveFastHTTP, "echo": serveEcho,
 	}
 	measure := map[string]func(context.Context, task) (any, error){
-		"load-http": loadHTTP, "load-nats": loadNATS, "scores": measureScores,
+		"load-http": loadHTTP, "load-nats": loadNATS, "scores": measureScores, "record": measureRecord,
 		"batch": measureBatch, "copy": measureCopy, "parts": measureParts,
 	}
 	if fn, ok := measure[t.Task]; ok {
@@ -121,7 +122,7 @@ func serveNetHTTP(t task, until func(ready) error) error {
 	return err
 }
 
-// serveEcho is a bare micro service on Subject that answers Bytes to whatever it is sent.
+// serveEcho is a bare micro service on Subject that answers Bytes, with Headers if there are any, to whatever it is sent.
 func serveEcho(t task, until func(ready) error) error {
 	nc, err := nats.Connect(t.URL)
 	if err != nil {
@@ -133,8 +134,16 @@ func serveEcho(t task, until func(ready) error) error {
 	if err != nil {
 		return err
 	}
+	var options []micro.RespondOpt
+	if len(t.Headers) > 0 {
+		headers := micro.Headers{}
+		for name, value := range t.Headers {
+			headers[name] = []string{value}
+		}
+		options = append(options, micro.WithHeaders(headers))
+	}
 	err = service.AddEndpoint("echo", micro.HandlerFunc(func(r micro.Request) {
-		if err := r.Respond(answer); err != nil {
+		if err := r.Respond(answer, options...); err != nil {
 			fmt.Fprintln(os.Stderr, "answer:", err)
 		}
 	}), micro.WithEndpointSubject(t.Subject))
