@@ -42,10 +42,12 @@ type Config struct {
 	CacheDir string
 	// Instance names this process, stable over restarts and unique among the instances of the model.
 	Instance string
-	// InFlight bounds the requests that are handled or wait for a worker, HTTP and NATS together; one more is answered 429. A request whose
+	// InFlight bounds the requests that are in work or wait for a worker, HTTP and NATS together; one more is answered 429. A request whose
 	// body is still on its way is not in flight; but the bodies of all HTTP requests hold at most InFlight times MaxBody bytes together.
 	InFlight int
-	// LogQueue and LogBytes bound the answers that wait to be published: their number, and the bytes of their records.
+	// PredictionLog has every answer published as prediction.made. Without it nothing that reads the predictions (drift, shadows, labels) has any.
+	PredictionLog bool
+	// LogQueue and LogBytes bound the answers that wait to be published: their number, and the bytes of their events.
 	LogQueue int
 	LogBytes int64
 	// MaxBody is the largest request in bytes, MaxRecords the most records in a list.
@@ -56,8 +58,10 @@ type Config struct {
 	// AliveEvery is the pause between signs of life. ReloadEvery is the longest pause between two attempts at a failed load.
 	AliveEvery  time.Duration
 	ReloadEvery time.Duration
-	// StopTimeout bounds the whole stop: draining requests, then flushing the prediction log.
+	// StopTimeout bounds the whole stop: draining requests, then flushing the prediction log. HTTP.DrainDelay is not within it.
 	StopTimeout time.Duration
+	// HTTP are the limits of the port; its Body is set from MaxBody.
+	HTTP app.FastLimits
 
 	// Bus and Store are used where Dial is nil. Both stay the caller's, who closes them after Run has returned.
 	Bus   *bus.Bus
@@ -78,18 +82,20 @@ type Config struct {
 // DefaultConfig returns a Config with every default set and nothing that is required.
 func DefaultConfig() Config {
 	return Config{
-		Model:       DefaultModel,
-		Addr:        DefaultAddr,
-		AddrFlag:    "--inference-addr",
-		InFlight:    DefaultInFlight,
-		LogQueue:    DefaultLogQueue,
-		LogBytes:    DefaultLogBytes,
-		MaxBody:     DefaultMaxBody,
-		MaxRecords:  DefaultMaxRecords,
-		MaxBundle:   DefaultMaxBundle,
-		AliveEvery:  DefaultAliveEvery,
-		ReloadEvery: DefaultReloadEvery,
-		StopTimeout: DefaultStopTimeout,
+		Model:         DefaultModel,
+		Addr:          DefaultAddr,
+		AddrFlag:      "--inference-addr",
+		InFlight:      DefaultInFlight,
+		PredictionLog: true,
+		LogQueue:      DefaultLogQueue,
+		LogBytes:      DefaultLogBytes,
+		MaxBody:       DefaultMaxBody,
+		MaxRecords:    DefaultMaxRecords,
+		MaxBundle:     DefaultMaxBundle,
+		AliveEvery:    DefaultAliveEvery,
+		ReloadEvery:   DefaultReloadEvery,
+		StopTimeout:   DefaultStopTimeout,
+		HTTP:          app.DefaultFastLimits(),
 	}
 }
 
@@ -115,6 +121,9 @@ func (c Config) Validate() error {
 	rule(c.AliveEvery > 0, "alive interval must be positive, is %s", c.AliveEvery)
 	rule(c.ReloadEvery > 0, "reload interval must be positive, is %s", c.ReloadEvery)
 	rule(c.StopTimeout > 0, "stop timeout must be positive, is %s", c.StopTimeout)
+	if err := c.HTTP.Validate(); err != nil {
+		errs = append(errs, err)
+	}
 	rule(c.Dial != nil || c.Bus != nil && c.Store != nil, "a bus with a store, or a way to dial them, is required")
 	rule(c.Log != nil, "a logger is required")
 	rule(c.Metrics != nil, "a metrics registerer is required")

@@ -1,5 +1,7 @@
 package inference
 
+import "time"
+
 // Ready reports whether a bundle lies open on the shelf.
 func (s *Service) Ready(digest string) bool {
 	s.loader.shelf.mu.Lock()
@@ -7,5 +9,10 @@ func (s *Service) Ready(digest string) bool {
 	return s.loader.shelf.find(digest) >= 0
 }
 
-// Admit takes a permit as a request does; nil where there is none left.
-func (s *Service) Admit() (done func()) { return s.admit() }
+// Admit takes a place as a request does; nil where there is none left.
+func (s *Service) Admit() (done func()) {
+	if s.admit(time.Time{}) != nil {
+		return nil
+	}
+	return s.gate.leave
+}

@@ -1,164 +1,156 @@
 package inference
 
 import (
-	"errors"
-	"io"
-	"log/slog"
-	"math"
+	"bytes"
 	"net/http"
-	"net/url"
 	"strconv"
-	"sync/atomic"
+	"time"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/valyala/fasthttp"
 )
 
-// Headers of an answer, the same over HTTP and NATS.
 const (
-	HeaderPredictionID = "Prediction-Id" // of a single record
-	HeaderModelVersion = "Model-Version"
+	routePredict = "/predict"
+	contentJSON  = "application/json"
+
+	// keepResponse is the largest body that a connection's own buffer may take: such a buffer stays with the connection.
+	keepResponse = 16 << 10
 )
 
-// handler returns the routes of the instance's port.
-func (s *Service) handler() http.Handler {
-	mux := http.NewServeMux()
-	s.cfg.Health.Mount(mux)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(s.cfg.Gatherer, promhttp.HandlerOpts{
-		ErrorLog: slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelError),
-	}))
-	mux.HandleFunc("/predict", s.servePredict)
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		reply(w, refused(&RequestError{Code: http.StatusNotFound, Text: "Not Found"}))
-	})
-	return mux
+// Names of headers, as the HTTP library takes them without another conversion.
+var (
+	keyRequestID       = []byte(HeaderRequestID)
+	keyXRequestID      = []byte(headerXRequestID)
+	keyDeadline        = []byte(HeaderDeadline)
+	keyPredictionID    = []byte(HeaderPredictionID)
+	keyModelVersion    = []byte(HeaderModelVersion)
+	keyRolloutRevision = []byte(HeaderRolloutRevision)
+	valueJSON          = []byte(contentJSON)
+)
+
+// serveHTTP answers every request of the instance's port. POST /predict does without anything that costs: nothing of ours is allocated for
+// a request that is answered.
+func (s *Service) serveHTTP(ctx *fasthttp.RequestCtx) {
+	began := s.cfg.Now()
+	if string(ctx.Path()) != routePredict {
+		s.serveRoute(ctx, began)
+		return
+	}
+	if !ctx.IsPost() {
+		ctx.Response.Header.Set("Allow", http.MethodPost)
+		s.refuseHTTP(ctx, &request{}, &RequestError{Code: http.StatusMethodNotAllowed, Text: "Method Not Allowed: POST a record"})
+		s.metrics.routed(routePredict, methodLabel(ctx), http.StatusMethodNotAllowed, s.cfg.Now().Sub(began))
+		return
+	}
+	s.servePredict(ctx, began)
+	s.metrics.predicted(ctx.Response.StatusCode(), s.cfg.Now().Sub(began))
 }
 
 // servePredict answers POST /predict. The content type is not looked at: the body is JSON or it is refused. The body is read whole before the
-// request takes a permit, so that clients who send slowly keep nobody else out; what they can hold is bound by bodies, and for how long by
-// the server's read timeout.
-func (s *Service) servePredict(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", http.MethodPost)
-		s.refuse(w, &RequestError{Code: http.StatusMethodNotAllowed, Text: "Method Not Allowed: POST a record"})
+// request takes a place among those in flight, so that clients who send slowly keep nobody else out; what they can hold is bound by bodies, and
+// for how long by the server's read timeout.
+func (s *Service) servePredict(ctx *fasthttp.RequestCtx, began time.Time) {
+	rq := request{transport: transportHTTP}
+	if err := requestOf(ctx, &rq, began); err != nil {
+		s.refuseHTTP(ctx, &rq, err)
 		return
 	}
-	strict, err := strictOf(r.URL.Query())
-	if err != nil {
-		s.refuse(w, err)
-		return
-	}
-	in := &body{of: s.bodies, r: http.MaxBytesReader(w, r.Body, s.cfg.MaxBody)}
+	in := s.bodies.get()
 	defer in.free()
-	data, err := s.read(in)
-	if err != nil {
-		s.refuse(w, err)
+	if err := s.readBody(ctx, in); err != nil {
+		s.refuseHTTP(ctx, &rq, err)
 		return
 	}
-	done := s.admit()
-	if done == nil {
-		s.refuse(w, errTooMany(s.cfg.InFlight))
+	if err := s.admit(rq.deadline); err != nil {
+		s.refuseHTTP(ctx, &rq, err)
 		return
 	}
-	defer done()
-	reply(w, s.answer(transportHTTP, data, strict))
+	defer s.gate.leave()
+	rq.body = in.data
+	out := newAnswer()
+	defer out.release()
+	s.answer(&rq, out)
+	writeAnswer(ctx, &rq, out)
 }
 
-// bodies bounds the bytes that all bodies hold together, from their first byte until they are answered.
-type bodies struct {
-	held atomic.Int64
-	most int64
-}
-
-// newBodies leaves room for as many of the largest bodies as requests may be in flight.
-func newBodies(c Config) *bodies {
-	most := int64(math.MaxInt64)
-	if n := int64(c.InFlight); c.MaxBody <= most/n {
-		most = n * c.MaxBody
+// requestOf reads what a request says outside of its body.
+func requestOf(ctx *fasthttp.RequestCtx, rq *request, began time.Time) (err *RequestError) {
+	h := &ctx.Request.Header
+	id := h.PeekCanonical(keyRequestID)
+	if len(id) == 0 {
+		id = h.PeekCanonical(keyXRequestID)
 	}
-	return &bodies{most: most}
-}
-
-// errNoRoom ends the reading of the body with which all bodies hold more than they may.
-var errNoRoom = errors.New("no room for the body")
-
-// body counts what is read of one request.
-type body struct {
-	of   *bodies
-	r    io.Reader
-	held int64
-}
-
-// Read returns errNoRoom beside the bytes that were too many.
-func (b *body) Read(p []byte) (int, error) {
-	n, err := b.r.Read(p)
-	b.held += int64(n)
-	if b.of.held.Add(int64(n)) > b.of.most {
-		return n, errNoRoom
+	if err := badRequestID(id); err != nil {
+		return err
 	}
-	return n, err
-}
-
-// free gives back what the body held.
-func (b *body) free() { b.of.held.Add(-b.held) }
-
-// read returns the whole body.
-func (s *Service) read(in *body) ([]byte, *RequestError) {
-	data, err := io.ReadAll(in)
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		return nil, errTooLarge(s.cfg.MaxBody)
-	case errors.Is(err, errNoRoom):
-		s.metrics.rejected.WithLabelValues("bodies").Inc()
-		return nil, errBodies()
-	case err != nil:
-		return nil, &RequestError{Code: http.StatusBadRequest, Text: "read body: " + err.Error()}
+	if len(id) > 0 {
+		rq.id = string(id)
 	}
-	return data, nil
-}
-
-// strictOf reads ?strict=true.
-func strictOf(q url.Values) (bool, *RequestError) {
-	v := q.Get("strict")
-	if v == "" {
-		return false, nil
+	if v := h.PeekCanonical(keyDeadline); len(v) > 0 {
+		if rq.deadline, err = parseDeadline(string(v), began); err != nil {
+			return err
+		}
 	}
-	strict, err := strconv.ParseBool(v)
-	if err != nil {
-		return false, unprocessable(Problem{Loc: []any{"query", "strict"}, Msg: "must be true or false", Type: "bool_parsing"})
-	}
-	return strict, nil
-}
-
-// refuse answers and counts a request that did not reach the predictor.
-func (s *Service) refuse(w http.ResponseWriter, err *RequestError) {
-	s.metrics.requests.WithLabelValues(transportHTTP, strconv.Itoa(err.Code)).Inc()
-	if err.Code == http.StatusTooManyRequests {
-		w.Header().Set("Retry-After", "1")
-	}
-	reply(w, refused(err))
-}
-
-func reply(w http.ResponseWriter, r result) {
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(r.body)))
-	for _, kv := range r.headers() {
-		h.Set(kv[0], kv[1])
-	}
-	w.WriteHeader(r.code)
-	_, _ = w.Write(r.body) // the client has gone: nobody is left to tell
-}
-
-// headers returns what an answer says outside of its body.
-func (r result) headers() [][2]string {
-	if r.batch == nil {
+	if len(ctx.URI().QueryString()) == 0 {
 		return nil
 	}
-	first := r.batch.Answers[0]
-	h := [][2]string{{HeaderModelVersion, strconv.Itoa(first.Version)}}
-	if !r.batch.List {
-		h = append(h, [2]string{HeaderPredictionID, first.PredictionID})
+	query := ctx.QueryArgs()
+	for _, f := range []struct {
+		name string
+		set  *bool
+	}{{"strict", &rq.strict}, {"partial", &rq.partial}, {"explain", &rq.explain}} {
+		if *f.set, err = parseFlag(query.Peek(f.name), "query", f.name); err != nil {
+			return err
+		}
 	}
-	return h
+	return nil
+}
+
+// admit takes a place for a request, or says why it gets none: 429 over the bound, 504 where nobody waits for the answer any more.
+func (s *Service) admit(deadline time.Time) *RequestError {
+	if !deadline.IsZero() && passed(deadline, s.cfg.Now()) {
+		s.metrics.rejected.WithLabelValues(rejectDeadline).Inc()
+		return errDeadline()
+	}
+	if !s.gate.enter() {
+		s.metrics.rejected.WithLabelValues(rejectInFlight).Inc()
+		return errTooMany(s.cfg.InFlight)
+	}
+	return nil
+}
+
+// refuseHTTP answers a request that did not reach the engine.
+func (s *Service) refuseHTTP(ctx *fasthttp.RequestCtx, rq *request, err *RequestError) {
+	out := newAnswer()
+	defer out.release()
+	out.refuse(err)
+	writeAnswer(ctx, rq, out)
+}
+
+// writeAnswer copies the answer into the response.
+func writeAnswer(ctx *fasthttp.RequestCtx, rq *request, out *answer) {
+	r := &ctx.Response
+	r.SetStatusCode(out.code)
+	r.Header.SetContentTypeBytes(valueJSON)
+	var number [20]byte
+	if out.version > 0 {
+		r.Header.SetCanonical(keyModelVersion, strconv.AppendInt(number[:0], int64(out.version), 10))
+	}
+	if out.revision > 0 {
+		r.Header.SetCanonical(keyRolloutRevision, strconv.AppendInt(number[:0], int64(out.revision), 10))
+	}
+	if len(out.predictionID) > 0 {
+		r.Header.SetCanonical(keyPredictionID, out.predictionID)
+	}
+	if rq.named(out) {
+		r.Header.SetBytesK(keyRequestID, rq.id)
+	}
+	if retryable(out.code) {
+		r.Header.Set(headerRetryAfter, retryAfter)
+	}
+	if len(out.body) > keepResponse {
+		r.SetBodyRaw(bytes.Clone(out.body))
+		return
+	}
+	r.SetBody(out.body)
 }

@@ -115,7 +115,7 @@ func TestFullLogDropsAndCounts(t *testing.T) {
 	}
 	dropped := metric(t, i, `churn_prediction_log_dropped_total{reason="queue_full"}`)
 	require.Greater(t, dropped, 100)
-	answered := metric(t, i, `churn_predictions_total{model="telco-churn",transport="http",version="1"}`)
+	answered := metric(t, i, `churn_predictions_total{model="telco-churn",outcome="ok",transport="http",version="1"}`)
 	w.server.Resume(t)
 	i.stop()
 

@@ -3,15 +3,10 @@ package inference
 import (
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-)
-
-// Values of the label "transport".
-const (
-	transportHTTP = "http"
-	transportNATS = "nats"
 )
 
 // Values of the label "reason" of churn_prediction_log_dropped_total.
@@ -21,15 +16,27 @@ const (
 	dropStopped   = "stopped"    // not acknowledged before the end of the process
 )
 
-// metrics are this service's own. version is a label with few values at a time: those of a version that is no longer served are removed.
+// Values of the label "reason" of churn_requests_rejected_total.
+const (
+	rejectInFlight = "in_flight" // more requests than may be in work
+	rejectBodies   = "bodies"    // the bodies of other requests take all the room
+	rejectNoReply  = "no_reply"  // published over NATS instead of requested
+	rejectDeadline = "deadline"  // its deadline had passed before any work
+)
+
+// metrics are this service's own. version is a label with few values at a time: those of versions that are no longer held are removed. What a
+// request counts is in series, which are resolved ahead.
 type metrics struct {
-	requests    *prometheus.CounterVec   // transport, code
-	duration    *prometheus.HistogramVec // transport
-	predictions *prometheus.CounterVec   // model, version, transport
-	score       *prometheus.HistogramVec // model, version
-	warnings    *prometheus.CounterVec   // rule
-	inFlight    prometheus.Gauge
-	rejected    *prometheus.CounterVec // reason
+	httpRequests *prometheus.CounterVec   // route, method, code
+	httpDuration *prometheus.HistogramVec // route
+	natsRequests *prometheus.CounterVec   // code
+	predictions  *prometheus.CounterVec   // model, version, transport, outcome
+	duration     *prometheus.HistogramVec // transport
+	score        *prometheus.HistogramVec // model, version
+	warnings     *prometheus.CounterVec   // rule
+	rejected     *prometheus.CounterVec   // reason
+	series       seriesBook
+	since        atomic.Pointer[loadedSince]
 
 	info         *prometheus.GaugeVec // model, version, digest
 	loadedAt     prometheus.Gauge
@@ -37,6 +44,7 @@ type metrics struct {
 	loadFailures *prometheus.CounterVec // class
 	unservable   prometheus.Gauge
 	junk         prometheus.Counter
+	rolloutJunk  prometheus.Counter
 	cacheErrors  prometheus.Counter
 
 	logQueued  prometheus.Gauge
@@ -53,17 +61,23 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	gauge := func(name, help string) prometheus.GaugeOpts {
 		return prometheus.GaugeOpts{Name: "churn_" + name, Help: help}
 	}
+	latency := func(name, help string, buckets ...float64) prometheus.HistogramOpts {
+		return prometheus.HistogramOpts{Name: "churn_" + name, Help: help, Buckets: buckets,
+			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 160, NativeHistogramMinResetDuration: time.Hour}
+	}
 	m := &metrics{
-		requests: prometheus.NewCounterVec(counter("inference_requests_total",
-			"Requests answered, with HTTP's status code over both transports."), []string{"transport", "code"}),
-		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "churn_prediction_duration_seconds",
-			Help:    "Time from the whole request to the answer's bytes.",
-			Buckets: []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1}}, []string{"transport"}),
-		predictions: prometheus.NewCounterVec(counter("predictions_total", "Records answered."), []string{"model", "version", "transport"}),
+		httpRequests: prometheus.NewCounterVec(counter("http_requests_total", "HTTP requests answered."), []string{"route", "method", "code"}),
+		httpDuration: prometheus.NewHistogramVec(latency("http_request_duration_seconds",
+			"Time from an HTTP request's header to its answer, the reading of the body included.",
+			.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1), []string{"route"}),
+		natsRequests: prometheus.NewCounterVec(counter("nats_requests_total", "NATS requests answered, with HTTP's status codes."), []string{"code"}),
+		predictions: prometheus.NewCounterVec(counter("predictions_total",
+			"Records answered (outcome ok), and requests or records of a list that were not."), []string{"model", "version", "transport", "outcome"}),
+		duration: prometheus.NewHistogramVec(latency("prediction_duration_seconds", "Time from the whole request to the answer's bytes.",
+			.000005, .00001, .000025, .00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1), []string{"transport"}),
 		score: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "churn_prediction_score",
 			Help: "Probability of the positive class.", Buckets: prometheus.LinearBuckets(0.1, 0.1, 10)}, []string{"model", "version"}),
 		warnings: prometheus.NewCounterVec(counter("prediction_warnings_total", "Warnings given with answers."), []string{"rule"}),
-		inFlight: prometheus.NewGauge(gauge("inference_in_flight", "Requests in work or waiting for a worker.")),
 		rejected: prometheus.NewCounterVec(counter("requests_rejected_total", "Requests refused before they were read as records."), []string{"reason"}),
 
 		info:     prometheus.NewGaugeVec(gauge("model_info", "1 for the version served."), []string{"model", "version", "digest"}),
@@ -73,6 +87,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		loadFailures: prometheus.NewCounterVec(counter("model_load_failures_total", "Attempts to load a promoted version that failed."), []string{"class"}),
 		unservable:   prometheus.NewGauge(gauge("promotion_unservable", "1 while the newest promotion is of a version that can't be served.")),
 		junk:         prometheus.NewCounter(counter("promotion_junk_total", "Messages on model.promoted that could not be read.")),
+		rolloutJunk:  prometheus.NewCounter(counter("rollout_junk_total", "Messages on rollout.changed that could not be read or were no news.")),
 		cacheErrors:  prometheus.NewCounter(counter("bundle_cache_errors_total", "Reads and writes of the local bundle folder that failed.")),
 
 		logQueued:  prometheus.NewGauge(gauge("prediction_log_queued", "Answers that wait to be published.")),
@@ -80,8 +95,8 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		logRetries: prometheus.NewCounter(counter("prediction_log_retries_total", "Publishes of answers that were repeated.")),
 		logDropped: prometheus.NewCounterVec(counter("prediction_log_dropped_total", "Answers that were not published."), []string{"reason"}),
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.duration, m.predictions, m.score, m.warnings, m.inFlight, m.rejected, m.info, m.loadedAt,
-		m.loadDuration, m.loadFailures, m.unservable, m.junk, m.cacheErrors, m.logQueued, m.logged, m.logRetries, m.logDropped} {
+	for _, c := range []prometheus.Collector{m.httpRequests, m.httpDuration, m.natsRequests, m.predictions, m.duration, m.score, m.warnings,
+		m.rejected, m.info, m.loadedAt, m.loadDuration, m.loadFailures, m.unservable, m.junk, m.rolloutJunk, m.cacheErrors, m.logQueued, m.logged, m.logRetries, m.logDropped} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
@@ -89,15 +104,13 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
-// serving moves churn_model_info to p, or takes it away for nil, and drops the former version's series.
-func (m *metrics) serving(model string, former, p *Predictor, at time.Time) {
+// serving moves churn_model_info to p, or takes it away for nil.
+func (m *metrics) serving(model string, p *Predictor, at time.Time) {
+	if p != nil {
+		m.since.Store(&loadedSince{of: p.promotion, at: at})
+	}
 	m.info.Reset()
 	m.unservable.Set(0)
-	if former != nil && (p == nil || former.promotion.Version != p.promotion.Version) {
-		version := prometheus.Labels{"version": strconv.Itoa(former.promotion.Version)}
-		m.predictions.DeletePartialMatch(version)
-		m.score.DeletePartialMatch(version)
-	}
 	if p == nil {
 		m.loadedAt.Set(0)
 		return
@@ -106,20 +119,35 @@ func (m *metrics) serving(model string, former, p *Predictor, at time.Time) {
 	m.loadedAt.Set(float64(at.UnixNano()) / 1e9)
 }
 
-// answered counts one request and, where it was answered, its records.
-func (m *metrics) answered(transport string, code int, took time.Duration, b *Batch) {
-	m.requests.WithLabelValues(transport, strconv.Itoa(code)).Inc()
-	m.duration.WithLabelValues(transport).Observe(took.Seconds())
-	if b == nil {
-		return
+// loadedSince says when a promotion was loaded.
+type loadedSince struct {
+	of Promotion
+	at time.Time
+}
+
+// loaded returns when p began to be served; now where that is not known yet, because it begins at this moment.
+func (m *metrics) loaded(p Promotion, now time.Time) time.Time {
+	if s := m.since.Load(); s != nil && s.of == p {
+		return s.at
 	}
-	model, version := b.Answers[0].Model, strconv.Itoa(b.Answers[0].Version)
-	m.predictions.WithLabelValues(model, version, transport).Add(float64(len(b.Answers)))
-	score := m.score.WithLabelValues(model, version)
-	for i := range b.Answers {
-		score.Observe(b.Answers[i].Probability)
-		for _, w := range b.Answers[i].Warnings {
-			m.warnings.WithLabelValues(w.Type).Inc()
+	return now
+}
+
+// watch adds what is read from the service when it is asked for.
+func (m *metrics) watch(reg prometheus.Registerer, s *Service) error {
+	for _, g := range []struct {
+		name, help string
+		value      func() float64
+	}{
+		{"inference_in_flight", "Requests in work, HTTP and NATS together.", func() float64 { return float64(s.gate.inFlight()) }},
+		{"inference_body_bytes", "Bytes that the bodies of HTTP requests hold.", func() float64 { return float64(s.bodies.held.Load()) }},
+		{"http_connections", "Open HTTP connections.", func() float64 { return float64(s.server.Connections()) }},
+		{"rollout_revision", "Revision of the split in force, 0 for none.", func() float64 { return float64(s.slot.now().revision) }},
+		{"rollout_share", "Share of the entities that the candidate answers.", func() float64 { return s.slot.now().share }},
+	} {
+		if err := reg.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "churn_" + g.name, Help: g.help}, g.value)); err != nil {
+			return fmt.Errorf("register metrics: %w", err)
 		}
 	}
+	return nil
 }

@@ -3,10 +3,7 @@ package inference
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net/http"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,51 +19,76 @@ import (
 const (
 	microName    = "churn-inference"
 	microVersion = "1.0.0" // of the request and answer, not of the model
-	// HeaderStrict set to "true" on a request refuses what is otherwise a warning.
-	HeaderStrict = "Strict"
 
 	flushWait  = time.Second
 	drainQuiet = 10 * time.Millisecond
 )
 
-// job is one request on its way to a worker.
-type job struct {
-	request micro.Request
-	done    func()
+// registration is what the instance tells the world that it serves over NATS. The library's metadata can't change, so each exchange is a new
+// registration.
+type registration struct {
+	production Promotion
+	revision   int
+	versions   string // that can be named, "3,2"
 }
 
-// endpoint is the instance's membership in the queue group of predict.<model>. The library calls the handler of an endpoint on one goroutine,
-// so the handler only takes a permit and hands the request to workers; a request over the in-flight bound is answered 429 at once. The workers
-// answer through the connection and not through the request, which the library reads after the handler has returned: its own counts
-// of errors and processing time are therefore those of the hand-over, and ours are in the data of its statistics.
-type endpoint struct {
+// registration returns what there is to register; false without a Production.
+func (v *serving) registration() (registration, bool) {
+	if v.production == nil {
+		return registration{}, false
+	}
+	r := registration{production: v.production.promotion, revision: v.revision}
+	var versions []string
+	for _, h := range v.named {
+		versions = append(versions, strconv.Itoa(h.predictor.promotion.Version))
+	}
+	r.versions = strings.Join(versions, ",")
+	return r, true
+}
+
+// membership is the instance's part in the queue groups of predict.<model> and predict.<model>.v<version>, under one registration.
+type membership struct {
+	registration
 	service *Service
 	nc      *nats.Conn
 	micro   micro.Service
-	jobs    chan job
-	workers sync.WaitGroup
-	arrived atomic.Uint64 // requests that the handler saw
-
-	mu     sync.RWMutex
-	closed bool // jobs is closed
+	pool    *replyPool
+	arrived atomic.Uint64 // requests that the handlers saw
 }
 
-// serveNATS is in the queue group while there is a verified model, until ctx ends.
+// serveNATS is in the queue groups while there is a verified model, until ctx ends. What was registered before an exchange leaves after its
+// successor has joined, so that there is no moment without a member and no request is lost.
 func (s *Service) serveNATS(ctx context.Context) error {
 	b, _, err := s.link.wait(ctx)
 	if err != nil {
 		return nil
 	}
-	var joined *endpoint
+	var (
+		joined  *membership
+		leaving sync.WaitGroup
+		pool    = newReplyPool(s, b.Conn())
+	)
+	leave := func() {
+		if m := joined; m != nil {
+			leaving.Go(m.leave)
+			joined = nil
+		}
+	}
 	defer func() {
-		if joined != nil {
-			joined.leave()
+		leave()
+		leaving.Wait()
+		pool.close()
+		if joined == nil {
+			s.cfg.Log.Info("left the queue group", "model", s.cfg.Model)
 		}
 	}()
 	for {
-		switch serving := s.slot.predictor() != nil; {
-		case serving && joined == nil:
-			e, err := s.join(b.Conn())
+		reg, serving := s.slot.now().registration()
+		switch {
+		case !serving:
+			leave()
+		case joined == nil || joined.registration != reg:
+			m, err := s.join(b.Conn(), pool, reg)
 			if err != nil {
 				s.cfg.Log.Error("queue group not joined", "model", s.cfg.Model, "err", err)
 				if !sleep(ctx, time.Second) {
@@ -74,10 +96,8 @@ func (s *Service) serveNATS(ctx context.Context) error {
 				}
 				continue
 			}
-			joined = e
-		case !serving && joined != nil:
-			joined.leave()
-			joined = nil
+			leave()
+			joined = m
 		}
 		select {
 		case <-s.slot.changed:
@@ -87,38 +107,57 @@ func (s *Service) serveNATS(ctx context.Context) error {
 	}
 }
 
-// join registers the micro service.
-func (s *Service) join(nc *nats.Conn) (*endpoint, error) {
+// join registers the micro service and its endpoints.
+func (s *Service) join(nc *nats.Conn, pool *replyPool, reg registration) (*membership, error) {
 	token, err := events.Token(s.cfg.Model)
 	if err != nil {
 		return nil, err
 	}
-	e := &endpoint{service: s, nc: nc, jobs: make(chan job, s.cfg.InFlight)}
-	e.micro, err = micro.AddService(nc, micro.Config{
+	m := &membership{registration: reg, service: s, nc: nc, pool: pool}
+	metadata := map[string]string{
+		"model": s.cfg.Model, "instance": s.cfg.Instance, "boot": s.boot, "version": strconv.Itoa(reg.production.Version), "digest": reg.production.Digest,
+		"promotion_sequence": strconv.FormatUint(reg.production.Sequence, 10), "rollout_revision": strconv.Itoa(reg.revision), "versions": reg.versions,
+		"loaded_at": s.metrics.loaded(reg.production, s.cfg.Now()).UTC().Format(time.RFC3339Nano),
+	}
+	m.micro, err = micro.AddService(nc, micro.Config{
 		Name: microName, Version: microVersion, Description: "churn predictions: the raw record in, probability and label out",
-		Metadata:     map[string]string{"model": s.cfg.Model, "instance": s.cfg.Instance, "boot": s.boot},
-		StatsHandler: func(*micro.Endpoint) any { return s.microStats() },
+		Metadata: metadata, StatsHandler: func(*micro.Endpoint) any { return s.microStats() },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("add micro service: %w", err)
 	}
-	for range runtime.GOMAXPROCS(0) {
-		e.workers.Go(e.work)
+	subject := events.PredictPrefix + "." + token
+	add := func(name, subject string, version int) error {
+		about := map[string]string{"model": s.cfg.Model, "headers": strings.Join([]string{HeaderRequestID, HeaderDeadline,
+			HeaderStrict, HeaderPartial, HeaderExplain}, ",")}
+		if version > 0 {
+			about["version"] = strconv.Itoa(version)
+		}
+		err := m.micro.AddEndpoint(name, micro.HandlerFunc(func(r micro.Request) { m.handle(r, version) }), micro.WithEndpointSubject(subject),
+			micro.WithEndpointMetadata(about))
+		if err != nil {
+			return fmt.Errorf("add micro endpoint %s: %w", subject, err)
+		}
+		return nil
 	}
-	err = e.micro.AddEndpoint("predict", micro.HandlerFunc(e.handle), micro.WithEndpointSubject(events.PredictPrefix+"."+token),
-		micro.WithEndpointMetadata(map[string]string{"model": s.cfg.Model, "strict_header": HeaderStrict}))
+	err = add("predict", subject, 0)
+	for v := range strings.SplitSeq(reg.versions, ",") {
+		if n, bad := strconv.Atoi(v); bad == nil && err == nil {
+			err = add("predict-v"+v, subject+".v"+v, n)
+		}
+	}
 	if err != nil {
-		e.leave()
-		return nil, fmt.Errorf("add micro endpoint: %w", err)
+		m.leave()
+		return nil, err
 	}
-	e.flush() // the server knows the subscription before anyone is told
-	s.cfg.Log.Info("joined the queue group", "model", s.cfg.Model, "subject", events.PredictPrefix+"."+token)
-	return e, nil
+	m.flush() // the server knows the subscriptions before anyone is told
+	s.cfg.Log.Info("joined the queue group", "model", s.cfg.Model, "subject", subject, "version", reg.production.Version, "versions", reg.versions)
+	return m, nil
 }
 
 // microStats is what "nats micro stats" shows beside the library's counts.
 func (s *Service) microStats() json.RawMessage {
-	data := map[string]any{"instance": s.cfg.Instance, "predictions": s.plog.ordinal.Load(), "in_flight": len(s.permits)}
+	data := map[string]any{"instance": s.cfg.Instance, "predictions": s.plog.ordinal.Load(), "in_flight": s.gate.inFlight()}
 	if p := s.slot.predictor(); p != nil {
 		data["version"], data["digest"], data["promotion_sequence"] = p.promotion.Version, p.promotion.Digest, p.promotion.Sequence
 	}
@@ -129,122 +168,43 @@ func (s *Service) microStats() json.RawMessage {
 	return b
 }
 
-// handle runs on the subscription's goroutine and never blocks: there are as many places in jobs as permits.
-func (e *endpoint) handle(r micro.Request) {
-	e.arrived.Add(1)
-	if r.Reply() == "" { // published, not requested: nobody would get the answer
-		e.service.metrics.rejected.WithLabelValues("no_reply").Inc()
-		return
+// handle runs on the subscription's one goroutine and never blocks: a request over the in-flight bound is answered 429 at once, any other goes to
+// the workers, who have as many places for them as may be in flight.
+func (m *membership) handle(r micro.Request, version int) {
+	m.arrived.Add(1)
+	j := job{request: r, version: version}
+	if len(r.Headers()) > 0 { // a deadline counts from here
+		j.arrived = m.service.cfg.Now()
 	}
-	done := e.service.admit()
-	if done == nil {
-		e.count(http.StatusTooManyRequests)
-		e.respond(r, refused(errTooMany(e.service.cfg.InFlight)))
-		return
-	}
-	e.mu.RLock()
-	if !e.closed {
-		e.jobs <- job{request: r, done: done}
-	}
-	closed := e.closed
-	e.mu.RUnlock()
-	if closed { // the last one of a drain that took long
-		e.serve(r)
-		done()
-	}
+	m.pool.take(j)
 }
 
-func (e *endpoint) work() {
-	for j := range e.jobs {
-		e.serve(j.request)
-		j.done()
+// leave takes the instance out of the queue groups and returns when everything that was delivered has reached the workers. The library drains in
+// the background and does not say when it is done; but once the server has confirmed (the flush) no further request can arrive, and the
+// handler is so short that a moment without any means that none is left. One that should come still later is answered by the handler itself.
+func (m *membership) leave() {
+	if err := m.micro.Stop(); err != nil {
+		m.service.cfg.Log.Warn("queue group not left cleanly", "model", m.service.cfg.Model, "err", err)
 	}
-}
-
-func (e *endpoint) serve(r micro.Request) {
-	s := e.service
-	if int64(len(r.Data())) > s.cfg.MaxBody {
-		e.count(http.StatusRequestEntityTooLarge)
-		e.respond(r, refused(errTooLarge(s.cfg.MaxBody)))
-		return
-	}
-	e.respond(r, s.answer(transportNATS, r.Data(), strings.EqualFold(headerOf(r.Headers(), HeaderStrict), "true")))
-}
-
-// headerOf reads a header whatever the case that its sender chose.
-func headerOf(h micro.Headers, name string) string {
-	for k, v := range h {
-		if len(v) > 0 && strings.EqualFold(k, name) {
-			return v[0]
-		}
-	}
-	return ""
-}
-
-func (e *endpoint) count(code int) {
-	e.service.metrics.requests.WithLabelValues(transportNATS, strconv.Itoa(code)).Inc()
-}
-
-// respond sends the answer. Errors have the same body as over HTTP and the two headers of NATS services.
-func (e *endpoint) respond(r micro.Request, res result) {
-	msg := &nats.Msg{Subject: r.Reply(), Data: res.body, Header: nats.Header{"Content-Type": {"application/json"}}}
-	for _, kv := range res.headers() {
-		msg.Header.Set(kv[0], kv[1])
-	}
-	if res.err != nil {
-		msg.Header.Set(micro.ErrorHeader, strings.Map(printable, res.err.Error()))
-		msg.Header.Set(micro.ErrorCodeHeader, strconv.Itoa(res.code))
-	}
-	err := e.nc.PublishMsg(msg)
-	if errors.Is(err, nats.ErrMaxPayload) && res.err == nil {
-		e.respond(r, refused(&RequestError{Code: http.StatusRequestEntityTooLarge, Text: "the answer is larger than a NATS message may be: send fewer records"}))
-		return
-	}
-	if err != nil {
-		e.service.cfg.Log.Warn("answer not sent", "subject", r.Subject(), "err", err)
-	}
-}
-
-// printable keeps a header on one line of ASCII.
-func printable(r rune) rune {
-	if r < ' ' || r > '~' {
-		return '?'
-	}
-	return r
-}
-
-// leave takes the instance out of the queue group and answers what was delivered already. The library drains in the background and does not
-// say when it is done; but once the server has confirmed (the flush) no further request can arrive, and the handler is so short that a moment
-// without any means that none is left. One that should come still later is answered by the handler itself.
-func (e *endpoint) leave() {
-	s := e.service
-	if err := e.micro.Stop(); err != nil {
-		s.cfg.Log.Warn("queue group not left cleanly", "model", s.cfg.Model, "err", err)
-	}
-	e.flush()
+	m.flush()
 	for seen := uint64(0); ; {
 		time.Sleep(drainQuiet)
-		now := e.arrived.Load()
+		now := m.arrived.Load()
 		if now == seen {
-			break
+			return
 		}
 		seen = now
 	}
-	e.mu.Lock()
-	e.closed = true
-	close(e.jobs)
-	e.mu.Unlock()
-	e.workers.Wait()
-	e.flush()
-	s.cfg.Log.Info("left the queue group", "model", s.cfg.Model)
 }
 
+func (m *membership) flush() { flush(m.nc, m.service.cfg) }
+
 // flush waits until the server has seen what was sent. Without a connection there is nobody to wait for.
-func (e *endpoint) flush() {
-	if !e.nc.IsConnected() {
+func flush(nc *nats.Conn, c Config) {
+	if !nc.IsConnected() {
 		return
 	}
-	if err := e.nc.FlushTimeout(flushWait); err != nil {
-		e.service.cfg.Log.Warn("not flushed to NATS", "model", e.service.cfg.Model, "err", err)
+	if err := nc.FlushTimeout(flushWait); err != nil {
+		c.Log.Warn("not flushed to NATS", "model", c.Model, "err", err)
 	}
 }

@@ -27,7 +27,8 @@ func TestPanicIsAnAnswer(t *testing.T) {
 	require.NoError(t, err)
 	defer s.Close()
 	s.slot.exchange(&Predictor{})
-	r := s.answer(transportNATS, []byte("{}"), false)
+	r := newAnswer()
+	s.answer(&request{body: []byte("{}"), transport: transportNATS}, r)
 	require.Equal(t, http.StatusInternalServerError, r.code)
 	require.JSONEq(t, `{"detail":"internal error"}`, string(r.body))
 }

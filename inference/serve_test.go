@@ -20,6 +20,7 @@ import (
 
 	"telco-churn-mlops/events"
 	"telco-churn-mlops/inference"
+	"telco-churn-mlops/internal/artifact"
 	"telco-churn-mlops/internal/bus/bustest"
 	"telco-churn-mlops/model"
 )
@@ -259,8 +260,10 @@ func TestHTTPRefusals(t *testing.T) {
 	require.Equal(t, decode(t, body).PredictionID, header.Get(inference.HeaderPredictionID))
 	_, metrics := i.get(t, "/metrics")
 	for _, line := range []string{
-		`churn_inference_requests_total{code="405",transport="http"} 1`,
-		`churn_inference_requests_total{code="422",transport="http"} 3`,
+		`churn_http_requests_total{code="405",method="GET",route="/predict"} 1`,
+		`churn_http_requests_total{code="422",method="POST",route="/predict"} 3`,
+		`churn_http_requests_total{code="404",method="POST",route="other"} 1`,
+		`churn_predictions_total{model="telco-churn",outcome="refused",transport="http",version="1"} 3`,
 		`churn_prediction_warnings_total{rule="value_error.set"} 1`,
 		`churn_inference_in_flight 0`,
 	} {
@@ -331,15 +334,24 @@ func TestMicroServiceIsDiscoverable(t *testing.T) {
 	require.NoError(t, json.Unmarshal(msg.Data, &info))
 	require.Equal(t, modelName, info.Metadata["model"])
 	require.Equal(t, "one", info.Metadata["instance"])
-	require.Len(t, info.Endpoints, 1)
-	require.Equal(t, "predict."+modelName, info.Endpoints[0].Subject)
-	require.Equal(t, "q", info.Endpoints[0].QueueGroup)
+	require.Equal(t, "1", info.Metadata["version"])
+	require.Equal(t, string(artifact.DigestOf(encoded(t, 1))), info.Metadata["digest"])
+	require.Equal(t, fmt.Sprint(w.last), info.Metadata["promotion_sequence"])
+	require.Equal(t, "0", info.Metadata["rollout_revision"])
+	loaded, err := time.Parse(time.RFC3339Nano, info.Metadata["loaded_at"])
+	require.NoError(t, err)
+	require.WithinDuration(t, time.Now(), loaded, time.Minute)
+	subjects := map[string]string{}
+	for _, e := range info.Endpoints {
+		subjects[e.Subject] = e.QueueGroup
+	}
+	require.Equal(t, map[string]string{"predict." + modelName: "q", "predict." + modelName + ".v1": "q"}, subjects)
 
 	msg, err = w.bus.Conn().Request("$SRV.STATS.churn-inference", nil, time.Second)
 	require.NoError(t, err)
 	var stats micro.Stats
 	require.NoError(t, json.Unmarshal(msg.Data, &stats))
-	require.GreaterOrEqual(t, stats.Endpoints[0].NumRequests, 1)
+	require.Len(t, stats.Endpoints, 2)
 	var data struct {
 		Version int    `json:"version"`
 		Digest  string `json:"digest"`

@@ -28,8 +28,9 @@ type FastLimits struct {
 	Body int64
 	// Connections bounds the open connections; one more is answered 503 and closed.
 	Connections int
-	// DrainDelay is how long a stopping server still takes connections, while every answer says "Connection: close" and readiness says no, so
-	// that balancers and clients have gone elsewhere before the port is closed. It ends early when no connection is open.
+	// DrainDelay is how long a stopping server goes on as before, but for answers that say "Connection: close" and a readiness that says no: what
+	// a balancer needs until it sends nobody here any more. 0 is right where clients know where else to go. In either case connections that are
+	// in use are given a moment (TellTime at most) to ask once more and hear it, before the port and the idle connections are closed.
 	DrainDelay time.Duration
 	// Drain bounds the wait for the requests in flight after that.
 	Drain time.Duration
@@ -82,7 +83,7 @@ func NewFastServer(ln net.Listener, h fasthttp.RequestHandler, l FastLimits, log
 		Handler:                      s.serve,
 		ErrorHandler:                 s.refuse,
 		ExpectHandler:                s.expect,
-		ConnState:                    func(c net.Conn, state fasthttp.ConnState) { c.(*fastConn).state.Store(int32(state)) },
+		ConnState:                    s.changed,
 		Logger:                       fastLogger{log},
 		Concurrency:                  l.Connections,
 		ReadBufferSize:               l.HeaderBytes,
@@ -107,9 +108,9 @@ func (s *FastServer) Connections() int { return s.ln.open() }
 // Draining reports whether the server has begun to stop.
 func (s *FastServer) Draining() bool { return s.draining.Load() }
 
-// Run serves until ctx ends. Then every answer says "Connection: close"; after DrainDelay the port and the connections without a request are
-// closed, and requests in flight end for up to Drain; what is open after that is cut and logged. It returns nil after such a stop. Call it
-// once.
+// Run serves until ctx ends. Then every answer says "Connection: close"; after DrainDelay, and once nobody asks any more or TellTime has passed,
+// the port and the connections without a request are closed, and requests in flight end for up to Drain; what is open after that is cut and
+// logged. It returns nil after such a stop. Call it once.
 func (s *FastServer) Run(ctx context.Context) error {
 	served := make(chan error, 1)
 	go func() { served <- s.fast.Serve(s.ln) }()
@@ -122,9 +123,10 @@ func (s *FastServer) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	s.draining.Store(true)
-	s.ln.await(s.limits.DrainDelay, func() {})
+	time.Sleep(s.limits.DrainDelay)
+	s.ln.quiet(TellTime)
 	_ = s.ln.Close() // a listener that is gone is what we want
-	if !s.ln.await(s.limits.Drain, s.ln.closeIdle) {
+	if !s.ln.drained(s.limits.Drain) {
 		s.log.Warn("http requests cut off", "addr", s.Addr(), "connections", s.ln.open())
 		s.ln.closeAll()
 	}
@@ -147,6 +149,14 @@ func LeaveUnread(ctx *fasthttp.RequestCtx) {
 	ctx.SetConnectionClose()
 	if c, ok := ctx.Conn().(*fastConn); ok {
 		c.linger.Store(true)
+	}
+}
+
+// changed notes what a connection is doing.
+func (s *FastServer) changed(c net.Conn, state fasthttp.ConnState) {
+	c.(*fastConn).state.Store(int32(state))
+	if s.draining.Load() {
+		s.ln.stirred.Add(1)
 	}
 }
 

@@ -360,8 +360,9 @@ func TestFastServerBoundsConnections(t *testing.T) {
 
 // TestFastServerDrains holds a request in flight, an idle connection and one that goes on asking while the server stops.
 func TestFastServerDrains(t *testing.T) {
+	t.Parallel() // it takes the delay
 	l := app.DefaultFastLimits()
-	l.DrainDelay = 10 * time.Second // ends early, with the last connection
+	l.DrainDelay = 3 * time.Second
 	entered, release := make(chan struct{}), make(chan struct{})
 	f := startFast(t, l, func(ctx *fasthttp.RequestCtx) {
 		if string(ctx.Path()) == "/slow" {

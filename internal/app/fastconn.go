@@ -17,14 +17,19 @@ const (
 	lingerBytes = 4 << 20                // of it that are thrown away meanwhile
 	newGrace    = 100 * time.Millisecond // from accepting a connection to its first request, when the server stops
 	drainPoll   = 2 * time.Millisecond
+	drainQuiet  = 30 * time.Millisecond // without a request on any connection, after which nobody is about to ask
 	acceptPause = 20 * time.Millisecond // where the system has no descriptor or memory for a connection
 )
+
+// TellTime bounds how long a stopping [FastServer] goes on answering on connections that are in use, so that each is told to end.
+const TellTime = 500 * time.Millisecond
 
 // fastListener knows the connections that it accepted and has not seen closed.
 type fastListener struct {
 	net.Listener
-	mu    sync.Mutex
-	conns map[*fastConn]struct{}
+	stirred atomic.Uint64 // changes of connections since the server began to stop
+	mu      sync.Mutex
+	conns   map[*fastConn]struct{}
 }
 
 func newFastListener(ln net.Listener) *fastListener {
@@ -58,19 +63,36 @@ func (l *fastListener) open() int {
 	return len(l.conns)
 }
 
-// await returns true as soon as no connection is open, or false after the time; meanwhile it calls each again and again.
-func (l *fastListener) await(most time.Duration, each func()) bool {
+// quiet returns as soon as no connection is open or none has changed for a while, or after the time.
+func (l *fastListener) quiet(most time.Duration) {
+	seen, since := l.stirred.Load(), time.Now()
+	l.poll(most, func() bool {
+		if n := l.stirred.Load(); n != seen {
+			seen, since = n, time.Now()
+		}
+		return l.open() == 0 || time.Since(since) >= drainQuiet
+	})
+}
+
+// drained closes idle connections until none is open, and reports false if some are after the time.
+func (l *fastListener) drained(most time.Duration) bool {
+	return l.poll(most, func() bool {
+		l.closeIdle()
+		return l.open() == 0
+	})
+}
+
+// poll returns true as soon as done says so, and false after the time.
+func (l *fastListener) poll(most time.Duration, done func() bool) bool {
 	tick := time.NewTicker(drainPoll)
 	defer tick.Stop()
-	for deadline := time.Now().Add(most); ; {
-		each()
-		if l.open() == 0 {
+	for deadline := time.Now().Add(most); ; <-tick.C {
+		if done() {
 			return true
 		}
 		if !time.Now().Before(deadline) {
 			return false
 		}
-		<-tick.C
 	}
 }
 

@@ -1,0 +1,120 @@
+package inference
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/valyala/fasthttp"
+	"github.com/valyala/fasthttp/fasthttpadaptor"
+
+	"telco-churn-mlops/inference/openapi"
+)
+
+// Routes beside POST /predict, as the metrics name them.
+const (
+	routeOIP     = "/v2"
+	routeOpenAPI = "/openapi.json"
+	routeDocs    = "/docs"
+	routeMetrics = "/metrics"
+	routeOther   = "other"
+)
+
+// handler returns the routes beside POST /predict. They are ordinary handlers, for convenience and not for speed.
+func (s *Service) handler() http.Handler {
+	mux := http.NewServeMux()
+	s.cfg.Health.Mount(mux)
+	mux.Handle("GET "+routeMetrics, promhttp.HandlerFor(s.cfg.Gatherer, promhttp.HandlerOpts{
+		ErrorLog: slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelError),
+	}))
+	v2, docs := oip{s}.handler(), openapi.Page()
+	mux.Handle(routeOIP, v2)
+	mux.Handle(routeOIP+"/", v2)
+	mux.HandleFunc("GET "+routeOpenAPI, s.describe)
+	mux.Handle(routeDocs, docs)
+	mux.Handle(routeDocs+"/", docs)
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", contentJSON)
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = w.Write((&RequestError{Code: http.StatusNotFound, Text: "Not Found"}).Body()) // the client has gone: nobody is left to tell
+	})
+	return deadlines(s.cfg.Now, mux)
+}
+
+// deadlines gives the context of a request the deadline that its caller set.
+func deadlines(now func() time.Time, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		v := r.Header.Get(HeaderDeadline)
+		if v == "" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		deadline, err := parseDeadline(v, now())
+		if err != nil {
+			w.Header().Set("Content-Type", contentJSON)
+			w.WriteHeader(err.Code)
+			_, _ = w.Write(err.Body()) // the client has gone: nobody is left to tell
+			return
+		}
+		ctx, cancel := context.WithDeadline(r.Context(), deadline)
+		defer cancel()
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+// serveRoute answers what is not POST /predict. The library would read a body of any size to hand it over, so it is read here first, within the
+// same bounds as every body.
+func (s *Service) serveRoute(ctx *fasthttp.RequestCtx, began time.Time) {
+	route := routeLabel(string(ctx.Path()))
+	defer func() {
+		s.metrics.routed(route, methodLabel(ctx), ctx.Response.StatusCode(), s.cfg.Now().Sub(began))
+	}()
+	if _, err := url.ParseRequestURI(string(ctx.RequestURI())); err != nil { // on which the adapter would answer 500
+		s.refuseHTTP(ctx, &request{}, &RequestError{Code: http.StatusBadRequest, Text: "the request's address can't be read"})
+		return
+	}
+	in := s.bodies.get()
+	defer in.free()
+	if err := s.readBody(ctx, in); err != nil {
+		s.refuseHTTP(ctx, &request{}, err)
+		return
+	}
+	ctx.Request.SetBodyRaw(in.data)
+	s.routes(ctx)
+	ctx.Request.ResetBody() // in is used again
+	if !ctx.Response.IsBodyStream() && len(ctx.Response.Body()) > keepResponse {
+		ctx.Response.SetBodyRaw(ctx.Response.SwapBody(nil))
+	}
+}
+
+// adapt makes an ordinary handler one of the HTTP library's.
+func adapt(h http.Handler) fasthttp.RequestHandler { return fasthttpadaptor.NewFastHTTPHandler(h) }
+
+// routeLabel keeps the label "route" to the routes that there are.
+func routeLabel(path string) string {
+	switch path {
+	case "/health", "/livez", "/readyz", routeMetrics, routeOpenAPI, routeDocs:
+		return path
+	}
+	if strings.HasPrefix(path, routeDocs+"/") {
+		return routeDocs
+	}
+	if path == routeOIP || strings.HasPrefix(path, routeOIP+"/") {
+		return routeOIP
+	}
+	return routeOther
+}
+
+// methodLabel keeps the label "method" to the methods that there are.
+func methodLabel(ctx *fasthttp.RequestCtx) string {
+	for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodHead, http.MethodPut, http.MethodDelete, http.MethodOptions, http.MethodPatch} {
+		if string(ctx.Method()) == m {
+			return m
+		}
+	}
+	return routeOther
+}
