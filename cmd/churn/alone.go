@@ -6,9 +6,11 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"time"
 
 	"telco-churn-mlops/drift"
 	"telco-churn-mlops/inference"
+	"telco-churn-mlops/inference/scorer"
 	"telco-churn-mlops/internal/app"
 	"telco-churn-mlops/internal/bus"
 	"telco-churn-mlops/internal/connect"
@@ -91,6 +93,9 @@ func (c registryCmd) Run(r *run) error {
 type serving struct {
 	InFlight   int `name:"in-flight" env:"CHURN_IN_FLIGHT" default:"${in_flight}" help:"Requests in work at a time; one more is answered 429."`
 	MaxRecords int `name:"max-records" env:"CHURN_MAX_RECORDS" default:"${max_records}" help:"Most records in one request."`
+
+	PredictionLog string        `name:"prediction-log" env:"CHURN_PREDICTION_LOG" default:"on" enum:"on,off" help:"Publish every answer as prediction.made: on or off. Drift, shadows and labels need it."`
+	DrainDelay    time.Duration `name:"drain-delay" env:"CHURN_DRAIN_DELAY" default:"0s" help:"How long HTTP still answers after a stop was asked for, while readiness says no: what a balancer needs to notice."`
 }
 
 type inferenceCmd struct {
@@ -151,7 +156,7 @@ func (c driftServeCmd) Run(r *run) error {
 func vars() map[string]string {
 	return map[string]string{
 		"trainer_addr": trainer.DefaultAddr, "registry_addr": registry.DefaultAddr, "inference_addr": inference.DefaultAddr,
-		"drift_addr": drift.DefaultAddr, "model": inference.DefaultModel,
+		"drift_addr": drift.DefaultAddr, "scorer_addr": scorer.DefaultAddr, "scratch_dir": scorer.DefaultScratch, "model": inference.DefaultModel,
 		"in_flight": strconv.Itoa(inference.DefaultInFlight), "max_records": strconv.Itoa(inference.DefaultMaxRecords),
 		"store_bytes": strconv.FormatInt(bus.DefaultStoreBytes, 10),
 	}

@@ -201,6 +201,7 @@ func (p *process) inference(model, addr, cache string, bounds serving) (app.Comp
 	c.Model, c.Addr, c.AddrFlag, c.CacheDir, c.Instance = model, addr, "--inference-addr", cache, p.instance
 	if bounds != (serving{}) {
 		c.InFlight, c.MaxRecords = bounds.InFlight, bounds.MaxRecords
+		c.PredictionLog, c.HTTP.DrainDelay = bounds.PredictionLog == "on", bounds.DrainDelay
 	}
 	c.Log, c.Metrics, c.Health = p.log, reg, app.NewHealth()
 	var joined *bus.Bus // set by the service's own goroutine, read after it has ended

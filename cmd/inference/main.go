@@ -26,11 +26,14 @@ type settings struct {
 	Model string `env:"CHURN_MODEL" default:"${model}" help:"Name of the model to serve."`
 	Addr  string `aliases:"inference-addr" env:"CHURN_INFERENCE_ADDR" default:"${addr}" help:"Where HTTP is served."`
 
-	CacheDir   string `env:"CHURN_CACHE_DIR" default:".churn/cache" help:"Keeps the last verified bundles, so that a restart needs neither NATS nor the store; empty keeps none."`
-	Instance   string `env:"CHURN_INSTANCE" placeholder:"NAME" help:"Name of this instance, stable over restarts; the host's name and the port by default."`
-	InFlight   int    `env:"CHURN_IN_FLIGHT" default:"${inflight}" help:"Requests in work at a time; one more is answered 429."`
-	MaxRecords int    `env:"CHURN_MAX_RECORDS" default:"${records}" help:"Most records in one request."`
-	StoreBytes int64  `env:"CHURN_STORE_BYTES" default:"${store}" help:"Budget of all streams and the artifact bucket in bytes, used when they are made."`
+	CacheDir      string        `env:"CHURN_CACHE_DIR" default:".churn/cache" help:"Keeps the last verified bundles, so that a restart needs neither NATS nor the store; empty keeps none."`
+	Instance      string        `env:"CHURN_INSTANCE" placeholder:"NAME" help:"Name of this instance, stable over restarts; the host's name and the port by default."`
+	InFlight      int           `env:"CHURN_IN_FLIGHT" default:"${inflight}" help:"Requests in work at a time; one more is answered 429."`
+	MaxRecords    int           `env:"CHURN_MAX_RECORDS" default:"${records}" help:"Most records in one request."`
+	PredictionLog string        `env:"CHURN_PREDICTION_LOG" default:"on" enum:"on,off" help:"Publish every answer as prediction.made: on or off. Drift, shadows and labels need it."`
+	DrainDelay    time.Duration `env:"CHURN_DRAIN_DELAY" default:"0s" help:"How long HTTP still answers after a stop was asked for, while readiness says no: what a balancer needs to notice."`
+
+	StoreBytes int64 `env:"CHURN_STORE_BYTES" default:"${store}" help:"Budget of all streams and the artifact bucket in bytes, used when they are made."`
 
 	connect.Login     `embed:""`
 	connect.Artifacts `embed:""`
@@ -100,6 +103,7 @@ func run(ctx context.Context, s settings) error {
 	c := inference.DefaultConfig()
 	c.AddrFlag = "--addr"
 	c.Model, c.Addr, c.CacheDir, c.Instance, c.InFlight, c.MaxRecords = s.Model, s.Addr, s.CacheDir, s.Instance, s.InFlight, s.MaxRecords
+	c.PredictionLog, c.HTTP.DrainDelay = s.PredictionLog == "on", s.DrainDelay
 	reg := app.NewRegistry()
 	d.settings.Metrics = reg
 	c.Dial, c.Log, c.Metrics, c.Health = d.dial, log, reg, app.NewHealth()

@@ -4,8 +4,6 @@ package e2e
 
 import (
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,21 +28,6 @@ func tool(t *testing.T, name string) string {
 		t.Fatalf("%s is neither in %s nor in $PATH: run make tools", name, dir)
 	}
 	return path
-}
-
-// freePort returns a port that a killed process can have again: below those that the system gives to whoever asks for any.
-func freePort(t *testing.T) int {
-	t.Helper()
-	for range 100 {
-		port := 20000 + rand.IntN(12000)
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err == nil {
-			require.NoError(t, l.Close())
-			return port
-		}
-	}
-	t.Fatal("no free port")
-	return 0
 }
 
 // startServer starts nats-server with JetStream and returns its address, which stays the same when it is started again.
