@@ -210,9 +210,11 @@ func (s *Service) tryCandidate(rq *request, w *work, r *scored, sc *scorer, warn
 	t.by = c
 	defer func() {
 		if v := recover(); v != nil {
-			s.cfg.Log.Error("panic of the candidate, Production answers", "model", s.cfg.Model, "version", c.promotion.Version,
-				"request_id", rq.id, "err", v, "stack", string(debug.Stack()))
 			*second, ok = nil, false
+			if !c.failing.quiet(w.began) {
+				s.cfg.Log.Error("panic of the candidate, Production answers", "model", s.cfg.Model, "version", c.promotion.Version,
+					"request_id", rq.id, "err", v, "stack", string(debug.Stack()))
+			}
 		}
 		if !ok {
 			t.failed, t.fallback = true, true

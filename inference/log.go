@@ -12,6 +12,7 @@ import (
 	"unsafe"
 
 	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"telco-churn-mlops/events"
 	"telco-churn-mlops/internal/bus"
@@ -25,8 +26,7 @@ const (
 	logFlush    = 5 * time.Second      // for what is queued when the service stops
 	logPauseMin = 50 * time.Millisecond
 	logPauseMax = 2 * time.Second
-	logAlarm    = 10 * time.Second // between two error lines about drops
-	logSpare    = 8                // empty pages kept for later
+	logSpare    = 8 // empty pages kept for later
 )
 
 // logEntry is one answer on its way to PREDICTIONS.
@@ -54,6 +54,7 @@ type predictionLog struct {
 	origin  []byte
 	log     *slog.Logger
 	metrics *metrics
+	drops   map[string]prometheus.Counter // by reason
 	now     func() time.Time
 	most    int   // answers
 	mostLen int64 // bytes of their events
@@ -68,12 +69,15 @@ type predictionLog struct {
 
 	ordinal atomic.Uint64 // of the last answer of this boot
 	dropped atomic.Uint64
-	alarmed atomic.Int64 // when drops were last logged, in nanoseconds
+	alarm   alarm // of drops
 }
 
 func newPredictionLog(c Config, boot string, m *metrics) *predictionLog {
 	l := &predictionLog{model: c.Model, source: c.source(), origin: origin(c.Instance, boot), log: c.Log, metrics: m, now: c.Now,
-		most: c.LogQueue, mostLen: c.LogBytes, wake: make(chan struct{}, 1)}
+		most: c.LogQueue, mostLen: c.LogBytes, wake: make(chan struct{}, 1), drops: map[string]prometheus.Counter{}}
+	for _, reason := range []string{dropQueueFull, dropInvalid, dropStopped} {
+		l.drops[reason] = m.logDropped.WithLabelValues(reason)
+	}
 	c.Health.Note("prediction_log", logState{l})
 	return l
 }
@@ -163,9 +167,8 @@ func (l *predictionLog) done(p *page, n int, size int64) {
 // drop counts answers that will not be published, and alarms, at most every logAlarm.
 func (l *predictionLog) drop(reason string, n int) {
 	total := l.dropped.Add(uint64(n))
-	l.metrics.logDropped.WithLabelValues(reason).Add(float64(n))
-	now, last := l.now().UnixNano(), l.alarmed.Load()
-	if last != 0 && now-last < int64(logAlarm) || !l.alarmed.CompareAndSwap(last, now) {
+	l.drops[reason].Add(float64(n))
+	if l.alarm.quiet(l.now()) {
 		return
 	}
 	l.log.Error("predictions are answered and not logged", "model", l.model, "reason", reason, "dropped_since_start", total)

@@ -37,6 +37,7 @@ type Predictor struct {
 	scorers   sync.Pool              // of *scorer
 	series    atomic.Pointer[series] // its metrics, resolved at its first answer
 	explainer func() (*explain.Explainer, error)
+	failing   alarm // of what it fails with as a candidate
 }
 
 // scorer is what one goroutine needs to score: reused buffers.
