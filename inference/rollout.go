@@ -2,7 +2,6 @@ package inference
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -202,28 +201,25 @@ func (l *loader) audition(ctx context.Context, store artifact.Store, s *split) {
 	})
 }
 
-// rolloutNote shows the split in /health, as it is at the moment of asking.
-type rolloutNote struct{ slot *slot }
+// rolloutNote is the split in /health: the revision, whether its split is in force, and if not why not.
+type rolloutNote struct {
+	Revision  int     `json:"revision"`
+	InForce   bool    `json:"in_force"`
+	Candidate int     `json:"candidate,omitempty"`
+	Share     float64 `json:"share,omitempty"`
+	Detail    string  `json:"detail,omitempty"`
+}
 
-// MarshalJSON writes the revision, whether its split is in force, and if not why not.
-func (n rolloutNote) MarshalJSON() ([]byte, error) {
-	s := n.slot
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	doc := struct {
-		Revision  int     `json:"revision"`
-		InForce   bool    `json:"in_force"`
-		Candidate int     `json:"candidate,omitempty"`
-		Share     float64 `json:"share,omitempty"`
-		Detail    string  `json:"detail,omitempty"`
-	}{Revision: s.rollout.revision, InForce: s.now().revision > 0}
+// show notes the split for /health, which must not ask for it: it would wait for mu while we wait for its lock. mu is held.
+func (s *slot) show() {
+	n := rolloutNote{Revision: s.rollout.revision, InForce: s.now().revision > 0}
 	if c := s.rollout.split; c != nil {
-		doc.Candidate, doc.Share = c.version, c.share
+		n.Candidate, n.Share = c.version, c.share
 	}
-	if !doc.InForce {
-		doc.Detail = s.alone()
+	if !n.InForce {
+		n.Detail = s.alone()
 	}
-	return json.Marshal(doc)
+	s.health.Note("rollout", n)
 }
 
 // reason says why Production answers alone.

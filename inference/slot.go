@@ -127,8 +127,8 @@ func newSlot(model string, h *app.Health, up func() bool, book *meterBook) *slot
 	h.Note("model", model)
 	h.Note("nats", upOrDown(up))
 	h.Note("version", 0)
-	h.Note("rollout", rolloutNote{s})
 	h.Set("model", false, errNoModel(model).Text)
+	s.show()
 	return s
 }
 
@@ -223,6 +223,7 @@ func (s *slot) compose(v *serving) {
 	}
 	s.book.keep(v)
 	s.current.Store(v)
+	s.show()
 	s.notify()
 }
 
@@ -242,6 +243,7 @@ func (s *slot) turn(r standing) {
 		s.candidate = nil
 	}
 	s.recompose()
+	s.show()
 }
 
 // join sets the candidate of the rollout, which answers its share from now on if the split is in force. It reports false if the rollout has another
@@ -254,6 +256,7 @@ func (s *slot) join(o *opened) bool {
 	}
 	s.candidate, s.refusal = o, ""
 	s.recompose()
+	s.show()
 	return true
 }
 
@@ -266,6 +269,7 @@ func (s *slot) suspend(on bool) (changed bool) {
 	}
 	s.suspended = on
 	s.recompose()
+	s.show()
 	return true
 }
 
@@ -288,6 +292,7 @@ func (s *slot) miscast(of *split, cause error) {
 	defer s.mu.Unlock()
 	if s.rollout.split == of {
 		s.refusal = cause.Error()
+		s.show()
 	}
 }
 

@@ -177,9 +177,33 @@ func TestASplitHoldsOnlyBesideThePromotionItNames(t *testing.T) {
 
 func noteOf(t testing.TB, s *slot) string {
 	t.Helper()
-	b, err := rolloutNote{s}.MarshalJSON()
+	b, err := s.health.MarshalJSON()
 	require.NoError(t, err)
 	return string(b)
+}
+
+// TestHealthIsAskedWhileVersionsChange would hang if the two waited for each other's locks.
+func TestHealthIsAskedWhileVersionsChange(t *testing.T) {
+	s := newStage(t)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for n := range 2000 {
+			s.exchange(NewPredictor("m", s.one, Promotion{Version: 1, Digest: "one", Sequence: 10}))
+			s.slot.turn(canaryOf(n+1, 0.5, 10))
+			s.join(&opened{digest: "two", bundle: s.two})
+			s.suspend(n%2 == 0)
+			s.withdraw(Promotion{Sequence: 11})
+		}
+	}()
+	for asked := true; asked; {
+		select {
+		case <-done:
+			asked = false
+		default:
+			require.Contains(t, noteOf(t, s.slot), "rollout")
+		}
+	}
 }
 
 func TestEveryOtherRolloutIsNoSplit(t *testing.T) {
