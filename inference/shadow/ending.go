@@ -61,32 +61,37 @@ func (w *Worker) conclude(ctx context.Context, r *running, reason string) error 
 	return err
 }
 
-// finish writes the final counts of a shadow that ended while nobody or another worker looked: those of the last checkpoint. last is the model's last
-// rollout, nil if it is not known.
+// finish writes the final counts of a shadow that ended while nobody or another worker looked: those of the last checkpoint. last is what
+// followed the shadow, or the model's last rollout, nil if neither is known.
 func (w *Worker) finish(model string, last *events.RolloutChanged) error {
 	if last == nil {
 		return nil
 	}
 	for {
-		m, ok, err := w.cfg.Bus.Last(w.ctx, events.TypeShadowEvaluated, model)
-		if err != nil || !ok {
+		e, expected, err := w.checkpoint(w.ctx, model)
+		if err != nil || e == nil || e.Final || e.Revision > last.Revision {
 			return err
 		}
-		e, is := m.Event.Payload.(*events.ShadowEvaluated)
-		if !is || e.Final || e.Revision > last.Revision {
-			return nil
-		}
-		final := *e
-		final.Final, final.Reason = true, "another promotion became Production"
+		reason := "another promotion became Production"
 		switch {
 		case last.State != events.RolloutRunning:
-			final.Reason = fmt.Sprintf("%s: %s", last.State, last.Cause)
+			reason = fmt.Sprintf("%s: %s", last.State, last.Cause)
 		case last.Revision > e.Revision:
-			final.Reason = fmt.Sprintf("rollout %d took its place", last.Revision)
+			reason = replaced(last)
 		}
-		_, err = w.append(w.ctx, model, &final, m.Sequence)
-		if !errors.Is(err, errOvertaken) {
+		if _, err = w.close(w.ctx, model, e, expected, reason); !errors.Is(err, errOvertaken) {
 			return err
 		}
 	}
+}
+
+func replaced(by *events.RolloutChanged) string {
+	return fmt.Sprintf("rollout %d took its place", by.Revision)
+}
+
+// close writes a checkpoint once more, as final, after the last message on its subject.
+func (w *Worker) close(ctx context.Context, model string, e *events.ShadowEvaluated, last uint64, reason string) (uint64, error) {
+	final := *e
+	final.Final, final.Reason = true, reason
+	return w.append(ctx, model, &final, last)
 }

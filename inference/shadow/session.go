@@ -156,23 +156,24 @@ func (w *Worker) session(ctx context.Context, r *running, candidate scorer) erro
 
 // restore takes the counts from the last checkpoint, or begins where the rollout was written.
 func (s *session) restore(ctx context.Context) error {
-	b, r := s.w.cfg.Bus, s.r
-	last, ok, err := b.Last(ctx, events.TypeShadowEvaluated, r.model)
+	r := s.r
+	e, expected, err := s.w.checkpoint(ctx, r.model)
 	if err != nil {
 		return err
 	}
-	s.expected = last.Sequence
-	if ok && last.Err != nil {
-		if last, ok, err = b.LastValid(ctx, events.TypeShadowEvaluated, r.model); err != nil {
-			return err
-		}
-	}
-	if e, is := last.Event.Payload.(*events.ShadowEvaluated); ok && is && e.Revision >= r.rollout.Revision {
-		if e.Final || e.Revision > r.rollout.Revision {
+	s.expected = expected
+	if e != nil {
+		switch {
+		case e.Revision > r.rollout.Revision, e.Revision == r.rollout.Revision && e.Final:
 			return errFinal
+		case e.Revision == r.rollout.Revision:
+			s.counts = resume(r.rollout, e)
+			return nil
+		case !e.Final: // of a shadow that this one replaced
+			if s.expected, err = s.w.close(ctx, r.model, e, s.expected, replaced(r.rollout)); err != nil {
+				return err
+			}
 		}
-		s.counts = resume(r.rollout, e)
-		return nil
 	}
 	s.counts = begin(r.rollout)
 	if s.counts.from, err = s.start(ctx, events.Predictions, events.TypePredictionMade); err != nil {
@@ -182,6 +183,20 @@ func (s *session) restore(ctx context.Context) error {
 	from, err := s.start(ctx, events.Training, events.TypeExampleJoined)
 	s.counts.training = max(from, 1) - 1
 	return err
+}
+
+// checkpoint returns the newest checkpoint of a model, nil for none, and the sequence of the last message on its subject, which may be junk.
+func (w *Worker) checkpoint(ctx context.Context, model string) (e *events.ShadowEvaluated, last uint64, err error) {
+	m, ok, err := w.cfg.Bus.Last(ctx, events.TypeShadowEvaluated, model)
+	last = m.Sequence
+	if err == nil && ok && m.Err != nil {
+		m, ok, err = w.cfg.Bus.LastValid(ctx, events.TypeShadowEvaluated, model)
+	}
+	if err != nil || !ok {
+		return nil, last, err
+	}
+	e, _ = m.Event.Payload.(*events.ShadowEvaluated) // no other type is on the subject
+	return e, last, nil
 }
 
 // start returns the first sequence of a stream that belongs to the shadow.

@@ -69,11 +69,14 @@ func (w *world) promote(version int) {
 }
 
 // roll writes the next revision of the rollout.
-func (w *world) roll(state events.RolloutState, bundle events.Artifact) {
+func (w *world) roll(state events.RolloutState, bundle events.Artifact, change ...func(*events.RolloutChanged)) {
 	w.t.Helper()
 	w.revision++
 	p := &events.RolloutChanged{Revision: w.revision, State: state, Mode: events.RolloutShadow, Version: 2, Bundle: bundle, Production: 1,
 		PromotionSequence: w.promotion, Cause: events.RolloutManually}
+	for _, f := range change {
+		f(p)
+	}
 	var err error
 	w.rollouts, err = w.bus.Append(w.t.Context(), events.New(name, "test", fmt.Sprint("r", w.revision), time.Now(), p), w.rollouts)
 	require.NoError(w.t, err)
@@ -152,12 +155,11 @@ func (w *world) start(change ...func(*Worker)) (stop func()) {
 // last returns the last checkpoint, zero before the first.
 func (w *world) last() events.ShadowEvaluated {
 	w.t.Helper()
-	m, ok, err := w.bus.Last(w.t.Context(), events.TypeShadowEvaluated, name)
+	m, ok, err := w.bus.LastValid(w.t.Context(), events.TypeShadowEvaluated, name)
 	require.NoError(w.t, err)
 	if !ok {
 		return events.ShadowEvaluated{}
 	}
-	require.NoError(w.t, m.Err)
 	return *m.Event.Payload.(*events.ShadowEvaluated)
 }
 
@@ -356,6 +358,46 @@ func TestABundleThatIsNoBundle(t *testing.T) {
 	w.roll(events.RolloutRunning, events.Artifact{Name: events.ArtifactBundle, Digest: string(missing), SizeBytes: 1})
 	got = w.await("so does one that is not there", func(e events.ShadowEvaluated) bool { return e.Revision == 3 && e.Final })
 	require.Contains(t, got.Reason, "fetch bundle")
+}
+
+// finals returns the reasons of all final counts, in order, each with its revision.
+func (w *world) finals() []string {
+	w.t.Helper()
+	var all []string
+	require.NoError(w.t, w.bus.Read(w.t.Context(), bus.ReadConfig{Stream: events.Drift}, func(m bus.Message) error {
+		if e, ok := m.Event.Payload.(*events.ShadowEvaluated); ok && e.Final {
+			all = append(all, fmt.Sprintf("%d %s", e.Revision, e.Reason))
+		}
+		return nil
+	}))
+	return all
+}
+
+// A shadow in place of another, and what comes after the end of one, do not hide how each ended.
+func TestEveryShadowHasItsEnd(t *testing.T) {
+	w := newWorld(t)
+	w.promote(1)
+	w.roll(events.RolloutRunning, w.put(w.candidate))
+	stop := w.start()
+	w.publish(w.answer(20)...)
+	w.await("it counts", func(e events.ShadowEvaluated) bool { return e.Rows == 20 })
+	w.roll(events.RolloutRunning, w.put(w.candidate))
+	w.publish(w.answer(10)...)
+	w.await("the second one counts", func(e events.ShadowEvaluated) bool { return e.Revision == 2 && e.Rows == 10 })
+	stop()
+	// Junk after a checkpoint hides nothing.
+	require.NoError(t, w.bus.Conn().Publish("shadow.evaluated."+name, []byte("junk")))
+	w.roll(events.RolloutRunning, w.put(w.candidate))
+	stop = w.start()
+	w.publish(w.answer(5)...)
+	w.await("the third one counts", func(e events.ShadowEvaluated) bool { return e.Revision == 3 && e.Rows == 5 })
+	stop()
+	require.NoError(t, w.bus.Conn().Publish("shadow.evaluated."+name, []byte("junk")))
+	w.roll(events.RolloutAborted, events.Artifact{})
+	w.roll(events.RolloutCompleted, events.Artifact{}, func(p *events.RolloutChanged) { p.Mode, p.Cause = events.RolloutDirect, events.RolloutPassed })
+	w.start()
+	w.await("it is ended", func(e events.ShadowEvaluated) bool { return e.Final })
+	require.Equal(t, []string{"1 rollout 2 took its place", "2 rollout 3 took its place", "3 aborted: manual"}, w.finals())
 }
 
 // A shadow that ended while no worker ran gets its final counts.

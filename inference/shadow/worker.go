@@ -1,6 +1,7 @@
 package shadow
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -34,6 +35,7 @@ type desk struct {
 	model    string
 	rollout  *events.RolloutChanged // the last one
 	since    bus.Message            // its message
+	ended    *events.RolloutChanged // what followed the last shadow that ran
 	promoted uint64                 // sequence of the last promotion
 	changed  chan struct{}          // closed at the next change
 }
@@ -96,6 +98,12 @@ func (w *Worker) fold(m bus.Message) {
 	}
 	switch p := m.Event.Payload.(type) {
 	case *events.RolloutChanged:
+		switch {
+		case runs(p):
+			d.ended = nil
+		case runs(d.rollout):
+			d.ended = p
+		}
 		d.rollout, d.since = p, m
 	case *events.ModelPromoted:
 		d.promoted = m.Sequence
@@ -103,6 +111,11 @@ func (w *Worker) fold(m bus.Message) {
 		return
 	}
 	d.turn()
+}
+
+// runs reports whether a rollout is a shadow that runs, unless its Production was replaced.
+func runs(r *events.RolloutChanged) bool {
+	return r != nil && r.Mode == events.RolloutShadow && r.State == events.RolloutRunning
 }
 
 // turn wakes the desk's goroutine; the mutex is held.
@@ -131,7 +144,7 @@ func (w *Worker) forget() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, d := range w.desks {
-		d.rollout, d.promoted = nil, 0
+		d.rollout, d.ended, d.promoted = nil, nil, 0
 	}
 }
 
@@ -142,13 +155,14 @@ type running struct {
 	since   bus.Message
 }
 
-// look returns the shadow that is in force, nil for none, the last rollout, and a channel that is closed when that may be so no more.
+// look returns the shadow that is in force, nil for none, then what ended the last one or else the last rollout, and a channel that is closed when that
+// may be so no more.
 func (w *Worker) look(d *desk) (*running, *events.RolloutChanged, <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	r := d.rollout
-	if r == nil || r.Mode != events.RolloutShadow || r.State != events.RolloutRunning || r.PromotionSequence != d.promoted {
-		return nil, r, d.changed
+	if !runs(r) || r.PromotionSequence != d.promoted {
+		return nil, cmp.Or(d.ended, r), d.changed
 	}
 	return &running{model: d.model, rollout: r, since: d.since}, r, d.changed
 }
