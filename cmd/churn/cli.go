@@ -20,10 +20,12 @@ type cli struct {
 	Registry  registryCmd  `cmd:"" help:"Run the registry alone against --nats."`
 	Inference inferenceCmd `cmd:"" help:"Run one inference instance alone against --nats."`
 	Drift     driftCmd     `cmd:"" help:"Run drift alone against --nats, or show what it last found (drift show)."`
+	Scorer    scorerCmd    `cmd:"" help:"Run one worker of the scoring queue alone against --nats."`
 
 	Init     initCmd     `cmd:"" help:"Write a spec for any CSV to standard output."`
 	Example  exampleCmd  `cmd:"" help:"Print a record to ask a prediction for."`
 	Predict  predictCmd  `cmd:"" help:"Ask for predictions over NATS: a record per line, or a JSON list."`
+	Score    scoreCmd    `cmd:"" help:"Score a file of records, or have the scorers do it (--queue)."`
 	Train    trainCmd    `cmd:"" help:"Ask for a run and wait for its verdict."`
 	Tune     tuneCmd     `cmd:"" help:"Search the learner's parameters by nested cross-validation."`
 	Backtest backtestCmd `cmd:"" help:"Answer a past period again with any version, and compare."`

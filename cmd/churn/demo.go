@@ -76,8 +76,9 @@ func (c demoCmd) play(r *run, tale *tale, dir string) (err error) {
 	}
 	free := "127.0.0.1:0"
 	up := upCmd{StoreDir: dir, Host: "127.0.0.1", Port: -1, Sync: "1s", StoreBytes: 4 << 30, WaitForServer: 30 * time.Second,
-		Addr: free, RegistryAddr: free, TrainerAddr: free, DriftAddr: free, Instance: "demo"}
+		Addr: free, RegistryAddr: free, TrainerAddr: free, DriftAddr: free, ScorerAddr: free, Instance: "demo"}
 	up.Artifacts.Artifacts = "nats"
+	up.ScratchDir = filepath.Join(dir, "scorer")
 	st, err := up.start(r.ctx, log, sp, pools.history)
 	if err != nil {
 		return err

@@ -93,7 +93,7 @@ func up(t *testing.T, args ...string) *live {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	free := "127.0.0.1:0"
-	line := []string{"up", "--port=-1", "--inference-addr", free, "--registry-addr", free, "--trainer-addr", free, "--drift-addr", free,
+	line := []string{"up", "--port=-1", "--inference-addr", free, "--registry-addr", free, "--trainer-addr", free, "--drift-addr", free, "--scorer-addr", free,
 		"--store-bytes", "1073741824", "--log-level", "warn"}
 	if !strings.Contains(strings.Join(args, " "), "--store-dir") {
 		line = append(line, "--store-dir", filepath.Join(t.TempDir(), "store"))

@@ -66,7 +66,7 @@ func stoppable() (context.Context, context.CancelFunc) {
 }
 
 // services are the commands that run until a signal stops them.
-var services = map[string]bool{"up": true, "trainer": true, "registry": true, "inference": true, "drift serve": true}
+var services = map[string]bool{"up": true, "trainer": true, "registry": true, "inference": true, "drift serve": true, "scorer": true}
 
 // interrupted is the error of a command that a signal ended, with what to do next.
 type interrupted struct {
@@ -84,9 +84,12 @@ func ending(ctx context.Context, command string, err error) (code int, told stri
 	signalled := errors.As(context.Cause(ctx), &by)
 	cancelled := signalled && (errors.Is(err, context.Canceled) || errors.Is(err, by))
 	var i *interrupted
+	var own exitCode
 	switch {
 	case err == nil, cancelled && services[command]:
 		return 0, ""
+	case errors.As(err, &own):
+		return own.code, err.Error()
 	case !signalled || services[command]:
 		return 1, err.Error()
 	case errors.As(err, &i):

@@ -396,7 +396,7 @@ func TestUpPrintsItsAddressesAsJSON(t *testing.T) {
 	writeSpec(t, path)
 	go func() {
 		done <- command(ctx, "", &out, &notes, "up", "--spec", path, "--json", "--port=-1", "--store-dir", t.TempDir(), "--store-bytes", "1073741824", "--log-level", "error",
-			"--inference-addr", free, "--registry-addr", free, "--trainer-addr", free, "--drift-addr", free)
+			"--inference-addr", free, "--registry-addr", free, "--trainer-addr", free, "--drift-addr", free, "--scorer-addr", free)
 	}()
 	bustest.Eventually(t, func() bool { return strings.HasSuffix(out.String(), "}\n") }, "the addresses")
 	var at map[string]string

@@ -244,7 +244,7 @@ func TestUpSaysWhatIsWrongWithAPath(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(path, []byte(out), 0o600))
 	free := []string{"up", "--spec", path, "--port=-1", "--inference-addr", "127.0.0.1:0", "--registry-addr", "127.0.0.1:0",
-		"--trainer-addr", "127.0.0.1:0", "--drift-addr", "127.0.0.1:0", "--log-level", "error", "--store-bytes", "1073741824"}
+		"--trainer-addr", "127.0.0.1:0", "--drift-addr", "127.0.0.1:0", "--scorer-addr", "127.0.0.1:0", "--log-level", "error", "--store-bytes", "1073741824"}
 	for _, c := range []struct{ name, data, want string }{
 		{"missing", filepath.Join(dir, "gone.csv"), "gone.csv: no such file"},
 		{"folder", dir, "is a folder, not a file"},

@@ -31,6 +31,7 @@ type upCmd struct {
 	connect.Login
 	connect.Artifacts
 	guard
+	scoring
 	NATS          string        `name:"nats" env:"CHURN_NATS" help:"NATS server or cluster, comma-separated, instead of the embedded one." placeholder:"URL"`
 	StoreDir      string        `name:"store-dir" env:"CHURN_STORE_DIR" default:".churn" help:"Folder of the embedded server's streams, the bundle cache and generated data."`
 	StoreBytes    int64         `name:"store-bytes" env:"CHURN_STORE_BYTES" default:"${store_bytes}" help:"Budget of all streams and the artifact bucket in bytes, used when they are made."`
@@ -41,6 +42,7 @@ type upCmd struct {
 	RegistryAddr  string        `name:"registry-addr" env:"CHURN_REGISTRY_ADDR" default:"${registry_addr}" help:"Address of the registry's pages, health and metrics."`
 	TrainerAddr   string        `name:"trainer-addr" env:"CHURN_TRAINER_ADDR" default:"${trainer_addr}" help:"Address of the trainer's health, metrics and status."`
 	DriftAddr     string        `name:"drift-addr" env:"CHURN_DRIFT_ADDR" default:"${drift_addr}" help:"Address of drift's health, metrics and status."`
+	ScorerAddr    string        `name:"scorer-addr" env:"CHURN_SCORER_ADDR" default:"${scorer_addr}" help:"Address of the scorer's health and metrics."`
 	Instance      string        `name:"instance" env:"CHURN_INSTANCE" help:"Name of this process in events; the host's name by default." placeholder:"NAME"`
 	WaitForServer time.Duration `name:"connect-timeout" env:"CHURN_CONNECT_TIMEOUT" default:"30s" help:"How long to wait for an external server."`
 }
@@ -54,8 +56,8 @@ type stack struct {
 	process    *process
 	components []app.Component
 	// addresses as bound
-	predict, registry, trainer, drift string
-	scheme                            string // of the registry
+	predict, registry, trainer, drift, scorer string
+	scheme                                    string // of the registry
 }
 
 // Run starts everything and blocks until it is told to stop.
@@ -141,7 +143,8 @@ func redacted(urls string) string {
 // addresses prints where everything is, for programs.
 func (st *stack) addresses(r *run) error {
 	return r.json(map[string]string{"model": st.spec.Name, "nats": redacted(st.url), "predict": "http://" + st.predict + "/predict",
-		"registry": st.scheme + st.registry, "trainer": "http://" + st.trainer, "drift": "http://" + st.drift})
+		"registry": st.scheme + st.registry, "trainer": "http://" + st.trainer, "drift": "http://" + st.drift,
+		"scorer": "http://" + st.scorer})
 }
 
 // abort stops what start started but nobody ran.
@@ -240,8 +243,12 @@ func (st *stack) services(ctx context.Context, c upCmd, p *process, data string)
 	if err != nil {
 		return err
 	}
-	st.trainer, st.registry, st.predict, st.drift = ts.Addr(), gs.Addr(), is.Addr(), ds.Addr()
-	st.components = append(st.components, t, g, i, d)
+	w, ws, err := p.scorer(ctx, c.ScorerAddr, c.scoring)
+	if err != nil {
+		return err
+	}
+	st.trainer, st.registry, st.predict, st.drift, st.scorer = ts.Addr(), gs.Addr(), is.Addr(), ds.Addr(), ws.Addr()
+	st.components = append(st.components, t, g, i, d, w)
 	return nil
 }
 
@@ -258,6 +265,7 @@ func (st *stack) banner(w io.Writer, c upCmd) {
   registry   %[10]s%[4]s             experiments, runs, models, drift; MLflow clients too: %[11]s
   trainer    http://%[5]s/status      what it waits for; /health and /metrics too
   drift      http://%[6]s/status      what it last found; /health and /metrics too
+  scorer     http://%[12]s/health      scores files (churn score --queue); /metrics too
   NATS       %[7]s  (%[8]s)
 
 Try, in another terminal:
@@ -269,7 +277,7 @@ Try, in another terminal:
 
 An empty store trains at once; stop with Ctrl-C.
 
-`, bold("churn"), st.spec.Name, st.predict, st.registry, st.trainer, st.drift, redacted(st.url), where, c.specFlags.example(), st.scheme, c.guard.about(st.registry))
+`, bold("churn"), st.spec.Name, st.predict, st.registry, st.trainer, st.drift, redacted(st.url), where, c.specFlags.example(), st.scheme, c.guard.about(st.registry), st.scorer)
 }
 
 // example is the command that prints a record of the same model.

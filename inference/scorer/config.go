@@ -1,7 +1,6 @@
 package scorer
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -35,8 +34,6 @@ type Config struct {
 	MaxBundle int64
 	// AckWait is how long the server waits for a sign of life before another scorer gets the job; 0 is the bus's default.
 	AckWait time.Duration
-	// Beside, if set, runs as long as the service: what belongs to the same process.
-	Beside func(ctx context.Context) error
 
 	Bus     *bus.Bus
 	Store   artifact.Store

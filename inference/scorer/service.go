@@ -64,9 +64,6 @@ func (s *Service) Addr() string { return s.admin.Addr() }
 func (s *Service) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.admin.Run(ctx) })
-	if s.cfg.Beside != nil {
-		g.Go(func() error { return s.cfg.Beside(ctx) })
-	}
 	g.Go(func() error {
 		if err := s.cfg.Bus.Provision(ctx); err != nil {
 			return fmt.Errorf("scorer: provision streams: %w", err)

@@ -28,7 +28,7 @@ func up(t *testing.T) *everything {
 	writeData(t, e.data, synth.Config{Rows: 2000, Seed: 1, Regime: synth.Original})
 	e.process = launch(t, dir, "up", churn(t), "up", "--spec", writeSpec(t, dir), "--data", e.data, "--store-dir", filepath.Join(dir, "store"),
 		"--store-bytes", strconv.Itoa(storeBytes), "--port=-1", "--instance", "up", "--inference-addr", "127.0.0.1:0",
-		"--registry-addr", "127.0.0.1:0", "--trainer-addr", "127.0.0.1:0", "--drift-addr", "127.0.0.1:0")
+		"--registry-addr", "127.0.0.1:0", "--trainer-addr", "127.0.0.1:0", "--drift-addr", "127.0.0.1:0", "--scorer-addr", "127.0.0.1:0")
 	e.url = e.says(t, `(?m)^ +NATS +(nats://\S+)`)
 	e.addr = e.says(t, `(?m)^ +predict +http://(\S+)/predict`)
 	e.registry = e.says(t, `(?m)^ +registry +http://(\S+)`)
