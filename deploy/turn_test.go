@@ -41,6 +41,7 @@ func (s *stack) turn() {
 	s.downstreamListens()
 	s.traffic()
 	s.labelsReport()
+	s.tries()
 	s.junk()
 	s.tracks()
 	s.nobodyDoesWhatIsAnothers()
@@ -144,6 +145,45 @@ func (s *stack) labelsReport() {
 	m, ok := s.stored(events.Training, events.TypeExampleJoined)
 	require.True(s.t, ok)
 	require.Contains(s.t, string(m.Data), id)
+}
+
+// tries has an operator put a version into the shadow, ask for the scores of a file that is not there, and answer a past period again; and an application
+// name the version that answers it.
+func (s *stack) tries() {
+	s.t.Helper()
+	s.operate("train", "--target", "staging")
+	s.operate("rollout", "shadow", "2", "--reason", "a try")
+	s.predict(1)
+	s.eventually("the scorer counts the shadow", func() bool {
+		m, ok := s.stored(events.Drift, events.TypeShadowEvaluated)
+		return ok && strings.Contains(string(m.Data), `"rows":`)
+	})
+	s.eventually("the instances measure", func() bool {
+		_, ok := s.stored(events.Fleet, events.TypeServingMeasured)
+		return ok
+	})
+	s.operate("rollout", "abort")
+	s.eventually("the shadow has its end", func() bool {
+		m, ok := s.stored(events.Drift, events.TypeShadowEvaluated)
+		return ok && strings.Contains(string(m.Data), `"final":true`)
+	})
+	js, err := jetstream.New(s.connect("operator"))
+	require.NoError(s.t, err)
+	subject, header, data, err := events.New(model, "test", "j1", time.Now(), &events.ScoreRequested{JobID: "j1", Input: "nowhere.csv", Output: "out.csv"}).Encode()
+	require.NoError(s.t, err)
+	_, err = js.PublishMsg(s.t.Context(), &nats.Msg{Subject: subject, Header: header, Data: data})
+	require.NoError(s.t, err)
+	s.eventually("the scorer says that it cannot", func() bool {
+		m, ok := s.stored(events.Scoring, events.TypeScoreFailed)
+		return ok && strings.Contains(string(m.Data), `"j1"`)
+	})
+	if s.nats { // an operator who answers again has the keys of S3, too
+		require.Contains(s.t, s.operate("backtest", "--version", "1"), "to the bit")
+	}
+	record := run(s.t, s.file.Services["trainer"].command(s.t, "example")...)
+	m, err := s.connect("app").Request("predict."+model+".v1", []byte(record), 5*time.Second)
+	require.NoError(s.t, err)
+	require.Contains(s.t, string(m.Data), "churn_probability")
 }
 
 // junk writes what nobody can read wherever a user may write at all, and waits for the dead letters of the services that find it.
