@@ -21,6 +21,7 @@ type bench struct {
 	wrk      string // the program, or empty
 	records  [][]byte
 	trained  [][]byte      // the bundles, once there are any
+	world    *world        // nil until a section needs it
 	spent    time.Duration // by processes that have ended
 	quiet    bool          // the prediction log can be switched off
 	progress io.Writer
@@ -71,6 +72,11 @@ func drive(ctx context.Context, c Config, out, progress io.Writer) (err error) {
 	if c.Work == "" {
 		defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
 	}
+	defer func() {
+		if b.world != nil {
+			err = errors.Join(err, b.world.close())
+		}
+	}()
 	host := describeHost()
 	for _, s := range sections {
 		if c.Only != nil && !slices.Contains(c.Only, s.name) {

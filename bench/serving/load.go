@@ -60,19 +60,17 @@ type recorder struct {
 	first  atomic.Pointer[string]
 
 	version atomic.Int64
+	slotted bool
 	mu      sync.Mutex
-	slots   []*histogram // nil where they are not asked for
+	slots   []*histogram
 	swaps   []time.Duration
 }
 
 func newRecorder(t task, slots bool) *recorder {
-	r := &recorder{began: time.Now()}
+	r := &recorder{began: time.Now(), slotted: slots}
 	r.due.Store(int64(t.Requests))
 	if t.Requests == 0 {
 		r.due.Store(1 << 62)
-	}
-	if slots {
-		r.slots = []*histogram{}
 	}
 	return r
 }
@@ -95,7 +93,7 @@ func (r *recorder) answered(sent time.Time, version int64) {
 	r.all.add(took)
 	for most := r.most.Load(); int64(took) > most && !r.most.CompareAndSwap(most, int64(took)); most = r.most.Load() {
 	}
-	if r.slots == nil {
+	if !r.slotted {
 		return
 	}
 	at := now.Sub(r.began)

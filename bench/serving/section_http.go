@@ -9,11 +9,10 @@ import (
 
 // httpSection puts POST /predict beside handlers that read the same bodies and answer with as many bytes.
 func httpSection(ctx context.Context, b *bench) (found chapter, err error) {
-	w, err := b.newWorld(ctx)
+	w, err := b.theWorld(ctx)
 	if err != nil {
 		return chapter{}, err
 	}
-	defer func() { err = errors.Join(err, w.close()) }()
 	on, err := b.serve(ctx, w, true)
 	if err != nil {
 		return chapter{}, err

@@ -15,11 +15,10 @@ const flat = 0.05
 
 // memorySection watches the memory of an instance over very many requests.
 func memorySection(ctx context.Context, b *bench) (found chapter, err error) {
-	w, err := b.newWorld(ctx)
+	w, err := b.theWorld(ctx)
 	if err != nil {
 		return chapter{}, err
 	}
-	defer func() { err = errors.Join(err, w.close()) }()
 	i, err := b.serve(ctx, w, true)
 	if err != nil {
 		return chapter{}, err

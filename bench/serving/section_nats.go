@@ -15,11 +15,10 @@ import (
 // natsSection puts predict.<model> beside a micro service that does nothing. Instances of one model share its requests, so each is up for its own
 // turns alone; the echo is up all the time.
 func natsSection(ctx context.Context, b *bench) (found chapter, err error) {
-	w, err := b.newWorld(ctx)
+	w, err := b.theWorld(ctx)
 	if err != nil {
 		return chapter{}, err
 	}
-	defer func() { err = errors.Join(err, w.close()) }()
 	subject := events.PredictPrefix + "." + spec.Telco().Name
 	answer, err := b.answerOverNATS(ctx, w, subject)
 	if err != nil {

@@ -15,11 +15,10 @@ const (
 
 // promotionsSection promotes again and again while the instance is under full load.
 func promotionsSection(ctx context.Context, b *bench) (found chapter, err error) {
-	w, err := b.newWorld(ctx)
+	w, err := b.theWorld(ctx)
 	if err != nil {
 		return chapter{}, err
 	}
-	defer func() { err = errors.Join(err, w.close()) }()
 	i, err := b.serve(ctx, w, true)
 	if err != nil {
 		return chapter{}, err

@@ -23,11 +23,10 @@ func pythonSection(ctx context.Context, b *bench) (found chapter, err error) {
 	if !b.hasPython(ctx) {
 		return chapter{detail: "Left out, see above.\n"}, nil
 	}
-	w, err := b.newWorld(ctx)
+	w, err := b.theWorld(ctx)
 	if err != nil {
 		return chapter{}, err
 	}
-	defer func() { err = errors.Join(err, w.close()) }()
 	ours, err := b.serve(ctx, w, true)
 	if err != nil {
 		return chapter{}, err

@@ -2,17 +2,15 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 )
 
 // recordSection times one record from its bytes to those of the answer, without a transport.
 func recordSection(ctx context.Context, b *bench) (found chapter, err error) {
-	w, err := b.newWorld(ctx)
+	w, err := b.theWorld(ctx)
 	if err != nil {
 		return chapter{}, err
 	}
-	defer func() { err = errors.Join(err, w.close()) }()
 	n := watch()
 	var got records
 	if err := b.ask(ctx, task{Task: "record", URL: w.server.ready.URL, Bodies: bodiesFile, Rounds: b.config.Rounds, For: b.config.Round / 4}, &got); err != nil {

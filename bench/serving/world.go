@@ -42,13 +42,23 @@ type world struct {
 	version int
 }
 
-// newWorld starts the server and puts the models into its store. The caller closes it.
-func (b *bench) newWorld(ctx context.Context) (w *world, err error) {
+// theWorld returns the world of all sections, made when the first of them needs it; the driver closes it.
+func (b *bench) theWorld(ctx context.Context) (*world, error) {
+	if b.world != nil {
+		return b.world, nil
+	}
+	var err error
+	b.world, err = b.newWorld(ctx)
+	return b.world, err
+}
+
+// newWorld starts the server, puts the models into its store and promotes one.
+func (b *bench) newWorld(ctx context.Context) (_ *world, err error) {
 	models, err := b.models(ctx)
 	if err != nil {
 		return nil, err
 	}
-	w = &world{}
+	w := &world{}
 	dir, err := os.MkdirTemp(b.dir, "nats-")
 	if err != nil {
 		return nil, err
@@ -77,7 +87,10 @@ func (b *bench) newWorld(ctx context.Context) (w *world, err error) {
 		}
 		w.bundles = append(w.bundles, events.Artifact{Name: "bundle.tar", Digest: string(ref.Digest), SizeBytes: ref.Size})
 	}
-	return w, w.promote(ctx)
+	if err := w.promote(ctx); err != nil {
+		return nil, err
+	}
+	return w, nil
 }
 
 // close ends the connection and the server.
@@ -119,7 +132,7 @@ func (b *bench) models(ctx context.Context) ([][]byte, error) {
 		return nil, err
 	}
 	var all [][]byte
-	for seed := range uint64(variants) {
+	for seed := range uint64(min(variants, b.config.Promotions+1)) {
 		s := spec.Telco()
 		s.Learner.Trees, s.Learner.MaxDepth, s.Learner.LearningRate, s.Learner.EarlyStoppingRounds, s.Learner.Folds = trees, depth, 0.1, 0, 0
 		s.Learner.Seed += seed
