@@ -74,7 +74,7 @@ func (m *modelFold) note(r Record) {
 		ch.Summary = changeWords(p)
 	case *events.RolloutChanged:
 		ch.Version, ch.Actor, ch.Reason, ch.Override = p.Version, p.Actor, p.Reason, p.Override
-		ch.Summary = rolloutWords(p)
+		ch.Summary = RolloutWords(p)
 	default:
 		return
 	}
@@ -105,8 +105,8 @@ func promotionWords(p *events.ModelPromoted) string {
 	return b.String()
 }
 
-// rolloutWords says a change of a rollout in words.
-func rolloutWords(p *events.RolloutChanged) string {
+// RolloutWords says a change of a rollout in words, without who and why.
+func RolloutWords(p *events.RolloutChanged) string {
 	what := fmt.Sprintf("the %s of version %d", p.Mode, p.Version)
 	if p.Mode == events.RolloutDirect {
 		what = fmt.Sprintf("the watch of version %d in Production", p.Version)

@@ -216,9 +216,30 @@ func PromoteRollout(ctx context.Context, b *bus.Bus, name string, a RolloutAct) 
 	return d.promoteRollout(ctx, name, a)
 }
 
-// PromoteRollout is [PromoteRollout] by the registry's own folds.
+// PromoteRollout is [PromoteRollout] by the registry's own folds. The rollout has completed when it returns.
 func (s *Service) PromoteRollout(ctx context.Context, name string, a RolloutAct) (Promotion, error) {
-	return s.desk.promoteRollout(ctx, name, a)
+	p, err := s.desk.promoteRollout(ctx, name, a)
+	if err != nil {
+		return p, err
+	}
+	if err := s.completed(ctx, name); err != nil { // the supervisor goes on with it
+		s.log.Warn("end of a rollout not written yet", "model", name, "err", err)
+	}
+	return p, nil
+}
+
+// completed writes what is due about a model's rollout now.
+func (s *Service) completed(ctx context.Context, name string) error {
+	if err := s.work.lock(ctx); err != nil {
+		return err
+	}
+	defer s.work.unlock()
+	if err := s.ledger.refresh(ctx); err != nil {
+		return err
+	}
+	var key string
+	s.View(func(c *Catalog, _ *Fleet) { key, _ = c.Key(name) })
+	return s.considerRollout(ctx, key)
 }
 
 func (d *desk) promoteRollout(ctx context.Context, name string, a RolloutAct) (Promotion, error) {

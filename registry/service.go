@@ -197,8 +197,8 @@ func (s *Service) followLifecycle(ctx context.Context) error {
 		Name: "registry", Stream: events.Lifecycle, OnReset: func() { s.ledger.reset(events.Lifecycle) },
 		OnCaughtUp: func() {
 			s.ledger.follow(true)
-			once.Do(func() { close(s.caughtUp) })
 			s.cfg.Health.Set(healthCheck, true, "catalog is up to date")
+			once.Do(func() { close(s.caughtUp) })
 			s.nudge()
 		},
 	}, s.onLifecycle)

@@ -25,6 +25,9 @@ func (p *site) actions() []action {
 	return []action{
 		{"/models/{model}/versions/{version}/stage", access.Promote, p.askStage, p.doStage},
 		{"/models/{model}/rollback", access.Promote, p.askRollback, p.doRollback},
+		{"/models/{model}/rollout/promote", access.Promote, p.askRolloutPromote, p.doRolloutPromote},
+		{"/models/{model}/rollout/abort", access.Promote, p.askRolloutAbort, p.doRolloutAbort},
+		{"/models/{model}/versions/{version}/rollout", access.Promote, p.askRollout, p.doRollout},
 		{"/models/{model}/versions/{version}/alias", access.Promote, p.askAlias, p.doAlias},
 		{"/models/{model}/edit", access.Register, p.askEdit, p.doEdit},
 		{"/models/{model}/versions/{version}/edit", access.Register, p.askEdit, p.doEdit},
@@ -56,6 +59,8 @@ type actView struct {
 	Archive bool         // ask whether others in the stage are archived
 	Targets []registry.Version
 	Target  int
+	Mode    events.RolloutMode // of a rollout that begins
+	Plan    string
 	Alias   string
 	Was     int
 	Remove  bool
@@ -155,7 +160,7 @@ func (v *actView) gates(found registry.Version) {
 	switch {
 	case found.Refuted:
 		v.Blocked = true
-		v.Warnings = append(v.Warnings, "A rollback found that it can't be loaded; nothing promotes it again.")
+		v.Warnings = append(v.Warnings, "A rollback refuted it: it could not be loaded, or broke a limit of its watch. No gate promotes it again.")
 		return
 	case found.Gate == nil:
 		v.Warnings = append(v.Warnings, "It has no verdict yet: it is judged now, before it is promoted. With an override it is not.")

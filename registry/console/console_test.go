@@ -137,8 +137,9 @@ func TestAFeedBeginsWhereItShould(t *testing.T) {
 
 func TestEveryEventHasWords(t *testing.T) {
 	silent := map[events.Type]bool{
-		events.TypeInstanceAlive: true, events.TypeScheduleRetrain: true, events.TypePredictionMade: true, events.TypeLabelObserved: true, events.TypeExampleJoined: true,
+		events.TypeInstanceAlive: true, events.TypeServingMeasured: true, events.TypeScheduleRetrain: true, events.TypePredictionMade: true, events.TypeLabelObserved: true, events.TypeExampleJoined: true,
 		events.TypeExperimentChanged: true, events.TypeRunTracked: true, events.TypeArtifactStored: true, events.TypeModelLogged: true,
+		events.TypeScoreRequested: true, events.TypeScoreCompleted: true, events.TypeScoreFailed: true,
 	}
 	for _, k := range events.Kinds() {
 		l, ok := lineOf(bus.Message{Event: events.Event{Model: "m", Payload: k.New()}})

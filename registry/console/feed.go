@@ -32,11 +32,11 @@ const (
 // feedStreams are what the feed tells of, in the order of the parts of a position.
 var feedStreams = []events.Stream{events.Lifecycle, events.Fleet, events.Causes, events.Drift}
 
-// feedKinds are the events of a stream that are worth a line: signs of life are not.
+// feedKinds are the events of a stream that are worth a line: signs of life and counts are not.
 func feedKinds(s events.Stream) []string {
 	var out []string
 	for _, k := range events.KindsOn(s) {
-		if k.Type != events.TypeInstanceAlive && k.Type != events.TypeScheduleRetrain {
+		if k.Type != events.TypeInstanceAlive && k.Type != events.TypeServingMeasured && k.Type != events.TypeScheduleRetrain {
 			out = append(out, k.Wildcard())
 		}
 	}

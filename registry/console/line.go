@@ -6,6 +6,7 @@ import (
 
 	"telco-churn-mlops/events"
 	"telco-churn-mlops/internal/bus"
+	"telco-churn-mlops/registry"
 )
 
 // lineOf puts a message into words, and reports false for one that says nothing to a reader.
@@ -35,6 +36,10 @@ func lineOf(m bus.Message) (line, bool) {
 		l.version(p.Version)
 	case *events.ModelPromoted:
 		l.promoted(p)
+	case *events.RolloutChanged:
+		l.Words = registry.RolloutWords(p) + after(" by ", p.Actor) + after(": ", p.Reason)
+		l.Class = map[events.RolloutState]string{events.RolloutCompleted: "good", events.RolloutRolledBack: "bad", events.RolloutAborted: "warn"}[p.State]
+		l.version(p.Version)
 	case *events.ModelChanged:
 		l.changed(p)
 	default:
@@ -48,6 +53,9 @@ func (l line) loop(payload events.Payload) (line, bool) {
 	switch p := payload.(type) {
 	case *events.ModelLoaded:
 		l.Words, l.Class = fmt.Sprintf("%s serves version %d", p.Instance, p.Version), "good"
+		if p.Rollout > 0 {
+			l.Words = fmt.Sprintf("%s has loaded version %d for revision %d of its rollout", p.Instance, p.Version, p.Rollout)
+		}
 		l.version(p.Version)
 	case *events.ModelLoadFailed:
 		l.Words = fmt.Sprintf("%s can't load version %d (%s): %s; it still serves version %d", p.Instance, p.Version, p.Class, p.Reason, p.StillServing)
@@ -75,6 +83,10 @@ func (l line) loop(payload events.Payload) (line, bool) {
 		if firing > 0 {
 			l.Class = "warn"
 		}
+	case *events.ShadowEvaluated:
+		l.Words = fmt.Sprintf("shadow of version %d: %d %s of version %d scored, %d with another label, PSI %s", p.Version, p.Rows, plural(int(p.Rows), "answer", "answers"),
+			p.Production, p.Flips, number(p.PSI))
+		l.version(p.Version)
 	default:
 		return l, false
 	}

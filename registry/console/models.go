@@ -167,6 +167,7 @@ type modelView struct {
 	Older      int // promotions that are not shown
 	At, Answer string
 	CanGoBack  bool
+	Rollout    *rolloutView
 	Serve      string // the command that starts an instance of what is Production; empty if nothing could serve that
 }
 
@@ -210,6 +211,7 @@ func (p *site) model(r *request) (view, error) {
 			v.Serve = serveCommand(v.Model.Name)
 		}
 	})
+	v.Rollout = p.rollout(r, key, 0)
 	v.Title, v.Area, v.Crumbs = v.Model.Name, "models", []link{{Words: "Models", Href: "/models"}}
 	if at, err := time.Parse(timeForm, v.At); err == nil {
 		v.Answer = productionAt(v.Promotions, at)
@@ -358,6 +360,8 @@ func (p *site) audit(r *request) (view, error) {
 var doneWords = map[string]string{
 	"stage": "Done: the stage was changed, and the event is stored.", "rollback": "Done: the earlier version is Production again.",
 	"edit": "Done: the change is stored.", "alias": "Done: the alias was moved.", "unalias": "Done: the alias was taken away.",
+	"rollout": "Done: it has begun; instances take it up within a second or so.", "unrollout": "Done: it has ended, and Production answers everybody.",
+	"rollout-promoted": "Done: the candidate is Production.",
 }
 
 func done(path, word string) string { return with(path, url.Values{}, "done", word) }

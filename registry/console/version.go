@@ -30,6 +30,7 @@ type versionView struct {
 	Others    []int // versions to compare with
 	Stages    []events.Stage
 	Serve     string // the command that starts an instance of it; empty if it can't be served
+	Rollout   *rolloutView
 	Link      string // of the run that the client named, if it is one to follow
 }
 
@@ -61,6 +62,7 @@ func (p *site) version(r *request) (view, error) {
 	if ok, _ := found.Servable(); ok {
 		v.Serve = serveCommand(v.Model.Name)
 	}
+	v.Rollout = p.rollout(r, found.Model, found.Version)
 	p.lineage(r, &v)
 	for _, s := range []events.Stage{events.StageProduction, events.StageStaging, events.StageArchived, events.StageNone} {
 		if s != found.Stage {

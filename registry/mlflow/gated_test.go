@@ -124,6 +124,18 @@ func (s *running) registerStump(name string, files map[string]string, withHoldou
 	return answer["model_version"].(fields)["version"].(string)
 }
 
+// gatedPair makes a model with gates, of which version 1 is Production and version 2 in Staging.
+func (s *running) gatedPair(name string) {
+	s.t.Helper()
+	s.newModel(name)
+	s.call("PUT", "/api/v1/models/"+name+"/gates", gates)
+	for n := 1; n <= 2; n++ {
+		version := s.registerStump(name, stumpFiles(0.5, -1, float64(n)), true)
+		s.judged(name, version)
+	}
+	s.call("POST", versions20+"transition-stage", fields{"name": name, "version": "1", "stage": "Production"})
+}
+
 const gates = `{"staging": [{"metric": "roc_auc", "min": 0.75}], "production": {"metric": "roc_auc"}, "promotion": "manual",
 	"target": "left", "positive": "yes", "signature": "compatible"}`
 

@@ -103,6 +103,13 @@ var calls = []struct {
 	{"GET", "/api/v1/models/MODEL/diff", fields{"a": "1", "b": "1"}},
 	{"POST", "/api/v1/models/MODEL/withdraw", fields{"reason": "r", "expected_version": 1}},
 	{"POST", "/api/v1/models/MODEL/rollback", fields{"version": 1, "reason": "r", "expected_version": 0}},
+	{"POST", "/api/v1/models/GATED/rollout", fields{
+		"version": 2, "mode": "canary", "plan": "canary 5% -> 100%", "watch": fields{"requests": 1000, "duration": "1h"}, "expected_version": 1, "override": true, "reason": "r",
+	}},
+	{"GET", "/api/v1/models/GATED/rollout", nil},
+	{"POST", "/api/v1/models/GATED/rollout/abort", fields{"expected_revision": 1, "reason": "r"}},
+	{"POST", "/api/v1/models/GATED/rollout", fields{"version": "2", "mode": "shadow"}},
+	{"POST", "/api/v1/models/GATED/rollout/promote", fields{"expected_revision": "3", "reason": "r"}},
 	{"GET", "/api/v1/models/MODEL/gates", nil},
 	{"PUT", "/api/v1/models/EMPTY/gates", fields{"staging": []fields{{"metric": "roc_auc", "min": 0.5}}, "promotion": "manual", "target": "y", "positive": "1"}},
 	{"DELETE", "/api/v1/models/EMPTY/gates", nil},
@@ -168,6 +175,7 @@ func newTarget(t testing.TB) *target {
 	run := s.newRun(exp)
 	s.newModel("MODEL")
 	s.newModel("EMPTY")
+	s.gatedPair("GATED")
 	logged := s.call("POST", api20+"logged-models", fields{"experiment_id": exp, "name": "logged"})
 	id := logged["model"].(fields)["info"].(fields)["model_id"].(string)
 	g := &target{t: t, s: s, handler: a, last: new([2]uint64), names: strings.NewReplacer("EXP", exp, "OTHER", other, "RUN", run, "KEPT", id)}
