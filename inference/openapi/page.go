@@ -19,7 +19,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect
 // Page returns the handler of /docs and what is under it: a page that reads the document at /openapi.json, shows the record of /predict as a form with an example filled
 // in, sends it and shows the answer. All links are relative, so it works behind a path prefix. Only GET and HEAD are answered.
 func Page() http.Handler {
-	types := map[string]string{"index.html": "text/html; charset=utf-8", "page.js": "text/javascript; charset=utf-8", "page.css": "text/css; charset=utf-8"}
+	types := map[string]string{"index.html": "text/html; charset=utf-8", "page.js": "text/javascript; charset=utf-8", "page.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
 	type asset struct {
 		data []byte
 		etag string
@@ -49,7 +49,7 @@ func Page() http.Handler {
 			h.Set("Location", "../docs")
 			w.WriteHeader(http.StatusMovedPermanently)
 			return
-		case "/docs/page.js", "/docs/page.css":
+		case "/docs/page.js", "/docs/page.css", "/docs/icon.svg":
 		default:
 			http.Error(w, "Not Found", http.StatusNotFound)
 			return
