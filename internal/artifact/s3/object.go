@@ -69,7 +69,9 @@ func OpenObject(ctx context.Context, cfg Config) (*Object, error) {
 func (o *Object) Size() int64 { return o.size }
 
 // Identity names the content by what the store calls it.
-func (o *Object) Identity() string { return fmt.Sprintf("%s of %d bytes, ETag %s", o.cfg.place(), o.size, o.etag) }
+func (o *Object) Identity() string {
+	return fmt.Sprintf("%s of %d bytes, ETag %s", o.cfg.place(), o.size, o.etag)
+}
 
 // Check returns ErrChanged if the object is another one now.
 func (o *Object) Check() error {
@@ -180,7 +182,7 @@ func (r *objectReader) Read(p []byte) (int, error) {
 			return 0, err
 		}
 		select {
-		case <-time.After(readPause << r.tries):
+		case <-time.After(readPause << (r.tries - 1)):
 		case <-r.o.ctx.Done():
 			return 0, context.Cause(r.o.ctx)
 		}
