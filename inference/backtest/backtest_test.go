@@ -3,6 +3,7 @@ package backtest
 import (
 	"fmt"
 	"math"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,6 +23,22 @@ import (
 
 const name = "telco-churn"
 
+var (
+	bundles  = map[uint64]*model.Bundle{}
+	bundling sync.Mutex
+)
+
+// bundle returns the model of a seed, fitted once.
+func bundle(t testing.TB, seed uint64) *model.Bundle {
+	t.Helper()
+	bundling.Lock()
+	defer bundling.Unlock()
+	if bundles[seed] == nil {
+		bundles[seed] = modeltest.Bundle(t, modeltest.Options{Seed: seed})
+	}
+	return bundles[seed]
+}
+
 // world is a stream of what two versions answered: the first 120 rows version 1, the next 80 version 2.
 type world struct {
 	t       testing.TB
@@ -39,7 +56,7 @@ func newWorld(t testing.TB) *world {
 	require.NoError(t, err)
 	var last uint64
 	for v := 1; v <= 2; v++ {
-		w.bundles[v] = modeltest.Bundle(t, modeltest.Options{Seed: uint64(v)})
+		w.bundles[v] = bundle(t, uint64(v))
 		data, err := w.bundles[v].Encode()
 		require.NoError(t, err)
 		ref, err := artifact.PutBytes(t.Context(), w.store, data)

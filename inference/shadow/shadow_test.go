@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,6 +25,22 @@ import (
 )
 
 const name = "telco-churn"
+
+var (
+	bundles  = map[uint64]*model.Bundle{}
+	bundling sync.Mutex
+)
+
+// bundle returns the model of a seed, fitted once.
+func bundle(t testing.TB, seed uint64) *model.Bundle {
+	t.Helper()
+	bundling.Lock()
+	defer bundling.Unlock()
+	if bundles[seed] == nil {
+		bundles[seed] = modeltest.Bundle(t, modeltest.Options{Seed: seed})
+	}
+	return bundles[seed]
+}
 
 // world is a server with a Production and the shadow of a candidate beside it.
 type world struct {
@@ -46,8 +63,7 @@ func newWorld(t testing.TB) *world {
 	var err error
 	w.store, err = objstore.Open(t.Context(), w.bus.JetStream(), objstore.DefaultConfig())
 	require.NoError(t, err)
-	w.answering = modeltest.Bundle(t, modeltest.Options{Seed: 1})
-	w.candidate = modeltest.Bundle(t, modeltest.Options{Seed: 2})
+	w.answering, w.candidate = bundle(t, 1), bundle(t, 2)
 	return w
 }
 

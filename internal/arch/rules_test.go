@@ -68,7 +68,7 @@ var rules = []rule{
 		source.ships,
 		forbidImports(func(_ source, i imported) bool {
 			p, local := i.local()
-			return within(i.path, "testing", "github.com/stretchr/testify", "net/http/httptest") || local && strings.HasSuffix(path.Base(p), "test")
+			return within(i.path, "testing", "github.com/stretchr/testify", "net/http/httptest") || local && strings.HasSuffix(path.Base(p), "test") && path.Base(p) != "backtest" // which tests models
 		})},
 	{"environment and flags are read in cmd, bench and internal/app",
 		func(s source) bool { return s.ships() && !within(s.dir(), "cmd", "bench", "internal/app") },
