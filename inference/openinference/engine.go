@@ -58,7 +58,7 @@ type Call struct {
 	Explain bool
 	// Strict refuses what is otherwise a warning about a value.
 	Strict bool
-	// RequestID is the client's own, "" for none: the header Request-Id, else the request's "id".
+	// RequestID is the client's own, "" for none: the header Request-Id, else the request's "id" if that is printable ASCII of at most 128 bytes.
 	RequestID string
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"telco-churn-mlops/model/dataset"
 )
@@ -22,6 +23,7 @@ type Options struct {
 // Headers that are read and written here, beside those that the service sets on every answer.
 const (
 	headerRequestID    = "Request-Id"
+	headerXRequestID   = "X-Request-Id"
 	headerModelVersion = "Model-Version"
 	headerPredictionID = "Prediction-Id"
 )
@@ -151,11 +153,7 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, rq *request, se
 		fail(w, err)
 		return
 	}
-	id := r.Header.Get(headerRequestID)
-	if id == "" {
-		id = rq.id
-	}
-	rs, err := h.engine.Infer(r.Context(), Call{Version: number, Records: recs.rows, Explain: rq.explain, Strict: rq.strict, RequestID: id})
+	rs, err := h.engine.Infer(r.Context(), Call{Version: number, Records: recs.rows, Explain: rq.explain, Strict: rq.strict, RequestID: requestID(r, rq)})
 	switch {
 	case err != nil:
 		fail(w, err)
@@ -174,6 +172,20 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, rq *request, se
 		w.Header().Set(headerPredictionID, rs[0].PredictionID)
 	}
 	write(w, http.StatusOK, encode(served.Model, rq.id, chosen, rs, recs.warnings))
+}
+
+// requestID returns the caller's own id of the request: the header, or the "id" of the body where it could be a header. The protocol allows any text.
+func requestID(r *http.Request, rq *request) string {
+	for _, name := range []string{headerRequestID, headerXRequestID} {
+		if id := r.Header.Get(name); id != "" {
+			return id
+		}
+	}
+	const most = 128 // as for the header
+	if len(rq.id) > most || strings.ContainsFunc(rq.id, func(c rune) bool { return c <= ' ' || c > '~' }) {
+		return ""
+	}
+	return rq.id
 }
 
 // read returns the whole body.
@@ -215,7 +227,7 @@ func fail(w http.ResponseWriter, err error) {
 	case errors.Is(err, context.Canceled):
 		e = &Error{Code: http.StatusServiceUnavailable, Text: "the request was given up"}
 	default:
-		e = &Error{Code: http.StatusInternalServerError, Text: "internal error: " + err.Error()}
+		e = &Error{Code: http.StatusInternalServerError, Text: "internal error"} // whoever made it logs it; its words are not for strangers
 	}
 	if e.Code == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", "1")

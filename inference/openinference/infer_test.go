@@ -327,7 +327,7 @@ func TestErrorsOfTheEngine(t *testing.T) {
 		{"full", inferPath, func(e *engine) { e.full = true }, 429, "too much at once", "1"},
 		{"deadline", inferPath, func(e *engine) { e.fails = context.DeadlineExceeded }, 504, "the deadline has passed", ""},
 		{"deadline of its own", inferPath, func(e *engine) { e.fails = &openinference.Error{Code: 504, Text: "too late"} }, 504, "too late", ""},
-		{"our fault", inferPath, func(e *engine) { e.fails = errors.New("oh") }, 500, "internal error: oh", ""},
+		{"our fault", inferPath, func(e *engine) { e.fails = errors.New("oh") }, 500, "internal error", ""},
 		{"query", inferPath + "?explain=perhaps", nil, 400, "explain in the query", ""},
 		{"no path", "/v2/models", nil, 404, "nothing at this path", ""},
 	} {
@@ -381,7 +381,11 @@ func TestOutputsIDAndExplanation(t *testing.T) {
 	w, answer := ask(t, e, "POST", inferPath, body(t, inputs, map[string]any{"id": "né\"w", "outputs": []any{map[string]any{"name": "label", "parameters": map[string]any{"binary_data": true}}, map[string]any{"name": "model_version"}}}))
 	require.Equal(t, 200, w.Code, "%s", w.Body)
 	require.Equal(t, "né\"w", answer["id"])
-	require.Equal(t, "né\"w", e.call.RequestID)
+	require.Empty(t, e.call.RequestID, "an id that no header could be")
+	_, _ = ask(t, e, "POST", inferPath, body(t, inputs, map[string]any{"id": "r-0"}))
+	require.Equal(t, "r-0", e.call.RequestID)
+	_, _ = ask(t, e, "POST", inferPath, body(t, inputs, map[string]any{"id": "r-0"}), "X-Request-Id", "x-0")
+	require.Equal(t, "x-0", e.call.RequestID)
 	require.Len(t, answer["outputs"], 2)
 	require.Equal(t, "label", answer["outputs"].([]any)[0].(map[string]any)["name"])
 	require.Equal(t, []any{7.0, 7.0}, outputNamed(t, answer, "model_version")["data"])

@@ -3,6 +3,7 @@ package explain
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"telco-churn-mlops/model"
@@ -56,7 +57,8 @@ type scratch struct {
 // Contribution is what one column adds to the raw score.
 type Contribution struct {
 	Column string
-	// Value is the record's, as a word or in the shortest exact form of a number, true and false for a column of these; "" where it is missing.
+	// Value is the record's, as a word, which shares the row's memory, or in the shortest exact form of a number, true and false for a column of
+	// these; "" where it is missing.
 	Value  string
 	Amount float64
 }
@@ -161,9 +163,12 @@ func (e *Explainer) ExplainUntil(row *dataset.Row, dst *Explanation, stop func()
 	return true
 }
 
-// Clone returns a copy that shares nothing with x.
+// Clone returns a copy that shares nothing with x, nor with the row that it explains.
 func (x *Explanation) Clone() *Explanation {
 	c := *x
 	c.Columns, c.Reasons = slices.Clone(x.Columns), slices.Clone(x.Reasons)
+	for i := range c.Columns {
+		c.Columns[i].Value = strings.Clone(c.Columns[i].Value)
+	}
 	return &c
 }
