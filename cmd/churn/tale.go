@@ -31,6 +31,8 @@ type tale struct {
 	evaluatedFor int // data evaluations after the second verdict
 	verdictAt    time.Time
 	promotedAt   time.Time
+	watched      int // newest version whose watch has ended, passed or not
+	rolledBack   string
 	pages        string
 
 	mu          sync.Mutex
@@ -107,8 +109,15 @@ func (t *tale) hear(m bus.Message) {
 	case *events.ModelGated:
 		t.gated(p)
 	case *events.ModelPromoted:
+		if p.Cause == events.PromotedByRollback {
+			t.watched, t.rolledBack = max(t.watched, p.PreviousVersion), p.Reason
+			t.say("registry", "%s to version %d: %s", bad(fmt.Sprintf("version %d rolled back", p.PreviousVersion)), p.Version, p.Reason)
+			return
+		}
 		t.promotedAt = m.Time
 		t.say("registry", "%s (%s; before: %d)", good(fmt.Sprintf("version %d promoted", p.Version)), p.Cause, p.PreviousVersion)
+	case *events.RolloutChanged:
+		t.watch(p)
 	case *events.ModelLoaded:
 		t.serving = max(t.serving, p.Version)
 		t.say("inference", "version %d loaded, verified and swapped in after %.1f ms", p.Version, p.DurationMS)
@@ -127,6 +136,25 @@ func (t *tale) hear(m bus.Message) {
 	case *events.DriftEvaluated:
 		t.evaluated(p)
 	}
+}
+
+// watch tells what the watch of a fresh Production came to.
+func (t *tale) watch(p *events.RolloutChanged) {
+	if p.Mode != events.RolloutDirect {
+		return
+	}
+	t.watched = max(t.watched, p.Version)
+	var checks []string
+	requests := uint64(0)
+	if p.Evidence != nil {
+		requests = p.Evidence.Requests
+		for _, c := range p.Evidence.Checks {
+			if c.State != events.CheckInsufficient {
+				checks = append(checks, fmt.Sprintf("%s %.3g of %.3g", c.Check, c.Value, c.Limit))
+			}
+		}
+	}
+	t.say("registry", "%s over %d answers in Production: %s", good(fmt.Sprintf("version %d was watched", p.Version)), requests, strings.Join(checks, ", "))
 }
 
 func topBin(bins []events.BinShare) string {
@@ -200,7 +228,7 @@ func (t *tale) evaluated(p *events.DriftEvaluated) {
 }
 
 // ended reports whether everything has happened that will: the second verdict, and behind it either the new model answering and the drift
-// cleared against its reference, or one further evaluation.
+// cleared against its reference and the watch of it over, or one further evaluation.
 func (t *tale) ended() bool {
 	switch {
 	case t.second == "":
@@ -210,7 +238,7 @@ func (t *tale) ended() bool {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.serving >= t.secondNo && t.answers[t.secondNo] > 0 && (t.cleared || t.evaluatedFor >= 4)
+	return t.serving >= t.secondNo && t.answers[t.secondNo] > 0 && t.watched >= t.secondNo && (t.cleared || t.evaluatedFor >= 4)
 }
 
 // close prints the sum of it and judges it.
@@ -237,6 +265,7 @@ func (t *tale) close(tr *traffic) error {
 		}
 	}
 	check(tr.failed.Load() == 0, "%d requests failed", tr.failed.Load())
+	check(t.rolledBack == "", "rolled back: %s", t.rolledBack)
 	check(t.runs == 2, "one drift gave %d retrainings", t.runs-1)
 	check(t.alerted, "%s never fired", demoColumn)
 	check(!promoted || t.cleared, "%s did not clear against the new reference", demoColumn)
