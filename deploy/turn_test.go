@@ -194,6 +194,7 @@ func (s *stack) junk() {
 		"inference": {events.TypePredictionMade, events.TypeInstanceAlive},
 		"drift":     {events.TypeDriftAlert, events.TypeExampleJoined, events.TypeDriftEvaluated},
 		"trainer":   {events.TypeRunCompleted},
+		"scorer":    {events.TypeShadowEvaluated},
 		"operator":  {events.TypeModelPromoted},
 	} {
 		js, err := jetstream.New(s.connect(user))
@@ -210,6 +211,7 @@ func (s *stack) junk() {
 		for _, t := range []events.Type{
 			events.TypeLabelObserved, events.TypePredictionMade, events.TypeInstanceAlive, events.TypeDriftAlert, events.TypeExampleJoined,
 			events.TypeDriftEvaluated, events.TypeRunCompleted, events.TypeModelPromoted,
+			events.TypeShadowEvaluated,
 		} {
 			missing[string(t)] = true
 		}

@@ -6,12 +6,13 @@
 //   - prediction.made.<model> of PREDICTIONS from the first one stored after the rollout was, and the candidate's bundle from the artifact store.
 //   - example.joined.<model> of TRAINING from the same moment: what became of those predictions.
 //
-// Emits shadow.evaluated.<model>: the counts since the shadow began, every Config.Rows predictions or Config.Every, if there is anything new. It is a
-// compare-and-set on its subject and at the same time the checkpoint: it says up to which message of both streams everything is counted.
+// Emits shadow.evaluated.<model>: the counts since the shadow began, if there is anything new: every Config.Every at first, and less and less often as
+// the shadow grows old. It is a compare-and-set on its subject and at the same time the checkpoint: it says up to which message of both streams everything
+// is counted. What else stands on the subject becomes a dead letter.
 //
 // Keeps nothing. On restart it goes on from the last shadow.evaluated, so that whatever was counted after it is counted again, once. Of several workers
 // each counts for itself, and the one whose checkpoint loses takes the winner's in place of its own: nothing is lost and nothing doubled. From then on it
-// stands by, and takes over when no checkpoint came for three times Config.Every.
+// stands by, and takes over when no checkpoint came for three times as long as one takes.
 //
 // What is not scored is counted by reason: the answer of another arm or promotion than the one that the shadow stands beside, a message that cannot be
 // read, a record that the candidate's schema refuses. A candidate that panics, or whose bundle cannot be used, ends the shadow with that reason and

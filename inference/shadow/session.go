@@ -133,7 +133,7 @@ func (w *Worker) session(ctx context.Context, r *running, candidate scorer) erro
 		g.Go(func() error {
 			return w.cfg.Bus.Follow(gctx, bus.FollowConfig{
 				Name: "shadow", Stream: stream, Filters: []string{subject}, From: from, OnReset: reset,
-			}, func(ctx context.Context, m bus.Message) error { return s.handle(ctx, m, position, take) })
+			}, func(_ context.Context, m bus.Message) error { return s.handle(m, position, take) })
 		})
 	}
 	follow(events.Predictions, predictions, &s.counts.predictions, s.predicted)
@@ -212,21 +212,19 @@ func (s *session) start(ctx context.Context, stream events.Stream, t events.Type
 	return m.Sequence, nil
 }
 
-// handle takes a message once, and publishes a checkpoint where one is due.
-func (s *session) handle(ctx context.Context, m bus.Message, position *uint64, take func(bus.Message) error) error {
+// handle takes a message once.
+func (s *session) handle(m bus.Message, position *uint64, take func(bus.Message) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if m.Sequence > *position {
-		if err := take(m); err != nil {
-			s.end(&brokenError{err.Error()})
-			return err
-		}
-		s.dirty++
-	}
-	if s.dirty < s.w.cfg.Rows {
+	if m.Sequence <= *position {
 		return nil
 	}
-	return s.saved(ctx)
+	if err := take(m); err != nil {
+		s.end(&brokenError{err.Error()})
+		return err
+	}
+	s.dirty++
+	return nil
 }
 
 func (s *session) predicted(m bus.Message) error {
@@ -245,32 +243,18 @@ func (s *session) joined(m bus.Message) error {
 	return s.counts.joined(m.Sequence, x, s.scorer)
 }
 
-// tick publishes what has waited long enough.
+// tick publishes what is new, less and less often. It returns when ctx ends or another's checkpoint was first.
 func (s *session) tick(ctx context.Context) error {
-	t := time.NewTicker(s.w.cfg.Every)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-t.C:
-		}
+	for s.w.pause(ctx, s.w.cfg.interval(time.Since(s.r.since.Time))) {
 		s.mu.Lock()
-		err := s.saved(ctx)
+		err := s.save(ctx)
 		s.mu.Unlock()
 		if err != nil {
+			s.end(err)
 			return err
 		}
 	}
-}
-
-// saved is save that ends the session when another's checkpoint was first. The mutex is held.
-func (s *session) saved(ctx context.Context) error {
-	err := s.save(ctx)
-	if errors.Is(err, errOvertaken) {
-		s.end(errOvertaken)
-	}
-	return err
+	return context.Cause(ctx)
 }
 
 // save publishes a checkpoint if there is anything new. The mutex is held, or nobody else is there.
@@ -304,7 +288,7 @@ func (w *Worker) append(ctx context.Context, model string, e *events.ShadowEvalu
 	return seq, nil
 }
 
-// standBy waits until no checkpoint has come for three times Config.Every, the shadow has its final one, or ctx ends.
+// standBy waits until no checkpoint has come for three times the interval, the shadow has its final one, or ctx ends.
 func (w *Worker) standBy(ctx context.Context, r *running) {
 	w.log.Info("another worker counts this shadow, standing by", "model", r.model, "revision", r.rollout.Revision)
 	for seen, quiet := uint64(0), 0; quiet < 3; quiet++ {
@@ -318,7 +302,7 @@ func (w *Worker) standBy(ctx context.Context, r *running) {
 		if m.Sequence != seen {
 			seen, quiet = m.Sequence, 0
 		}
-		if !w.pause(ctx, w.cfg.Every) {
+		if !w.pause(ctx, w.cfg.interval(time.Since(r.since.Time))) {
 			return
 		}
 	}

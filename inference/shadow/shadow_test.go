@@ -147,7 +147,7 @@ func (w *world) start(change ...func(*Worker)) (stop func()) {
 	c := DefaultConfig()
 	c.Bus, c.Store = w.server.Dial(w.t, bus.Config{Name: "test"}), w.store
 	c.Log, c.Metrics = slog.New(slog.NewTextHandler(io.Discard, nil)), prometheus.NewRegistry()
-	c.Rows, c.Every = 20, 100*time.Millisecond
+	c.Every, c.Longest = 50*time.Millisecond, 100*time.Millisecond
 	s, err := New(c)
 	require.NoError(w.t, err)
 	for _, f := range change {
@@ -414,6 +414,11 @@ func TestEveryShadowHasItsEnd(t *testing.T) {
 	w.start()
 	w.await("it is ended", func(e events.ShadowEvaluated) bool { return e.Final })
 	require.Equal(t, []string{"1 rollout 2 took its place", "2 rollout 3 took its place", "3 aborted: manual"}, w.finals())
+	bustest.Eventually(t, func() bool {
+		n := 0
+		require.NoError(t, w.bus.DeadLetters(t.Context(), func(uint64, events.DeadLetter) error { n++; return nil }))
+		return n == 2
+	}, "each junk is one dead letter, whoever found it and how often")
 }
 
 // A shadow that ended while no worker ran gets its final counts.
@@ -431,6 +436,15 @@ func TestAShadowThatEndedUnseen(t *testing.T) {
 	require.Equal(t, uint64(20), got.Rows)
 }
 
+func TestCheckpointsBecomeRarer(t *testing.T) {
+	c := DefaultConfig()
+	for age, want := range map[time.Duration]time.Duration{
+		-time.Second: 5 * time.Second, 0: 5 * time.Second, 250 * time.Second: 5 * time.Second, time.Hour: 72 * time.Second, 24 * time.Hour: 5 * time.Minute,
+	} {
+		require.Equal(t, want, c.interval(age), "at the age of %s", age)
+	}
+}
+
 func TestConfigIsChecked(t *testing.T) {
 	w := newWorld(t)
 	good := DefaultConfig()
@@ -438,8 +452,8 @@ func TestConfigIsChecked(t *testing.T) {
 	require.NoError(t, good.Validate())
 	for says, change := range map[string]func(*Config){
 		"are required":           func(c *Config) { c.Store = nil },
-		"rows must be over 0":    func(c *Config) { c.Rows = 0 },
 		"every must be over 0":   func(c *Config) { c.Every = 0 },
+		"longest not shorter":    func(c *Config) { c.Longest = c.Every - 1 },
 		"max bundle must be":     func(c *Config) { c.MaxBundle = 0 },
 		"retry must be over 0":   func(c *Config) { c.Retry = 0 },
 		"model name: invalid ev": func(c *Config) { c.Model = string(make([]byte, events.MaxModelName+1)) },

@@ -68,7 +68,15 @@ func (w *Worker) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("shadow: %w", err)
 	}
+	evaluated, err := w.cfg.filter(events.TypeShadowEvaluated)
+	if err != nil {
+		return fmt.Errorf("shadow: %w", err)
+	}
 	w.group, w.ctx = errgroup.WithContext(ctx)
+	w.group.Go(func() error { // only for the junk among them
+		return w.cfg.Bus.Follow(w.ctx, bus.FollowConfig{Name: "shadow", Stream: events.Drift, Filters: []string{evaluated}, DeadLetterJunk: true},
+			func(context.Context, bus.Message) error { return nil })
+	})
 	w.group.Go(func() error {
 		return w.cfg.Bus.Follow(w.ctx, bus.FollowConfig{
 			Name: "shadow", Stream: events.Lifecycle, Filters: []string{rollouts, promotions},
