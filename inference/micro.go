@@ -54,6 +54,7 @@ type membership struct {
 	micro   micro.Service
 	pool    *replyPool
 	arrived atomic.Uint64 // requests that the handlers saw
+	passed  atomic.Uint64 // requests that they have answered or handed over
 }
 
 // serveNATS is in the queue groups while there is a verified model, until ctx ends. What was registered before an exchange leaves after its
@@ -133,7 +134,8 @@ func (s *Service) join(nc *nats.Conn, pool *replyPool, reg registration) (*membe
 		if version > 0 {
 			about["version"] = strconv.Itoa(version)
 		}
-		err := m.micro.AddEndpoint(name, micro.HandlerFunc(func(r micro.Request) { m.handle(r, version) }), micro.WithEndpointSubject(subject),
+		l := newLane(pool, version)
+		err := m.micro.AddEndpoint(name, micro.HandlerFunc(func(r micro.Request) { m.handle(l, r) }), micro.WithEndpointSubject(subject),
 			micro.WithEndpointMetadata(about))
 		if err != nil {
 			return fmt.Errorf("add micro endpoint %s: %w", subject, err)
@@ -168,32 +170,32 @@ func (s *Service) microStats() json.RawMessage {
 	return b
 }
 
-// handle runs on the subscription's one goroutine and never blocks: a request over the in-flight bound is answered 429 at once, any other goes to
-// the workers, who have as many places for them as may be in flight.
-func (m *membership) handle(r micro.Request, version int) {
+// handle runs on the subscription's one goroutine, which the lane belongs to.
+func (m *membership) handle(l *lane, r micro.Request) {
 	m.arrived.Add(1)
-	j := job{request: r, version: version}
+	defer m.passed.Add(1)
+	j := job{request: r, version: l.version}
 	if len(r.Headers()) > 0 { // a deadline counts from here
 		j.arrived = m.service.cfg.Now()
 	}
-	m.pool.take(j)
+	l.take(j)
 }
 
-// leave takes the instance out of the queue groups and returns when everything that was delivered has reached the workers. The library drains in
-// the background and does not say when it is done; but once the server has confirmed (the flush) no further request can arrive, and the
-// handler is so short that a moment without any means that none is left. One that should come still later is answered by the handler itself.
+// leave takes the instance out of the queue groups and returns when everything that was delivered is answered or has reached the workers. The library
+// drains in the background and does not say when it is done; but once the server has confirmed (the flush) no further request can arrive, and
+// the handlers take one after the other so fast that a moment in which none was begun, ended or in work means that none is left.
 func (m *membership) leave() {
 	if err := m.micro.Stop(); err != nil {
 		m.service.cfg.Log.Warn("queue group not left cleanly", "model", m.service.cfg.Model, "err", err)
 	}
 	m.flush()
-	for seen := uint64(0); ; {
+	for before := m.passed.Load(); ; {
 		time.Sleep(drainQuiet)
-		now := m.arrived.Load()
-		if now == seen {
+		passed := m.passed.Load()
+		if passed == before && m.arrived.Load() == passed {
 			return
 		}
-		seen = now
+		before = passed
 	}
 }
 

@@ -20,8 +20,8 @@ type job struct {
 	arrived time.Time // of a request with headers
 }
 
-// replyPool are the workers who answer requests over NATS: one for each processor, as the library calls the handlers of a subject on one
-// goroutine. They answer through the connection and not through the request, which the library reads after the handler has returned: its own counts
+// replyPool are the workers who answer requests over NATS that take long or are many: one for each processor, as the library calls the handlers of a
+// subject on one goroutine. They answer through the connection and not through the request, which the library reads after the handler has returned: its own counts
 // of errors and processing time are therefore those of the hand-over, and ours are in the data of its statistics.
 type replyPool struct {
 	service *Service
@@ -47,27 +47,18 @@ func newReplyPool(s *Service, nc *nats.Conn) *replyPool {
 	return p
 }
 
-// take admits a job and hands it to a worker, or answers it here with 429. It does not block: jobs has as many places as the gate.
-func (p *replyPool) take(j job) {
-	s := p.service
-	if j.request.Reply() == "" { // published, not requested: nobody would get the answer
-		s.metrics.rejected.WithLabelValues(rejectNoReply).Inc()
-		return
-	}
-	if !s.gate.enter() {
-		s.metrics.rejected.WithLabelValues(rejectInFlight).Inc()
-		newReplier(p).refuse(j, errTooMany(s.cfg.InFlight))
-		return
-	}
+// give hands an admitted job to a worker and returns how many now wait for one. It does not block: jobs has as many places as the gate.
+func (p *replyPool) give(j job, here *replier) (waiting int) {
 	p.mu.RLock()
 	if !p.closed {
 		p.jobs <- j
 		p.mu.RUnlock()
-		return
+		return len(p.jobs)
 	}
 	p.mu.RUnlock()
-	newReplier(p).serve(j) // the last one of a drain that took long
-	s.gate.leave()
+	here.serve(j) // the last one of a drain that took long
+	p.service.gate.leave()
+	return 0
 }
 
 // close returns when every job that was taken is answered and the server has the answers.
@@ -78,6 +69,98 @@ func (p *replyPool) close() {
 	p.mu.Unlock()
 	p.workers.Wait()
 	flush(p.nc, p.service.cfg)
+}
+
+const (
+	laneBody  = 8 << 10  // the largest request that is answered on the library's goroutine
+	laneFirst = 256      // requests that are, before it is looked at how many wait
+	laneMost  = 16 << 10 // the same, after nobody had to wait for long
+)
+
+// lane takes the requests of one subject, on the goroutine on which the library delivers them. A single record is answered there: that takes no longer
+// than waking a worker, and the connection then writes many answers at once. But how many requests have piled up behind it can't be seen
+// from there. So from time to time as many as may be in flight are handed to the workers, which is done so fast that what has piled up is in their queue
+// a moment later: if it is long, they go on, and what is beyond the bound is answered 429.
+type lane struct {
+	pool    *replyPool
+	here    *replier
+	version int
+	inline  int // requests that are answered here before the next look
+	allow   int // how many those will be after it
+	looks   int // requests of this look that are still to be handed over
+	longest int // queue of this look
+}
+
+func newLane(p *replyPool, version int) *lane {
+	return &lane{pool: p, here: newReplier(p), version: version, inline: laneFirst, allow: laneFirst}
+}
+
+// long is the queue that workers are wanted for: with two processors one of them has enough to do with the connection.
+func (l *lane) long() int {
+	if runtime.GOMAXPROCS(0) > 2 {
+		return 2
+	}
+	return max(1, l.pool.service.cfg.InFlight/2)
+}
+
+// take admits a job and has it answered, or answers it with 429. It does not block for longer than a record takes.
+func (l *lane) take(j job) {
+	s := l.pool.service
+	if j.request.Reply() == "" { // published, not requested: nobody would get the answer
+		s.metrics.rejected.WithLabelValues(rejectNoReply).Inc()
+		return
+	}
+	if !s.gate.enter() {
+		s.metrics.rejected.WithLabelValues(rejectInFlight).Inc()
+		l.here.refuse(j, errTooMany(s.cfg.InFlight))
+		l.look(s.cfg.InFlight)
+		return
+	}
+	switch {
+	case !single(j):
+		l.pool.give(j, l.here)
+	case l.inline > 0:
+		l.inline--
+		l.here.serve(j)
+		s.gate.leave()
+		if l.inline == 0 {
+			l.looks, l.longest = s.cfg.InFlight, 0
+		}
+	default:
+		l.look(l.pool.give(j, l.here))
+	}
+}
+
+// look notes how many wait for a worker, and at its end decides who goes on.
+func (l *lane) look(waiting int) {
+	if l.inline > 0 {
+		return
+	}
+	l.longest = max(l.longest, waiting)
+	if l.looks--; l.looks > 0 {
+		return
+	}
+	if l.longest >= l.long() {
+		l.allow = laneFirst
+		l.looks, l.longest = l.pool.service.cfg.InFlight, 0
+		return
+	}
+	l.inline = l.allow
+	l.allow = min(2*l.allow, laneMost)
+}
+
+// single reports whether a request is one record, without what takes long.
+func single(j job) bool {
+	data := j.request.Data()
+	if len(data) > laneBody || len(data) == 0 || data[0] != '{' {
+		return false
+	}
+	for k := range j.request.Headers() {
+		if strings.EqualFold(k, HeaderExplain) {
+			return false
+		}
+	}
+	return true
 }
 
 // replier answers one request after the other with the same message and headers, which the connection copies as it is given them.
