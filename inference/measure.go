@@ -21,6 +21,7 @@ import (
 type meter struct {
 	key       meterKey
 	reference *baseline.Reference // of the bundle's own scores; nil for none
+	edges     [edgeCells + 1]int  // of the reference: how many lie below each of so many equal parts of [0, 1]
 	from      time.Time
 	ended     time.Time // since when nothing that is served counts in it; the book's
 
@@ -47,6 +48,9 @@ const (
 	cellLatency = cellScores + events.ScoreBins
 )
 
+// edgeCells is a power of two, so that its parts begin at exact numbers.
+const edgeCells = 64
+
 // lanePadding keeps two lanes from sharing a cache line, in cells.
 const lanePadding = 16
 
@@ -59,6 +63,9 @@ func newMeter(key meterKey, b *model.Bundle, from time.Time) *meter {
 	if b != nil && b.HasBaselines() {
 		m.reference = &b.Baselines.Reference.Score
 		m.stride += m.reference.Bins()
+		for i := range m.edges {
+			m.edges[i] = m.reference.BinNumeric(float64(i) / edgeCells)
+		}
 	}
 	m.cells = make([]atomic.Uint64, int(m.lanes)*m.stride)
 	return m
@@ -91,8 +98,20 @@ func (m *meter) score(p float64) {
 	l := m.lane()
 	l[cellScores+events.ScoreBin(p)].Add(1)
 	if m.reference != nil {
-		l[cellLatency+len(latencyBounds)+1+m.reference.BinNumeric(p)].Add(1)
+		l[cellLatency+len(latencyBounds)+1+m.referenceBin(p)].Add(1)
 	}
+}
+
+// referenceBin is the reference's BinNumeric for a probability, without a search: few edges lie in one part.
+func (m *meter) referenceBin(p float64) int {
+	if !(p >= 0 && p <= 1) {
+		return m.reference.BinNumeric(p)
+	}
+	i := m.edges[int(p*edgeCells)]
+	for edges := m.reference.Edges; i < len(edges) && edges[i] < p; {
+		i++
+	}
+	return i
 }
 
 // error counts a request that the version should have answered and did not: a 5xx, a panic, a deadline that passed while it scored.

@@ -25,6 +25,20 @@ func TestLatencyBucketsAreThoseOfTheEvent(t *testing.T) {
 	}
 }
 
+func TestReferenceBinsAreThoseOfTheBaseline(t *testing.T) {
+	m := newStage(t).now().meters[armProduction]
+	ref := m.reference
+	for _, p := range append([]float64{0, 1, math.Nextafter(1, 0), math.Nextafter(0, 1), -1, 2, math.NaN(), math.Inf(1)}, ref.Edges...) {
+		for _, p := range []float64{p, math.Nextafter(p, 2), math.Nextafter(p, -2)} {
+			require.Equal(t, ref.BinNumeric(p), m.referenceBin(p), "%v", p)
+		}
+	}
+	for i := range 5000 {
+		p := float64(i) / 4096
+		require.Equal(t, ref.BinNumeric(p), m.referenceBin(p), "%v", p)
+	}
+}
+
 func TestAMeterCountsWhatWasAnsweredAndWhatFailed(t *testing.T) {
 	s := newStage(t)
 	m := s.now().meters[armProduction]
