@@ -94,7 +94,22 @@ func TestBacktestCommand(t *testing.T) {
 	require.ErrorContains(t, err, "of the labels turned")
 	_, err = do("--version", "2", "--max-psi", "0.0001")
 	require.ErrorContains(t, err, "the PSI of the scores is")
+	show := func(args ...string) (string, error) {
+		out, _, err := churn(t, append([]string{"predictions", "show", "--nats", server.URL(), "--log-level", "error"}, args...)...)
+		return out, err
+	}
+	out, err = show("p7")
+	require.NoError(t, err)
+	require.Contains(t, squeezed(out), "prediction p7, PREDICTIONS 8, stored")
+	require.Contains(t, squeezed(out), "proof version 1 gives the same score again, to the bit")
+	require.Contains(t, out, "bundle sha256:")
+	_, err = show("p7", "--from", "2026-13-01")
+	require.Error(t, err)
+	_, err = show("nobody")
+	require.ErrorContains(t, err, "nobody of model telco-churn: no such prediction is stored")
 	publish("off", records[0], 1e-9)
+	_, err = show("off")
+	require.ErrorContains(t, err, "the record, the bundle or the code is not what it was")
 	_, err = do("--version", "1")
 	require.ErrorContains(t, err, "1 of the 61 rows that version 1 answered itself did not come again to the bit, the first of them prediction off")
 	for says, args := range map[string][]string{

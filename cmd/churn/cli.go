@@ -32,19 +32,20 @@ type cli struct {
 	Replay   replayCmd   `cmd:"" help:"Stream a CSV as requests, shifted if asked, with its labels after a delay."`
 	Generate generateCmd `cmd:"" help:"Write Telco-like customers as CSV to standard output."`
 
-	Runs      runsCmd      `cmd:"" help:"List the runs of the models, with their metrics."`
-	Models    modelsCmd    `cmd:"" help:"List the versions of the models, with stages and verdicts."`
-	Promote   promoteCmd   `cmd:"" help:"Make a version Production by hand."`
-	Rollback  rollbackCmd  `cmd:"" help:"Make the Production before the present one Production again."`
-	Withdraw  withdrawCmd  `cmd:"" help:"Leave the model without a Production: inference answers 503."`
-	Rollout   rolloutCmd   `cmd:"" help:"Try a version beside Production: canary, shadow, and what they show."`
-	Dead      deadCmd      `cmd:"" help:"List, show or retry dead letters."`
-	GC        gcCmd        `cmd:"" name:"gc" help:"Remove artifacts that no version, alias, run or recent history points to."`
-	Artifacts artifactsCmd `cmd:"" help:"Move the artifacts to another store, or verify them."`
-	Users     usersCmd     `cmd:"" help:"Add users of the registry."`
-	Status    statusCmd    `cmd:"" help:"Show what the loop is doing: Production, instances, drift, what the trainer waits for."`
-	Health    healthCmd    `cmd:"" help:"Ask a service whether it is ready, for a container's health check."`
-	Version   versionCmd   `cmd:"" help:"Print the version."`
+	Runs        runsCmd        `cmd:"" help:"List the runs of the models, with their metrics."`
+	Models      modelsCmd      `cmd:"" help:"List the versions of the models, with stages and verdicts."`
+	Promote     promoteCmd     `cmd:"" help:"Make a version Production by hand."`
+	Rollback    rollbackCmd    `cmd:"" help:"Make the Production before the present one Production again."`
+	Withdraw    withdrawCmd    `cmd:"" help:"Leave the model without a Production: inference answers 503."`
+	Rollout     rolloutCmd     `cmd:"" help:"Try a version beside Production: canary, shadow, and what they show."`
+	Predictions predictionsCmd `cmd:"" help:"Show where an answer came from, and prove it."`
+	Dead        deadCmd        `cmd:"" help:"List, show or retry dead letters."`
+	GC          gcCmd          `cmd:"" name:"gc" help:"Remove artifacts that no version, alias, run or recent history points to."`
+	Artifacts   artifactsCmd   `cmd:"" help:"Move the artifacts to another store, or verify them."`
+	Users       usersCmd       `cmd:"" help:"Add users of the registry."`
+	Status      statusCmd      `cmd:"" help:"Show what the loop is doing: Production, instances, drift, what the trainer waits for."`
+	Health      healthCmd      `cmd:"" help:"Ask a service whether it is ready, for a container's health check."`
+	Version     versionCmd     `cmd:"" help:"Print the version."`
 }
 
 // globals are the flags of every command.
