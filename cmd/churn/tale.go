@@ -119,6 +119,10 @@ func (t *tale) hear(m bus.Message) {
 	case *events.RolloutChanged:
 		t.watch(p)
 	case *events.ModelLoaded:
+		if p.Rollout > 0 {
+			t.say("inference", "version %d loaded and verified beside Production after %.1f ms", p.Version, p.DurationMS)
+			return
+		}
 		t.serving = max(t.serving, p.Version)
 		t.say("inference", "version %d loaded, verified and swapped in after %.1f ms", p.Version, p.DurationMS)
 	case *events.ModelLoadFailed:

@@ -182,6 +182,10 @@ func (w *watch) hear(m bus.Message) {
 		}
 		w.say(good("promoted"), "version %d (%s)", p.Version, p.Cause)
 	case *events.ModelLoaded:
+		if p.Rollout > 0 {
+			w.say(good("loaded"), "version %d beside Production, for revision %d of its rollout", p.Version, p.Rollout)
+			return
+		}
 		w.say(good("serving"), "version %d answers at http://%s/predict", p.Version, w.predict)
 	case *events.ModelLoadFailed:
 		w.say(bad("load failed"), "version %d: %s", p.Version, p.Reason)
