@@ -3,7 +3,7 @@
 // Nothing here is a database. The registry is the stream LIFECYCLE, and every table, stage and page is a fold of it ([Catalog]): the
 // Production version of a model is the last valid message on model.promoted.<model>. What the registry writes it writes as a compare-and-set
 // on the last sequence of the subject, so two registries, a killed one and the operator's command line can't disagree: one of them wins
-// and the others fold again and decide again. The pure part ([Catalog], [Fleet], [Judge], [DecideRollback]) has no clock and no network.
+// and the others fold again and decide again. The pure part ([Catalog], [Fleet], [Judge], [DecideRollback], [DecideRollout]) has no clock and no network.
 //
 // # Two kinds of models
 //
@@ -24,9 +24,10 @@
 //   - all of LIFECYCLE (durable "registry"): junk, and facts that contradict an earlier one, become dead letters.
 //   - all of LIFECYCLE again, followed from the first message: the fold that the pages show and that repairs start from.
 //   - all of FLEET (durable "registry-fleet": junk becomes dead letters), and followed: what each instance serves, and failed loads, which
-//     can lead to a rollback.
+//     can lead to a rollback; and what each instance counted, by which rollouts are watched.
+//   - example.joined on TRAINING, followed from the last 200,000: F1 of what is watched.
 //
-// Emits model.registered, model.gated, model.promoted and model.changed on LIFECYCLE, and run.completed for runs of MLflow clients.
+// Emits model.registered, model.gated, model.promoted, rollout.changed and model.changed on LIFECYCLE, and run.completed for runs of MLflow clients.
 //
 // Keeps nothing on disk and no bucket; bundles of the last few versions stay in memory. Once a day it clears away what killed uploads left in
 // the artifact store.
@@ -35,8 +36,14 @@
 // loses: a deletion or gates that Production excludes are left out, and a promotion of what is deleted, or past gates, is answered by one that puts
 // back what was Production before, or none; by who wrote it, else by any registry, at its start too ([Catalog.Astray]).
 //
+// A version that passed its gates is promoted, or tried in a canary first, as its spec plans; both are watched by the counts of the instances, and what
+// breaks a limit goes back by itself with the evidence (package rollout says how that is judged). The split is the last message on rollout.changed as long
+// as the promotion that it names is Production's, so that any promotion ends it at once. The last step of a canary is a promotion that names its
+// revision, and then the end of the rollout: who dies between the two finds the first at the start. A promotion whose rollout was aborted meanwhile
+// went astray, as above.
+//
 // On restart it folds LIFECYCLE, answers promotions that went astray, repairs a model.promoted whose last message is junk, judges every registered version of a model with gates that
-// has no verdict, promotes every promotable version that has no promotion, and looks again at failed loads of what is Production now.
+// has no verdict, promotes every promotable version that has no promotion or begins its canary, goes on with rollouts where they stand, and looks again at failed loads of what is Production now.
 //
 // On redelivery each step asks the fold first: a run that has a version is not registered again, a version that has a verdict is
 // not judged again, one that was promoted is not promoted again. So the second delivery of a run.completed changes nothing, and a rollback

@@ -126,7 +126,7 @@ func TestJudgeLatency(t *testing.T) {
 		{"too few", 299, slow(100), fast, events.CheckInsufficient},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			for seed := range uint64(20) {
+			for seed := range uint64(5) {
 				r := rand.New(rand.NewPCG(seed, 2))
 				s := Sides{Watched: traffic{n: c.n, latency: c.own}.counts(r), Other: traffic{n: 500, latency: c.other}.counts(r), OtherVersion: 1}
 				got := stateOf(t, Judge(WatchOf(defaults()), s, false), CheckP95)
@@ -160,7 +160,7 @@ func TestJudgeScores(t *testing.T) {
 		{"too few", churnScore, inverted, churnScore, 299, events.CheckInsufficient},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			for seed := range uint64(200) {
+			for seed := range uint64(20) {
 				r := rand.New(rand.NewPCG(seed, 3))
 				s := Sides{OtherVersion: 1}
 				if c.reference != nil {
@@ -208,7 +208,7 @@ func TestALimitOfZeroIsOff(t *testing.T) {
 // in fifty.
 func TestChanceRarelyBreaks(t *testing.T) {
 	alarms := 0
-	const trials = 150
+	const trials = 50
 	for seed := range uint64(trials) {
 		r := rand.New(rand.NewPCG(seed, 4))
 		ref := referenceOf(t, r, churnScore)
