@@ -71,7 +71,7 @@ func (t *text) next() (*task, error) {
 			t.at += int64(whole)
 			return &task{data: data[:whole], last: last, end: t.at}, nil
 		}
-		if len(data) > dataset.MaxRow {
+		if len(data) >= dataset.MaxRow {
 			return nil, t.layout.TooLong(data, 0, 0)
 		}
 	}

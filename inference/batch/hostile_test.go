@@ -1,0 +1,69 @@
+package batch_test
+
+import (
+	"bytes"
+	"io"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"telco-churn-mlops/inference/batch"
+	"telco-churn-mlops/model/modeltest"
+)
+
+// A damaged Parquet file is an error or, where the damage is in a value, a result; never a panic.
+func TestDamagedParquet(t *testing.T) {
+	b := bundle(t)
+	good := content(t, modeltest.Table(t, modeltest.Options{Rows: 60, Seed: 4}), batch.Parquet)
+	random := rand.New(rand.NewPCG(5, 6))
+	failed := 0
+	for i := range 45 {
+		bad := bytes.Clone(good)
+		switch i % 3 {
+		case 0:
+			bad = bad[:random.IntN(len(bad))]
+		case 1:
+			bad[random.IntN(len(bad))] ^= byte(1 + random.IntN(255))
+		case 2: // the footer
+			bad[len(bad)-8-random.IntN(len(bad)/4)] ^= byte(1 + random.IntN(255))
+		}
+		_, err := batch.Run(t.Context(), batch.Job{Bundle: b, Input: file(t, "in", bad), InputFormat: batch.Parquet, Folder: folder(t), Output: "out",
+			MaxFaults: batch.AnyFaults, Threads: 1})
+		if err != nil {
+			failed++
+		}
+	}
+	require.Greater(t, failed, 15)
+}
+
+// A file that is one row without an end is refused before it fills the memory.
+func TestRowWithoutAnEnd(t *testing.T) {
+	b := bundle(t)
+	head := content(t, modeltest.Table(t, modeltest.Options{Rows: 50, Seed: 4}), batch.CSV)
+	head = head[:bytes.IndexByte(head, '\n')+1]
+	_, err := batch.Run(t.Context(), batch.Job{Bundle: b, Input: endless{head}, Folder: folder(t), Output: "out"})
+	require.ErrorContains(t, err, "row 1 (line 2): a record is longer than 67108864 bytes: a quote is opened and not closed")
+}
+
+// endless is a file whose first row opens a quote and never ends.
+type endless struct{ head []byte }
+
+func (e endless) Open(offset int64) (io.ReadCloser, error) {
+	all := io.MultiReader(bytes.NewReader(append(bytes.Clone(e.head), '"')), blank{})
+	_, err := io.CopyN(io.Discard, all, offset)
+	return io.NopCloser(all), err
+}
+
+func (endless) ReadAt([]byte, int64) (int, error) { return 0, io.EOF }
+func (endless) Size() int64                       { return 1 << 50 }
+func (endless) Identity() string                  { return "endless" }
+func (endless) Check() error                      { return nil }
+
+// blank is text without end.
+type blank struct{}
+
+func (blank) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
