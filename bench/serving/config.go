@@ -51,7 +51,7 @@ type Config struct {
 	Out []string
 }
 
-// DefaultConfig returns a run of half an hour or so, most of which is that of 10,000,000 requests.
+// DefaultConfig returns a run of a quarter of an hour or so, a third of which is that of 10,000,000 requests.
 func DefaultConfig() Config {
 	return Config{Data: DefaultData, Peers: DefaultPeers, Python: DefaultPython, Rounds: DefaultRounds, Round: DefaultRound, Connections: DefaultConnections,
 		Requests: DefaultRequests, Promotions: DefaultPromotions, BatchRows: DefaultBatchRows, Customers: DefaultCustomers}
@@ -59,7 +59,7 @@ func DefaultConfig() Config {
 
 // short returns c with sizes that take less than a minute.
 func (c Config) short() Config {
-	c.Rounds, c.Round, c.Requests, c.Promotions, c.BatchRows, c.Short = 1, time.Second, 200_000, 5, 200_000, true
+	c.Rounds, c.Round, c.Requests, c.Promotions, c.BatchRows, c.Short = 1, time.Second, 100_000, 3, 200_000, true
 	return c
 }
 
