@@ -3,3 +3,6 @@
 package e2e
 
 var raceFlags []string
+
+// slowTrees make a bundle slow.
+const slowTrees = 30_000

@@ -129,7 +129,14 @@ func (x *stage) load(t *testing.T, s *spec.Spec) (end func()) {
 	var all sync.WaitGroup
 	each := func(client int, ask func(record []byte) (int, []byte, error)) {
 		all.Go(func() {
+			pace := time.NewTicker(5 * time.Millisecond)
+			defer pace.Stop()
 			for n := client * 97; ctx.Err() == nil; n++ {
+				select {
+				case <-pace.C:
+				case <-ctx.Done():
+					return
+				}
 				code, body, err := ask(records[n%len(records)])
 				if ctx.Err() != nil {
 					return
@@ -182,32 +189,37 @@ func (x *stage) load(t *testing.T, s *spec.Spec) (end func()) {
 func watchedSpec() *spec.Spec {
 	s := spec.Telco()
 	s.Gates.Staging = []spec.Threshold{{Metric: "roc_auc", Min: 0.5}}
-	s.Rollout.Watch.Requests, s.Rollout.Watch.MinRows, s.Rollout.Watch.Duration = 400, 200, time.Hour
-	s.Rollout.Watch.P95Floor, s.Rollout.Watch.P95Ratio = time.Millisecond, 2
+	s.Rollout.Watch.Requests, s.Rollout.Watch.MinRows, s.Rollout.Watch.Duration = 600, 200, time.Hour
+	s.Rollout.Watch.P95Floor, s.Rollout.Watch.P95Ratio = 200*time.Microsecond, 2
 	return s
 }
 
-// faults are the bundles that a registry should never have let through. What breaks is what the evidence must name.
-func faults(t *testing.T, s *spec.Spec) []struct {
+// badBundle is one that a registry should never have let through, and the check that the evidence must name.
+type badBundle struct {
 	name, check string
 	bundle      []byte
-} {
+}
+
+func faults(t *testing.T, s *spec.Spec) []badBundle {
+	t.Helper()
 	o := modeltest.Options{Spec: s, Seed: 1, RunID: "forged"}
-	return []struct {
-		name, check string
-		bundle      []byte
-	}{
+	return []badBundle{
 		{"corrupt", "load", modeltest.Broken(t, o)},
-		{"slow", "p95_ms", modeltest.Slow(t, o, 60_000)},
+		{"slow", "p95_ms", modeltest.Slow(t, o, slowTrees)},
 		{"wrong in its scores", "score_psi", modeltest.Inverted(t, o)},
 	}
 }
 
-// TestABadPromotionIsRolledBackUnderLoad promotes what the gates refused, by force, while customers ask.
-func TestABadPromotionIsRolledBackUnderLoad(t *testing.T) {
+// What the gates refused is promoted, or tried, by force while customers ask: it goes by itself, and nobody notices.
+func TestABadVersionIsTakenBackUnderLoad(t *testing.T) {
 	t.Parallel()
 	s := watchedSpec()
 	bad := faults(t, s)
+	t.Run("promotion", func(t *testing.T) { t.Parallel(); badPromotions(t, s, bad) })
+	t.Run("canary", func(t *testing.T) { t.Parallel(); badCanaries(t, s, bad) })
+}
+
+func badPromotions(t *testing.T, s *spec.Spec, bad []badBundle) {
 	x := newStage(t, s)
 	defer x.load(t, s)()
 	for _, f := range bad {
@@ -226,7 +238,7 @@ func TestABadPromotionIsRolledBackUnderLoad(t *testing.T) {
 func (x *stage) rolledBack(t *testing.T, name, check string, n int) {
 	t.Helper()
 	var p registry.Promotion
-	await(t, patience, name+" is rolled back", func() error {
+	await(t, 3*patience, name+" is rolled back", func() error {
 		x.registry.View(func(c *registry.Catalog, _ *registry.Fleet) { p, _ = c.Promotion(model) })
 		if p.Cause != events.PromotedByRollback || p.PreviousVersion != n {
 			return fmt.Errorf("version %d is Production (%s, %s)", p.Version, p.Cause, x.watching())
@@ -284,15 +296,12 @@ func (x *stage) proves(t *testing.T, name, check string, e *events.Evidence) {
 func (x *stage) unharmed(t *testing.T) {
 	t.Helper()
 	require.Zero(t, x.failed.Load(), x.fault)
-	require.Greater(t, x.answered.Load(), int64(1000))
+	require.Greater(t, x.answered.Load(), int64(500))
 	t.Logf("%d requests, none failed", x.answered.Load())
 }
 
-// TestABadCanaryEndsUnderLoad tries the same bundles on half of the customers.
-func TestABadCanaryEndsUnderLoad(t *testing.T) {
-	t.Parallel()
-	s := watchedSpec()
-	bad := faults(t, s)
+// badCanaries tries the same bundles on half of the customers, and a sound one on all of them in the end.
+func badCanaries(t *testing.T, s *spec.Spec, bad []badBundle) {
 	x := newStage(t, s)
 	defer x.load(t, s)()
 	var before registry.Promotion
@@ -305,7 +314,7 @@ func TestABadCanaryEndsUnderLoad(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, events.RolloutRunning, began.State)
 		var end registry.Rollout
-		await(t, patience, f.name+" is ended", func() error {
+		await(t, 3*patience, f.name+" is ended", func() error {
 			if end = x.rollout(n); !end.Ended() {
 				return fmt.Errorf("revision %d, version %d, %s; %s", end.Revision, end.Version, end.State, x.watching())
 			}
@@ -324,7 +333,7 @@ func TestABadCanaryEndsUnderLoad(t *testing.T) {
 		Version: n, Plan: "canary 20% -> 60% -> 100%", Override: true, Reason: "it is sound", Actor: "op",
 	})
 	require.NoError(t, err)
-	await(t, patience, "the sound one is completed", func() error {
+	await(t, 3*patience, "the sound one is completed", func() error {
 		last := x.rollout(n)
 		var now registry.Promotion
 		x.registry.View(func(c *registry.Catalog, _ *registry.Fleet) { now = c.Promotions(model)[0] })
