@@ -6,8 +6,9 @@
 //   - rollout.changed.<model>, in one order with the promotions: the last valid one says whether a canary runs, which candidate answers which share of the
 //     entities, and beside which promotion. It is in force while that promotion is the one that is served and the candidate is loaded.
 //   - model.registered.<model>, as a hint only: the version is opened while the registry judges it, so that its promotion costs one pointer.
-//   - requests: HTTP POST /predict, and predict.<model> over NATS (a micro service, queue group "q") with the same JSON. A request
-//     counts as in flight once its body is there, so that slow senders keep nobody out.
+//   - requests: HTTP POST /predict and the Open Inference Protocol under /v2, and over NATS predict.<model> and predict.<model>.v<version> for each
+//     version held (a micro service, queue group "q", registered anew on each exchange) with the same JSON. A request counts as in flight once its body is there, so
+//     that slow senders keep nobody out; over the bound it is answered 429, after its caller's deadline 504.
 //
 // Emits:
 //   - prediction.made.<model>, one for each answer, asynchronously, acked and retried, from a bounded queue. An answer never waits for it;
