@@ -6,8 +6,6 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
-	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -50,66 +48,6 @@ func folder(t testing.TB) *os.Root {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, root.Close()) })
 	return root
-}
-
-// content returns the rows of a table in a format.
-func content(t testing.TB, table *dataset.Table, f batch.Format) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	switch f {
-	case batch.CSV:
-		require.NoError(t, table.WriteCSV(&b, nil))
-	case batch.JSONLines:
-		row := table.Schema().NewRow()
-		for i := range table.Len() {
-			b.Write(append(table.Schema().AppendJSON(nil, table.Row(i, row), false), '\n'))
-		}
-	case batch.Parquet:
-		writeParquet(t, &b, table)
-	}
-	return b.Bytes()
-}
-
-// writeParquet writes numbers as doubles and words as optional texts, in several row groups of many small pages.
-func writeParquet(t testing.TB, w io.Writer, table *dataset.Table) {
-	t.Helper()
-	writeParquetGroups(t, w, table, 333, 512)
-}
-
-// writeParquetGroups writes row groups of so many rows, and pages of so many bytes.
-func writeParquetGroups(t testing.TB, w io.Writer, table *dataset.Table, rows, page int) {
-	t.Helper()
-	sch, group := table.Schema(), parquet.Group{}
-	group[sch.ID()] = parquet.String()
-	for _, name := range sch.Numeric() {
-		group[name] = parquet.Optional(parquet.Leaf(parquet.DoubleType))
-	}
-	for _, name := range sch.Categorical() {
-		group[name] = parquet.Optional(parquet.Encoded(parquet.String(), &parquet.RLEDictionary))
-	}
-	schema := parquet.NewSchema("rows", group)
-	pw := parquet.NewGenericWriter[any](w, schema, parquet.PageBufferSize(page))
-	row := sch.NewRow()
-	for i := range table.Len() {
-		table.Row(i, row)
-		values := map[string]any{sch.ID(): row.ID}
-		for k, name := range sch.Numeric() {
-			if v := row.Num[k]; !math.IsNaN(v) {
-				values[name] = v
-			}
-		}
-		for k, name := range sch.Categorical() {
-			if v := row.Cat[k]; v != "" {
-				values[name] = v
-			}
-		}
-		_, err := pw.Write([]any{values})
-		require.NoError(t, err)
-		if i%rows == rows-1 {
-			require.NoError(t, pw.Flush())
-		}
-	}
-	require.NoError(t, pw.Close())
 }
 
 // scored is a row of an output.
@@ -399,6 +337,42 @@ func mustRead(t *testing.T, root *os.Root, name string) []byte {
 	raw, err := root.ReadFile(name)
 	require.NoError(t, err)
 	return raw
+}
+
+// A log that was cut off goes on from its last whole line; a partial output that is shorter than the log says is refused.
+func TestTornCheckpoint(t *testing.T) {
+	b := bundle(t)
+	raw := content(t, modeltest.Table(t, options), batch.CSV)
+	for _, format := range []batch.Format{batch.CSV, batch.Parquet} {
+		root := folder(t)
+		j := batch.Small(batch.Job{Bundle: b, Version: 1, Input: file(t, "in", raw), Folder: root, Output: "out", OutputFormat: format})
+		stop := func(rows int64) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			interrupted := j
+			batch.EachBlock(&interrupted, func(p batch.Progress) {
+				require.LessOrEqual(t, p.Done, p.Total)
+				if p.Rows > rows {
+					cancel()
+				}
+			})
+			_, err := batch.Run(ctx, interrupted)
+			require.ErrorIs(t, err, context.Canceled)
+		}
+		stop(300)
+		log := mustRead(t, root, "out.checkpoint")
+		require.NoError(t, root.WriteFile("out.checkpoint", append(log[:len(log)-3], "\x00\x00"...), 0o600))
+		stop(500)
+		log = mustRead(t, root, "out.checkpoint")
+		require.NoError(t, root.WriteFile("out.partial", mustRead(t, root, "out.partial")[:10], 0o600))
+		_, err := batch.Run(t.Context(), j)
+		require.ErrorIs(t, err, batch.ErrOther)
+		require.Equal(t, log, mustRead(t, root, "out.checkpoint"))
+		j.Force = true
+		_, err = batch.Run(t.Context(), j)
+		require.NoError(t, err)
+		require.Equal(t, undisturbed(t, j), mustRead(t, root, "out"))
+	}
 }
 
 func TestInputThatChanges(t *testing.T) {

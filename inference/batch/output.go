@@ -41,10 +41,9 @@ func openOutput(j *Job) (o *output, err error) {
 		return o, err
 	}
 	if w != nil {
-		if other := w.differs(j.work()); other == "" {
-			return o, o.resume(states)
-		} else if !j.Force {
-			return o, fmt.Errorf("%w: %s", ErrOther, other)
+		err := o.resume(w, states)
+		if err == nil || !j.Force || !errors.Is(err, ErrOther) {
+			return o, err
 		}
 	}
 	if _, err := j.Folder.Lstat(j.Output); err == nil && !j.Force {
@@ -58,9 +57,10 @@ func openOutput(j *Job) (o *output, err error) {
 
 // begin starts with empty files.
 func (o *output) begin() (err error) {
-	if err := o.journal.clear(); err != nil {
+	if err := errors.Join(o.journal.clear(), o.closeFiles()); err != nil {
 		return err
 	}
+	o.sum, o.state, o.groups, o.resumed = sha256.New(), state{}, nil, 0
 	if err := o.openFiles(os.O_TRUNC); err != nil {
 		return err
 	}
@@ -81,8 +81,11 @@ func (o *output) openFiles(flag int) (err error) {
 	return nil
 }
 
-// resume goes on behind the last state.
-func (o *output) resume(states []state) error {
+// resume goes on behind the last state. ErrOther says that it can't, and that nothing was changed.
+func (o *output) resume(w *work, states []state) error {
+	if other := w.differs(o.job.work()); other != "" {
+		return fmt.Errorf("%w: %s", ErrOther, other)
+	}
 	for _, s := range states {
 		if s.Group != nil {
 			o.groups = append(o.groups, s.Group)
@@ -205,14 +208,17 @@ func syncFolder(root *os.Root, dir string) error {
 }
 
 // close gives up the files and the lock. What was not checkpointed is cut by the next run.
-func (o *output) close() error {
+func (o *output) close() error { return errors.Join(o.closeFiles(), o.journal.close()) }
+
+func (o *output) closeFiles() error {
 	var errs []error
 	for _, f := range []*os.File{o.out, o.faults} {
 		if f != nil {
 			errs = append(errs, f.Close())
 		}
 	}
-	return errors.Join(append(errs, o.journal.close())...)
+	o.out, o.faults = nil, nil
+	return errors.Join(errs...)
 }
 
 // result says what was done.

@@ -202,6 +202,8 @@ func (c *columnar) leave() error {
 
 func (c *columnar) Close() error { return c.leave() }
 
+func (c *columnar) total() int64 { return c.file.NumRows() }
+
 func (c *columnar) decoder() (decoder, error) { return decoded{}, nil }
 
 // decoded is for blocks that come decoded.

@@ -20,6 +20,8 @@ type input interface {
 	next() (*task, error)
 	// decoder returns one that belongs to a goroutine.
 	decoder() (decoder, error)
+	// total is what the offset of the end will be.
+	total() int64
 	io.Closer
 }
 
@@ -85,7 +87,7 @@ func score(ctx context.Context, j *Job, out *output) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
-	w, err := newWriter(j, out)
+	w, err := newWriter(j, in, out)
 	if err != nil {
 		return err
 	}
@@ -199,8 +201,8 @@ type writer struct {
 	total int64
 }
 
-func newWriter(j *Job, out *output) (*writer, error) {
-	w := &writer{job: j, out: out, saved: time.Now(), total: j.Input.Size(), text: newEncoder(j)}
+func newWriter(j *Job, in input, out *output) (*writer, error) {
+	w := &writer{job: j, out: out, saved: time.Now(), total: in.total(), text: newEncoder(j)}
 	if j.OutputFormat == Parquet {
 		var err error
 		w.group, err = newGroupWriter(j)

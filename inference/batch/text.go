@@ -15,7 +15,8 @@ import (
 type text struct {
 	layout *dataset.Layout
 	r      io.ReadCloser
-	size   int
+	size   int    // of a block
+	length int64  // of the file
 	at     int64  // of the file: where rest begins
 	rest   []byte // read, and not handed out
 	err    error  // of r
@@ -38,7 +39,7 @@ func openText(j *Job, offset int64) (*text, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &text{layout: layout, size: j.block, at: max(offset, layout.Start)}
+	t := &text{layout: layout, size: j.block, length: j.Input.Size(), at: max(offset, layout.Start)}
 	j.headerLines = layout.Lines
 	if t.r, err = j.Input.Open(t.at); err != nil {
 		return nil, fmt.Errorf("open input: %w", err)
@@ -95,6 +96,8 @@ func (t *text) fill(data []byte, want int) []byte {
 	}
 	return data
 }
+
+func (t *text) total() int64 { return t.length }
 
 func (t *text) decoder() (decoder, error) { return &textDecoder{t.layout.Parser()}, nil }
 
