@@ -13,7 +13,7 @@ import (
 func TestConfigNamesEveryBrokenRule(t *testing.T) {
 	err := inference.Config{}.Validate()
 	for _, rule := range []string{"model name", "instance", "address", "in-flight", "log queue", "log bytes", "largest body", "most records",
-		"largest bundle", "alive interval", "reload interval", "stop timeout", "a bus with a store", "logger", "registerer", "health"} {
+		"largest bundle", "alive interval", "reload interval", "stop timeout", "http read timeout", "a bus with a store", "logger", "registerer", "health"} {
 		require.ErrorContains(t, err, rule)
 	}
 	w := newWorld(t)

@@ -18,6 +18,7 @@ import (
 
 	"telco-churn-mlops/events"
 	"telco-churn-mlops/inference"
+	"telco-churn-mlops/internal/app"
 	"telco-churn-mlops/internal/bus/bustest"
 	"telco-churn-mlops/model"
 )
@@ -291,6 +292,17 @@ func TestVersionsCanBeNamedOverNATS(t *testing.T) {
 	_, err := ask(subject + ".v1")
 	require.ErrorIs(t, err, nats.ErrNoResponders)
 	require.Equal(t, "3,2", infos().Metadata["versions"])
+}
+
+func TestStopTellsReadiness(t *testing.T) {
+	var health *app.Health
+	w, i, good := answering(t, func(c *inference.Config) { health = c.Health })
+	require.True(t, health.Ready())
+	i.stop()
+	require.False(t, health.Ready())
+	require.Equal(t, app.Check{Detail: "the instance is stopping"}, health.Checks()["running"])
+	_, err := w.bus.Conn().Request("predict."+modelName, good, 5*time.Second)
+	require.ErrorIs(t, err, nats.ErrNoResponders)
 }
 
 func decodeJSON(t testing.TB, data []byte, v any) {
