@@ -3,49 +3,28 @@
 package e2e
 
 import (
-	"context"
-	"io"
-	"log/slog"
+	"net"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
-	"telco-churn-mlops/inference"
-	"telco-churn-mlops/internal/app"
-	"telco-churn-mlops/internal/artifact"
-	"telco-churn-mlops/internal/artifact/objstore"
-	"telco-churn-mlops/internal/bus"
 	"telco-churn-mlops/internal/bus/bustest"
+	"telco-churn-mlops/model/modeltest"
 )
 
 // A person opens the page of a serving instance, scores the example, breaks it, and reads what is wrong beside the field.
 func TestDocsPage(t *testing.T) {
 	server := bustest.Start(t)
-	own := server.Connect(t)
-	promoteBundle(t, own)
-	c := inference.DefaultConfig()
-	c.Addr, c.Instance, c.Log = "127.0.0.1:0", "docs", slog.New(slog.NewTextHandler(io.Discard, nil))
-	c.Model, c.Metrics, c.Health = model, app.NewRegistry(), app.NewHealth()
-	c.Dial = func(ctx context.Context) (*bus.Bus, artifact.Store, error) {
-		b, err := bus.Connect(ctx, bus.Config{URL: server.URL(), Name: "docs", StoreBytes: server.StoreBytes()})
-		if err != nil {
-			return nil, nil, err
-		}
-		t.Cleanup(func() { _ = b.Close(context.Background()) })
-		store, err := objstore.Open(ctx, b.JetStream(), objstore.DefaultConfig())
-		return b, store, err
-	}
-	s, err := inference.New(c)
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx) }()
-	defer func() { cancel(); require.NoError(t, <-ended) }()
-	bustest.Eventually(t, func() bool { return c.Health.Ready() }, "the instance serves")
+	promoteBundle(t, server.Connect(t))
+	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(freePort(t)))
+	instance := launch(t, t.TempDir(), "docs", program(t, "inference"), "--nats", server.URL(), "--store-bytes", strconv.FormatInt(server.StoreBytes(), 10),
+		"--instance", "docs", "--addr", addr, "--cache-dir", "docs")
+	serves(t, addr, 1, modeltest.Records(t, modeltest.Options{Rows: 50, Seed: 99})[0])
 
-	b := browse(t, s.Addr())
+	b := browse(t, addr)
 	b.open("/docs")
 	b.titled(model)
 	b.shows("#fields", "MonthlyCharges")
@@ -89,4 +68,5 @@ func TestDocsPage(t *testing.T) {
 	}
 	b.faults = kept
 	b.mu.Unlock()
+	instance.stop(t)
 }
