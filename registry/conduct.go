@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -189,18 +190,24 @@ func (s *Service) considerRollout(ctx context.Context, name string) error {
 	if ok {
 		unread = s.reference(ctx, watched)
 	}
-	for range maxRounds {
+	tries := map[string]int{}
+	for {
 		check, err := s.checkCandidate(ctx, name)
 		if err != nil {
 			return errors.Join(err, unread)
 		}
-		again, err := s.roll(ctx, name, check)
-		if err != nil || !again {
+		wrote, err := s.roll(ctx, name, check)
+		if err != nil || wrote == "" {
 			return errors.Join(err, unread)
 		}
+		if tries[wrote]++; tries[wrote] > sameTries {
+			return fmt.Errorf("roll out %s: %s is written again and again: %w", name, wrote, bus.ErrConflict)
+		}
 	}
-	return fmt.Errorf("roll out %s: %w", name, bus.ErrConflict)
 }
+
+// sameTries is how often the same is written in a row: others may have been faster on its subject, but what the fold leaves out must not fill the stream.
+const sameTries = 5
 
 // checkCandidate loads the candidate of a rollout that some instance could not, once for each revision.
 func (s *Service) checkCandidate(ctx context.Context, name string) (OwnCheck, error) {
@@ -263,27 +270,28 @@ func (s *Service) wasHeld(d RolloutDecision, name string) bool {
 
 func holdOf(d RolloutDecision) string { return fmt.Sprint(d.Mode, d.Version, d.Revision) }
 
-// roll decides and writes once, and reports whether to look again.
-func (s *Service) roll(ctx context.Context, name string, check OwnCheck) (again bool, err error) {
+// roll decides and writes once, and returns what it wrote, empty if nothing was due.
+func (s *Service) roll(ctx context.Context, name string, check OwnCheck) (wrote string, err error) {
 	done, err := s.desk.turns.take(ctx, name)
 	if err != nil {
-		return false, err
+		return "", err
 	}
 	defer done()
 	d := s.decideRollout(name, check)
 	switch d.Action {
 	case RolloutHold:
 		s.hold(name, d)
-		return false, nil
+		return "", nil
 	case RolloutChange, RolloutPromote:
 	default:
-		return false, nil
+		return "", nil
 	}
 	if err := s.write(ctx, name, d.write.id, d.write.payload, d.write.expected); err != nil {
-		return false, fmt.Errorf("roll out version %d of %s: %w", d.Version, name, err)
+		return "", fmt.Errorf("roll out version %d of %s: %w", d.Version, name, err)
 	}
 	s.rolled(name, d)
-	return true, nil
+	what, _, _ := strings.Cut(d.write.id, "@")
+	return what, nil
 }
 
 // hold raises an alarm about a rollout that can't go on, once for each revision.

@@ -38,7 +38,7 @@ func TestARolloutIsBegunShownAndEndedByForms(t *testing.T) {
 	}
 
 	// the page of before is refused
-	code, _, page = r.post(path, asked)
+	code, _, _ = r.post(path, asked)
 	require.Equal(t, http.StatusSeeOther, code, "asking for the same again changes nothing")
 	_, page = r.get("/models/" + churn + "/rollout/abort")
 	require.Contains(t, page, "Stop the canary of version 2?")
