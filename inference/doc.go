@@ -12,7 +12,9 @@
 //
 // Emits:
 //   - prediction.made.<model>, one for each answer, asynchronously, acked and retried, from a bounded queue. An answer never waits for it;
-//     what did not fit is counted, and the ordinal of the events lets a reader see the gap.
+//     what did not fit is counted, and the ordinal of the events lets a reader see the gap. A request that comes again under the caller's own
+//     Request-Id has the prediction ids that it had: within the stream's dedupe window one of the two rows is kept, and the ordinal of the other is
+//     such a gap, too.
 //   - model.loaded.<model> after a version was exchanged, model.load_failed.<model> when one could not be, and instance.alive.<model> every
 //     AliveEvery and when the split in force has changed. All three name the revision of the split that this instance uses.
 //   - serving.measured.<model>: what each version answered and failed since the boot, by promotion, revision and arm, with latencies and scores. The
