@@ -339,42 +339,6 @@ func mustRead(t *testing.T, root *os.Root, name string) []byte {
 	return raw
 }
 
-// A log that was cut off goes on from its last whole line; a partial output that is shorter than the log says is refused.
-func TestTornCheckpoint(t *testing.T) {
-	b := bundle(t)
-	raw := content(t, modeltest.Table(t, options), batch.CSV)
-	for _, format := range []batch.Format{batch.CSV, batch.Parquet} {
-		root := folder(t)
-		j := batch.Small(batch.Job{Bundle: b, Version: 1, Input: file(t, "in", raw), Folder: root, Output: "out", OutputFormat: format})
-		stop := func(rows int64) {
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			interrupted := j
-			batch.EachBlock(&interrupted, func(p batch.Progress) {
-				require.LessOrEqual(t, p.Done, p.Total)
-				if p.Rows > rows {
-					cancel()
-				}
-			})
-			_, err := batch.Run(ctx, interrupted)
-			require.ErrorIs(t, err, context.Canceled)
-		}
-		stop(300)
-		log := mustRead(t, root, "out.checkpoint")
-		require.NoError(t, root.WriteFile("out.checkpoint", append(log[:len(log)-3], "\x00\x00"...), 0o600))
-		stop(500)
-		log = mustRead(t, root, "out.checkpoint")
-		require.NoError(t, root.WriteFile("out.partial", mustRead(t, root, "out.partial")[:10], 0o600))
-		_, err := batch.Run(t.Context(), j)
-		require.ErrorIs(t, err, batch.ErrOther)
-		require.Equal(t, log, mustRead(t, root, "out.checkpoint"))
-		j.Force = true
-		_, err = batch.Run(t.Context(), j)
-		require.NoError(t, err)
-		require.Equal(t, undisturbed(t, j), mustRead(t, root, "out"))
-	}
-}
-
 func TestInputThatChanges(t *testing.T) {
 	b := bundle(t)
 	raw := content(t, modeltest.Table(t, options), batch.CSV)
