@@ -23,7 +23,7 @@ type instance struct {
 }
 
 // readyWait is how long a server may take until it answers.
-const readyWait = 30 * time.Second
+const readyWait = 90 * time.Second
 
 // serve starts an instance on the world's server, with the prediction log on or off, and waits until it answers with the version that is promoted.
 func (b *bench) serve(ctx context.Context, w *world, logging bool) (*instance, error) {

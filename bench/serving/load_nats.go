@@ -11,7 +11,7 @@ import (
 )
 
 // silence ends a load over NATS: so long without any answer means that answers were lost.
-const silence = 10 * time.Second
+const silence = 30 * time.Second
 
 // loadNATS requests Subject with the records of Bodies, Clients of them in flight on one connection, each sent on from the answer to the last, until For has
 // passed or Requests are answered.

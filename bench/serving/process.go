@@ -17,7 +17,7 @@ import (
 )
 
 // stopWait is how long a program may take to end before it is killed.
-const stopWait = 20 * time.Second
+const stopWait = 90 * time.Second
 
 // process is a program that runs until it is stopped.
 type process struct {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"flag"
 	"fmt"
@@ -99,7 +100,7 @@ func TestShort(t *testing.T) {
 		"| NATS predict.<model>, 4 in flight, prediction log on: requests a second | ", "| NATS predict.<model>, 4 in flight, prediction log off: requests a second | ",
 		"| micro, answers | ", "| micro, answers with headers | ",
 		"| Memory over 1,000 requests: growth over the last four fifths | ", "| Requests that failed meanwhile | 0 | ",
-		"| 1 promotions under full load: failed, hanging (over 1 s) | 0, ", "The answers showed 1 exchanges.",
+		"| 1 promotions under full load: failed, hanging (over 1 s) | 0, ",
 		"| Batch scoring, CSV file to file, 1 threads: rows a second a core | ", "| CSV file to CSV file, 1 threads | ",
 		"The Python servers are not there (missing)", "The real Telco file is not there (missing.csv)",
 	} {
@@ -160,6 +161,41 @@ func TestAroundSwaps(t *testing.T) {
 	require.Equal(t, bucketTime(bucketOf(time.Millisecond)), still)
 	require.Equal(t, bucketTime(bucketOf(4*time.Millisecond)), swapped)
 	require.Equal(t, swapped, worst)
+}
+
+func TestRecorderSeesExchanges(t *testing.T) {
+	r := newRecorder(task{Requests: 5}, true)
+	for _, version := range []int64{3, 3, 4, 3, 5} { // the fourth was begun before the exchange
+		require.True(t, r.more(task{}))
+		r.answered(time.Now(), version)
+	}
+	require.False(t, r.more(task{}), "no more are due")
+	r.fail(io.ErrUnexpectedEOF)
+	r.fail(io.EOF)
+	l := r.load()
+	require.Equal(t, 5, l.Requests)
+	require.Len(t, l.Swaps, 2)
+	require.Equal(t, 2, l.Failed)
+	require.Equal(t, io.ErrUnexpectedEOF.Error(), l.First)
+	var n uint64
+	for _, s := range l.Slots {
+		for _, v := range s {
+			n += v
+		}
+	}
+	require.EqualValues(t, 5, n)
+}
+
+func TestReadAnswer(t *testing.T) {
+	read := func(text string) (int64, error) { return readAnswer(bufio.NewReader(strings.NewReader(text))) }
+	version, err := read("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nMODEL-VERSION: 7\r\n\r\n{}")
+	require.NoError(t, err)
+	require.EqualValues(t, 7, version)
+	for _, text := range []string{"", "HTTP/1.1 503 No\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}",
+		"HTTP/1.1 200 OK\r\nContent-Le"} {
+		_, err := read(text)
+		require.Error(t, err, text)
+	}
 }
 
 func TestLine(t *testing.T) {
