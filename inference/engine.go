@@ -112,14 +112,15 @@ func (s *Service) work(rq *request, w *work, out sink) (err *RequestError) {
 			return errNoVersion(s.cfg.Model, rq.version)
 		}
 	}
-	if rq.body != nil || len(w.records) == 0 {
+	count := len(w.records)
+	if rq.body != nil || count == 0 {
 		var split error
-		if w.records, w.list, split = splitRecords(w.records[:0], rq.body); split != nil {
+		if w.records, count, w.list, split = splitRecords(w.records[:0], rq.body, s.cfg.MaxRecords); split != nil {
 			return notJSON(split)
 		}
 	}
-	if s.cfg.MaxRecords > 0 && len(w.records) > s.cfg.MaxRecords {
-		return errTooManyRecords(len(w.records), s.cfg.MaxRecords)
+	if s.cfg.MaxRecords > 0 && count > s.cfg.MaxRecords {
+		return errTooManyRecords(count, s.cfg.MaxRecords)
 	}
 	out.begin(w.list)
 	if err := s.each(rq, w, out); err != nil {

@@ -211,6 +211,23 @@ func TestPartialListsAnswerWhatIsSound(t *testing.T) {
 	require.Equal(t, 422, code, text)
 }
 
+// A list that is too long is counted, and takes no memory for what is not answered.
+func TestTooLongListsAreNotKept(t *testing.T) {
+	records, count, list, err := splitRecords(nil, []byte("["+strings.Repeat("{},", 5000)+"{}]"), 10)
+	require.NoError(t, err)
+	require.True(t, list)
+	require.Equal(t, 5001, count)
+	require.Len(t, records, 10)
+	s, _ := idle(t)
+	code, body := ask(s, request{body: []byte("[" + strings.Repeat("{},", 5000) + "{}]")})
+	require.Equal(t, 413, code)
+	require.Contains(t, body, "5001 records, at most 1000")
+	records, count, _, err = splitRecords(nil, []byte(`[{},{},{}]`), 0)
+	require.NoError(t, err)
+	require.Equal(t, 3, count)
+	require.Len(t, records, 3)
+}
+
 func TestRepeatedRequestHasTheSameIDs(t *testing.T) {
 	s, _ := idle(t)
 	r := good(t)

@@ -172,12 +172,12 @@ type Options struct {
 // change afterwards. The error is always a [*RequestError]: 422 with every fault of every record, or 413 for too many records. One faulty record
 // refuses the whole list, as half an answer would be easy to take for a whole one.
 func (p *Predictor) Predict(body []byte, o Options) (*Batch, error) {
-	records, list, err := splitRecords(nil, body)
+	records, count, list, err := splitRecords(nil, body, o.MaxRecords)
 	if err != nil {
 		return nil, notJSON(err)
 	}
-	if o.MaxRecords > 0 && len(records) > o.MaxRecords {
-		return nil, errTooManyRecords(len(records), o.MaxRecords)
+	if o.MaxRecords > 0 && count > o.MaxRecords {
+		return nil, errTooManyRecords(count, o.MaxRecords)
 	}
 	sc := p.scorer()
 	defer p.release(sc)
