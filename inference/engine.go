@@ -132,7 +132,7 @@ func (s *Service) work(rq *request, w *work, out sink) (err *RequestError) {
 	return nil
 }
 
-// each answers one record after the other.
+// each answers one record after the other. It is long because the order of its steps is the point: read, route, score, judge, explain, write.
 func (s *Service) each(rq *request, w *work, out sink) *RequestError {
 	named := w.current
 	w.tallies[named].by = w.first
