@@ -15,6 +15,7 @@ import (
 	"telco-churn-mlops/inference/batch"
 	"telco-churn-mlops/inference/batch/place"
 	"telco-churn-mlops/inference/scorer"
+	"telco-churn-mlops/internal/artifact"
 	"telco-churn-mlops/internal/bus"
 	"telco-churn-mlops/internal/connect"
 	"telco-churn-mlops/model"
@@ -80,7 +81,7 @@ func (c scoreCmd) score(r *run) (err error) {
 		return hinted(err)
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
-	b, version, err := c.bundle(r, in, out)
+	b, version, digest, err := c.bundle(r, in, out)
 	if err != nil {
 		return err
 	}
@@ -91,10 +92,14 @@ func (c scoreCmd) score(r *run) (err error) {
 		j.Delimiter = []rune(c.Delimiter)[0]
 	}
 	if j.InputFormat == "" {
-		j.InputFormat = batch.FormatOf(in.Name)
+		if j.InputFormat, err = batch.FormatOf(in.Name); err != nil {
+			return fmt.Errorf("%w (--in-format says it)", err)
+		}
 	}
 	if j.OutputFormat == "" {
-		j.OutputFormat = out.Format
+		if j.OutputFormat = out.Format; out.NoFormat != nil {
+			return fmt.Errorf("%w (--out-format says it)", out.NoFormat)
+		}
 	}
 	began := time.Now()
 	show := newScoreProgress(r, began)
@@ -112,7 +117,7 @@ func (c scoreCmd) score(r *run) (err error) {
 		return err
 	}
 	result.Output, result.Faults = uri, faults
-	return c.report(r, result, time.Since(began))
+	return c.report(r, result, digest, time.Since(began))
 }
 
 // hinted adds what to do.
@@ -126,59 +131,60 @@ func hinted(err error) error {
 	return err
 }
 
-// bundle returns the bundle of --bundle, or that of a version. A work that was begun goes on with its version.
-func (c scoreCmd) bundle(r *run, in *place.Input, out *place.Output) (*model.Bundle, int, error) {
+// bundle returns the bundle of --bundle, or that of a version, and the digest of its file. A work that was begun goes on with its version.
+func (c scoreCmd) bundle(r *run, in *place.Input, out *place.Output) (_ *model.Bundle, version int, digest artifact.Digest, err error) {
 	if c.Bundle != "" {
 		raw, err := os.ReadFile(c.Bundle)
 		if err != nil {
-			return nil, 0, err
+			return nil, 0, "", err
 		}
 		b, err := model.Decode(raw)
 		if err == nil {
 			err = b.Verify()
 		}
 		if err != nil {
-			return nil, 0, fmt.Errorf("%s: %w", c.Bundle, err)
+			return nil, 0, "", fmt.Errorf("%s: %w", c.Bundle, err)
 		}
-		return b, 0, nil
+		return b, 0, artifact.DigestOf(raw), nil
 	}
-	version := c.Version
+	version = c.Version
 	if begun, ok := batch.Pending(out.Folder, out.Name, "", in); ok && version == 0 {
 		version = begun
 	}
 	s, err := c.settings(r, "score")
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, "", err
 	}
 	s.Artifacts, s.ExistingStore = c.Artifacts, true
 	b, err := c.dial(r, "score")
 	if err != nil {
-		return nil, 0, fmt.Errorf("find the version (--bundle needs no NATS): %w", err)
+		return nil, 0, "", fmt.Errorf("find the version (--bundle needs no NATS): %w", err)
 	}
-	bundle, version, err := c.fetch(r, s, b, version)
-	return bundle, version, closing(b, err)
+	bundle, v, err := c.fetch(r, s, b, version)
+	return bundle, v.Number, v.Digest, closing(b, err)
 }
 
-func (c scoreCmd) fetch(r *run, s connect.Settings, b *bus.Bus, version int) (*model.Bundle, int, error) {
+func (c scoreCmd) fetch(r *run, s connect.Settings, b *bus.Bus, version int) (*model.Bundle, scorer.Version, error) {
 	v, err := scorer.Find(r.ctx, b, c.Model, version)
 	if err != nil {
-		return nil, 0, err
+		return nil, v, err
 	}
 	store, err := s.Store(r.ctx, b)
 	if err != nil {
-		return nil, 0, err
+		return nil, v, err
 	}
 	bundle, err := scorer.Fetch(r.ctx, store, v, scorer.DefaultMaxBundle)
-	return bundle, v.Number, err
+	return bundle, v, err
 }
 
 // report prints the result; its error is the exit code where rows were left out.
-func (c scoreCmd) report(r *run, result *batch.Result, took time.Duration) error {
+func (c scoreCmd) report(r *run, result *batch.Result, bundle artifact.Digest, took time.Duration) error {
 	if r.JSON {
 		if err := r.json(struct {
 			*batch.Result
-			Seconds float64 `json:"seconds"`
-		}{result, took.Seconds()}); err != nil {
+			Bundle  artifact.Digest `json:"digest"` // as in the event of a job that was queued
+			Seconds float64         `json:"seconds"`
+		}{result, bundle, took.Seconds()}); err != nil {
 			return err
 		}
 	} else {

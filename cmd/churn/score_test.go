@@ -60,9 +60,14 @@ func TestScoreWithABundle(t *testing.T) {
 	require.NoError(t, err)
 	var result struct {
 		Scored, Faulty int
-		Output         string
+		Output, Digest string
+		OutputDigest   string `json:"output_digest"`
 	}
 	require.NoError(t, json.Unmarshal([]byte(out), &result))
+	bundle, err := os.ReadFile(at("bundle.tar"))
+	require.NoError(t, err)
+	require.Equal(t, string(artifact.DigestOf(bundle)), result.Digest, "as the events name it")
+	require.Equal(t, string(artifact.DigestOf(first)), result.OutputDigest)
 	require.Equal(t, 200, result.Scored)
 	require.Equal(t, at("out.csv"), result.Output)
 	_, _, err = churn(t, line("--force", "--max-faults=0")...)
@@ -71,6 +76,14 @@ func TestScoreWithABundle(t *testing.T) {
 	again, err := os.ReadFile(at("out.csv"))
 	require.NoError(t, err)
 	require.Equal(t, first, again)
+
+	_, _, err = churn(t, "score", "--bundle", at("bundle.tar"), "--in", at("in.csv"), "--out", at("out.paruqet"))
+	require.ErrorContains(t, err, `the name "out.paruqet" says no format: it ends in .paruqet, and not in .csv, .jsonl, .ndjson, .json or .parquet (--out-format says it)`)
+	require.NoFileExists(t, at("out.paruqet.checkpoint"))
+	_, _, err = churn(t, "score", "--bundle", at("bundle.tar"), "--in", at("bundle.tar"), "--out", at("x.csv"))
+	require.ErrorContains(t, err, "--in-format says it")
+	_, _, err = churn(t, "score", "--bundle", at("bundle.tar"), "--in", at("in.csv"), "--out", at("out.txt"), "--out-format=csv", "--max-faults=1")
+	require.NoError(t, err)
 
 	for _, bad := range [][]string{line("--version=2"), line("--queue"), line("--wait"), line("--max-faults=-2"), line("--delimiter=ab"), line("--reasons=0"),
 		{"score", "--bundle", at("in.csv"), "--in", at("in.csv"), "--out", at("x.csv")},

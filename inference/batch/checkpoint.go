@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"strconv"
+	"strings"
 )
 
 // work says what a checkpoint is of. Two runs with equal works write equal bytes.
@@ -121,7 +122,7 @@ func openJournal(folder *os.Root, output string) (*journal, error) {
 	}
 }
 
-// read returns what the log says: nil for the work of an empty one, and all states that were written whole.
+// read returns what the log says: nil for the work of an empty one, and all states that were written whole. A file that no run can have left is ErrOther.
 func (j *journal) read() (*work, []state, error) {
 	if _, err := j.f.Seek(0, io.SeekStart); err != nil {
 		return nil, nil, fmt.Errorf("read checkpoint: %w", err)
@@ -131,6 +132,9 @@ func (j *journal) read() (*work, []state, error) {
 		return nil, nil, fmt.Errorf("read checkpoint: %w", err)
 	}
 	w, states, good := parseJournal(raw)
+	if w == nil && !torn(raw) {
+		return nil, nil, fmt.Errorf("%w: the file %s is no checkpoint", ErrOther, j.name)
+	}
 	if err := j.f.Truncate(good); err != nil {
 		return nil, nil, fmt.Errorf("cut checkpoint: %w", err)
 	}
@@ -138,6 +142,21 @@ func (j *journal) read() (*work, []state, error) {
 		return nil, nil, fmt.Errorf("read checkpoint: %w", err)
 	}
 	return w, states, nil
+}
+
+// torn reports whether a log without a whole line is one whose first line was cut off, or never reached the disk.
+func torn(raw []byte) bool {
+	if len(bytes.Trim(raw, "\x00")) == 0 {
+		return true
+	}
+	const head = len(`00000000 {"format":`)
+	for i, c := range raw[:min(len(raw), head)] {
+		switch {
+		case i < 8 && !strings.ContainsRune("0123456789abcdef", rune(c)), i >= 8 && c != ` {"format":`[i-8]:
+			return false
+		}
+	}
+	return true
 }
 
 // parseJournal reads lines up to the first that is not whole, and returns how many bytes these are.

@@ -22,15 +22,19 @@ const (
 	Parquet   Format = "parquet"
 )
 
-// FormatOf returns the format that a file's name stands for: CSV unless it ends in .jsonl, .ndjson, .json or .parquet.
-func FormatOf(name string) Format {
-	switch strings.ToLower(filepath.Ext(name)) {
+// FormatOf returns the format that a file's name stands for: that of .csv, .jsonl, .ndjson, .json, .parquet or .pq, and CSV where it has no extension. Any
+// other is an error that wraps [ErrInvalid].
+func FormatOf(name string) (Format, error) {
+	switch ending := strings.ToLower(filepath.Ext(name)); ending {
+	case "", ".csv":
+		return CSV, nil
 	case ".jsonl", ".ndjson", ".json":
-		return JSONLines
+		return JSONLines, nil
 	case ".parquet", ".pq":
-		return Parquet
+		return Parquet, nil
+	default:
+		return "", fmt.Errorf("%w: the name %q says no format: it ends in %s, and not in .csv, .jsonl, .ndjson, .json or .parquet", ErrInvalid, filepath.Base(name), ending)
 	}
-	return CSV
 }
 
 // Validate reports an unknown format.
@@ -122,17 +126,18 @@ type Result struct {
 	Warnings int64  `json:"warnings"` // rows with values outside their bounds or closed sets
 	Resumed  int64  `json:"resumed"`  // records that an earlier run had read
 	Version  int    `json:"version"`
-	Bundle   string `json:"bundle"` // digest of the bundle's manifest
+	Bundle   string `json:"-"` // digest of the bundle's manifest
 	Output   string `json:"output"`
 	Size     int64  `json:"size"`             // of the output in bytes
-	Digest   string `json:"digest"`           // of the output: "sha256:" and hexadecimal digits
+	Digest   string `json:"output_digest"`    // "sha256:" and hexadecimal digits
 	Faults   string `json:"faults,omitempty"` // the file that lists the faulty rows
 }
 
 var (
 	// ErrExists says that the output is there and no checkpoint is. Nothing was changed.
 	ErrExists = errors.New("the output exists")
-	// ErrOther says that the checkpoint beside the output is of other work: another input, bundle or options. Nothing was changed.
+	// ErrOther says that the checkpoint beside the output is of other work: another input, bundle or options, or that the file of that name is no checkpoint at
+	// all. Nothing was changed.
 	ErrOther = errors.New("the checkpoint is of other work")
 	// ErrBusy says that another process is writing the output.
 	ErrBusy = errors.New("another process is writing the output")

@@ -37,7 +37,7 @@ func openOutput(j *Job) (o *output, err error) {
 		}
 	}()
 	w, states, err := log.read()
-	if err != nil {
+	if err != nil && (!j.Force || !errors.Is(err, ErrOther)) {
 		return o, err
 	}
 	if w != nil {

@@ -45,3 +45,26 @@ func TestTornCheckpoint(t *testing.T) {
 		require.Equal(t, undisturbed(t, j), mustRead(t, root, "out"))
 	}
 }
+
+// A file that no run can have left in the checkpoint's place is somebody's; the rest of a first line that a kill cut off is not.
+func TestForeignCheckpoint(t *testing.T) {
+	b := bundle(t)
+	raw := content(t, modeltest.Table(t, options), batch.CSV)
+	for text, foreign := range map[string]bool{
+		"garbage\n": true, "garbage": true, "0123abcd {\"other\":1}\n": true, "": false, "\x00\x00\x00": false, "0123": false, "0123abcd {\"format\":1,\"in": false,
+	} {
+		root := folder(t)
+		j := batch.Small(batch.Job{Bundle: b, Version: 1, Input: file(t, "in", raw), Folder: root, Output: "out", OutputFormat: batch.CSV})
+		require.NoError(t, root.WriteFile("out.checkpoint", []byte(text), 0o600))
+		_, err := batch.Run(t.Context(), j)
+		if !foreign {
+			require.NoError(t, err, text)
+			continue
+		}
+		require.ErrorIs(t, err, batch.ErrOther, text)
+		require.Equal(t, text, string(mustRead(t, root, "out.checkpoint")))
+		j.Force = true
+		_, err = batch.Run(t.Context(), j)
+		require.NoError(t, err, text)
+	}
+}

@@ -157,10 +157,14 @@ func (s *Service) score(ctx context.Context, name string, req *events.ScoreReque
 		j.MaxFaults = *req.MaxFaults
 	}
 	if j.InputFormat == "" {
-		j.InputFormat = batch.FormatOf(in.Name)
+		if j.InputFormat, err = batch.FormatOf(in.Name); err != nil {
+			return nil, nil, err
+		}
 	}
 	if j.OutputFormat == "" {
-		j.OutputFormat = out.Format
+		if j.OutputFormat = out.Format; out.NoFormat != nil {
+			return nil, nil, out.NoFormat
+		}
 	}
 	r, err := batch.Run(ctx, j)
 	if err != nil {

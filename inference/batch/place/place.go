@@ -209,8 +209,10 @@ type Output struct {
 	Folder *os.Root
 	Name   string // in Folder
 	// Hold is to be Job.Hold: the output is not a local file, and Store takes it from where it was written.
-	Hold   bool
-	Format batch.Format // by the name
+	Hold bool
+	// Format is what the name says. Where it says none, Format is empty and NoFormat the reason.
+	Format   batch.Format
+	NoFormat error
 
 	store  func(ctx context.Context, r *batch.Result) (uri, faults string, err error)
 	remove string // a folder
@@ -230,8 +232,10 @@ func (p Places) Output(ctx context.Context, uri, job string, replace bool) (*Out
 		} else if there && !replace {
 			return nil, fmt.Errorf("output: %w: %s", batch.ErrExists, uri)
 		}
-		o, err := p.held(job, batch.FormatOf(cfg.Prefix))
+		format, unsaid := batch.FormatOf(cfg.Prefix)
+		o, err := p.held(job, format)
 		if err == nil {
+			o.Format, o.NoFormat = format, unsaid
 			o.store = func(ctx context.Context, r *batch.Result) (string, string, error) { return o.upload(ctx, cfg, uri, r) }
 		}
 		return o, err
@@ -249,13 +253,13 @@ func (p Places) Output(ctx context.Context, uri, job string, replace bool) (*Out
 }
 
 func (p Places) local(path string) (*Output, error) {
-	format := batch.FormatOf(path)
+	format, unsaid := batch.FormatOf(path)
 	if p.Anywhere {
 		root, err := os.OpenRoot(filepath.Dir(path))
 		if err != nil {
 			return nil, fmt.Errorf("output: %w", err)
 		}
-		return &Output{Folder: root, Name: filepath.Base(path), Format: format}, nil
+		return &Output{Folder: root, Name: filepath.Base(path), Format: format, NoFormat: unsaid}, nil
 	}
 	if p.Root == nil {
 		return nil, fmt.Errorf("output: %w: %s: no data folder is set up", ErrRefused, path)
@@ -274,7 +278,7 @@ func (p Places) local(path string) (*Output, error) {
 	if info, err := root.Stat(filepath.Dir(name)); err != nil || !info.IsDir() {
 		return nil, errors.Join(fmt.Errorf("output: %w: the folder of %s is not there", ErrRefused, path), root.Close())
 	}
-	return &Output{Folder: root, Name: name, Format: format}, nil
+	return &Output{Folder: root, Name: name, Format: format, NoFormat: unsaid}, nil
 }
 
 // held opens a folder for an output on its way to a store.

@@ -68,7 +68,11 @@ func score(ctx context.Context, p place.Places, b *model.Bundle, from, to string
 	if err != nil {
 		return nil, "", errors.Join(err, in.Close())
 	}
-	r, err := batch.Run(ctx, batch.Job{Bundle: b, Version: 1, Input: in, InputFormat: batch.FormatOf(in.Name), OutputFormat: out.Format,
+	format, err := batch.FormatOf(in.Name)
+	if err != nil {
+		return nil, "", errors.Join(err, in.Close(), out.Close())
+	}
+	r, err := batch.Run(ctx, batch.Job{Bundle: b, Version: 1, Input: in, InputFormat: format, OutputFormat: out.Format,
 		Folder: out.Folder, Output: out.Name, Hold: out.Hold, MaxFaults: batch.AnyFaults})
 	var faults string
 	if err == nil {
