@@ -7,7 +7,8 @@
 //     entities, and beside which promotion. It is in force while that promotion is the one that is served and the candidate is loaded.
 //   - model.registered.<model>, as a hint only: the version is opened while the registry judges it, so that its promotion costs one pointer.
 //   - requests: HTTP POST /predict and the Open Inference Protocol under /v2, and over NATS predict.<model> and predict.<model>.v<version> for each
-//     version held (a micro service, queue group "q", registered anew on each exchange) with the same JSON. A request counts as in flight once its body is there, so
+//     version held (a micro service, queue group "q", registered anew on each exchange) with the same JSON, and with
+//     headers on errors and in answers to requests that had some. A request counts as in flight once its body is there, so
 //     that slow senders keep nobody out; over the bound it is answered 429, after its caller's deadline 504.
 //
 // Emits:

@@ -8,7 +8,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// Headers, the same over HTTP and NATS. Over NATS their case does not matter.
+// Headers, the same over HTTP and NATS. Over NATS their case does not matter, and an answer that is no error has them only if the request had some:
+// who sends none reads prediction id and version in the body.
 const (
 	// HeaderRequestID is the caller's id of a request: up to 128 printable ASCII characters. It is in the answer, in log lines about failures, and
 	// in prediction.made; a request that comes again with it has the same prediction ids and is logged once. X-Request-Id is taken, too. An answer

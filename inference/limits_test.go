@@ -282,7 +282,6 @@ func TestVersionsCanBeNamedOverNATS(t *testing.T) {
 			msg, err := ask(fmt.Sprint(subject, ".v", named))
 			require.NoError(t, err)
 			require.Equal(t, named, decode(t, msg.Data).Version)
-			require.Equal(t, fmt.Sprint(named), msg.Header.Get(inference.HeaderModelVersion))
 		}
 	}
 	bustest.Eventually(t, func() bool {

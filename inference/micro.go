@@ -54,7 +54,7 @@ type membership struct {
 	micro   micro.Service
 	pool    *replyPool
 	arrived atomic.Uint64 // requests that the handlers saw
-	passed  atomic.Uint64 // requests that they have answered or handed over
+	passed  atomic.Uint64 // requests that they have handed over or refused
 }
 
 // serveNATS is in the queue groups while there is a verified model, until ctx ends. What was registered before an exchange leaves after its
@@ -134,8 +134,7 @@ func (s *Service) join(nc *nats.Conn, pool *replyPool, reg registration) (*membe
 		if version > 0 {
 			about["version"] = strconv.Itoa(version)
 		}
-		l := newLane(pool, version)
-		err := m.micro.AddEndpoint(name, micro.HandlerFunc(func(r micro.Request) { m.handle(l, r) }), micro.WithEndpointSubject(subject),
+		err := m.micro.AddEndpoint(name, micro.HandlerFunc(func(r micro.Request) { m.handle(version, r) }), micro.WithEndpointSubject(subject),
 			micro.WithEndpointMetadata(about))
 		if err != nil {
 			return fmt.Errorf("add micro endpoint %s: %w", subject, err)
@@ -170,15 +169,15 @@ func (s *Service) microStats() json.RawMessage {
 	return b
 }
 
-// handle runs on the subscription's one goroutine, which the lane belongs to.
-func (m *membership) handle(l *lane, r micro.Request) {
+// handle runs on the subscription's one goroutine.
+func (m *membership) handle(version int, r micro.Request) {
 	m.arrived.Add(1)
 	defer m.passed.Add(1)
-	j := job{request: r, version: l.version}
+	j := job{request: r, version: version}
 	if len(r.Headers()) > 0 { // a deadline counts from here
 		j.arrived = m.service.cfg.Now()
 	}
-	l.take(j)
+	m.pool.take(j)
 }
 
 // leave takes the instance out of the queue groups and returns when everything that was delivered is answered or has reached the workers. The library

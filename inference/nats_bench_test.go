@@ -21,11 +21,12 @@ func cpuTime(b *testing.B) time.Duration {
 }
 
 // BenchmarkNATSAgainstEcho has 64 requests in flight over one connection, server and client in this process: answered by a bare micro service that
-// returns bytes of the same size, by one that sets the same headers beside them, and by an instance without and with the prediction log.
+// returns bytes of the same size, by one that sets the headers beside them that a request with headers is answered with, and by an instance without and
+// with the prediction log.
 func BenchmarkNATSAgainstEcho(b *testing.B) {
 	for _, logged := range []bool{false, true} {
 		w, i, good := answering(b, func(c *inference.Config) { c.PredictionLog = logged })
-		sample := w.request(b, good, nil)
+		sample := w.request(b, good, nats.Header{"Traceparent": {"anything"}})
 		echo := func(name string, header micro.Headers) string {
 			nc, err := nats.Connect(w.url)
 			require.NoError(b, err)

@@ -20,139 +20,83 @@ type job struct {
 	arrived time.Time // of a request with headers
 }
 
-// replyPool are the workers who answer requests over NATS that take long or are many: one for each processor, as the library calls the handlers of a
-// subject on one goroutine. They answer through the connection and not through the request, which the library reads after the handler has returned: its own counts
-// of errors and processing time are therefore those of the hand-over, and ours are in the data of its statistics.
+const (
+	shortBody = 8 << 10 // the largest request that is answered in a burst with others
+	burst     = 64      // the most that are
+)
+
+// replyPool are the workers who answer requests over NATS, as the library calls the handlers of a subject on one goroutine. Single records are answered
+// in bursts: a worker takes what has piled up, works it all out and then publishes the answers in a row, so that many share a write to the connection,
+// which costs more than a record does. Lists and explanations, which take long, have workers of their own and keep nobody waiting. All answer
+// through the connection and not through the request, which the library reads after the handler has returned: its own counts of errors and
+// processing time are therefore those of the hand-over, and ours are in the data of its statistics.
 type replyPool struct {
 	service *Service
 	nc      *nats.Conn
-	jobs    chan job
+	long    chan job
+	short   chan job
 	workers sync.WaitGroup
 
 	mu     sync.RWMutex
-	closed bool // jobs is closed
+	closed bool // the channels are closed
 }
 
+// newReplyPool starts the workers: for what takes long one for each processor, and for single records one for two, as the other has enough to
+// do with the connection.
 func newReplyPool(s *Service, nc *nats.Conn) *replyPool {
-	p := &replyPool{service: s, nc: nc, jobs: make(chan job, s.cfg.InFlight)}
-	for range runtime.GOMAXPROCS(0) {
-		p.workers.Go(func() {
-			w := newReplier(p)
-			for j := range p.jobs {
-				w.serve(j)
-				s.gate.leave()
-			}
-		})
+	p := &replyPool{service: s, nc: nc, long: make(chan job, s.cfg.InFlight), short: make(chan job, s.cfg.InFlight)}
+	processors := runtime.GOMAXPROCS(0)
+	for range processors {
+		p.workers.Go(func() { newReplier(p, 1).run(p.long, 1) })
+	}
+	sharers := max(1, processors/2)
+	for range sharers {
+		p.workers.Go(func() { newReplier(p, burst).run(p.short, sharers) })
 	}
 	return p
 }
 
-// give hands an admitted job to a worker and returns how many now wait for one. It does not block: jobs has as many places as the gate.
-func (p *replyPool) give(j job, here *replier) (waiting int) {
-	p.mu.RLock()
-	if !p.closed {
-		p.jobs <- j
-		p.mu.RUnlock()
-		return len(p.jobs)
-	}
-	p.mu.RUnlock()
-	here.serve(j) // the last one of a drain that took long
-	p.service.gate.leave()
-	return 0
-}
-
-// close returns when every job that was taken is answered and the server has the answers.
-func (p *replyPool) close() {
-	p.mu.Lock()
-	p.closed = true
-	close(p.jobs)
-	p.mu.Unlock()
-	p.workers.Wait()
-	flush(p.nc, p.service.cfg)
-}
-
-const (
-	laneBody  = 8 << 10  // the largest request that is answered on the library's goroutine
-	laneFirst = 256      // requests that are, before it is looked at how many wait
-	laneMost  = 16 << 10 // the same, after nobody had to wait for long
-)
-
-// lane takes the requests of one subject, on the goroutine on which the library delivers them. A single record is answered there: that takes no longer
-// than waking a worker, and the connection then writes many answers at once. But how many requests have piled up behind it can't be seen
-// from there. So from time to time as many as may be in flight are handed to the workers, which is done so fast that what has piled up is in their queue
-// a moment later: if it is long, they go on, and what is beyond the bound is answered 429.
-type lane struct {
-	pool    *replyPool
-	here    *replier
-	version int
-	inline  int // requests that are answered here before the next look
-	allow   int // how many those will be after it
-	looks   int // requests of this look that are still to be handed over
-	longest int // queue of this look
-}
-
-func newLane(p *replyPool, version int) *lane {
-	return &lane{pool: p, here: newReplier(p), version: version, inline: laneFirst, allow: laneFirst}
-}
-
-// long is the queue that workers are wanted for: with two processors one of them has enough to do with the connection.
-func (l *lane) long() int {
-	if runtime.GOMAXPROCS(0) > 2 {
-		return 2
-	}
-	return max(1, l.pool.service.cfg.InFlight/2)
-}
-
-// take admits a job and has it answered, or answers it with 429. It does not block for longer than a record takes.
-func (l *lane) take(j job) {
-	s := l.pool.service
+// take admits a job and hands it to a worker, or answers it here with 429. It does not block: there are as many places as the gate has.
+func (p *replyPool) take(j job) {
+	s := p.service
 	if j.request.Reply() == "" { // published, not requested: nobody would get the answer
 		s.metrics.rejected.WithLabelValues(rejectNoReply).Inc()
 		return
 	}
 	if !s.gate.enter() {
 		s.metrics.rejected.WithLabelValues(rejectInFlight).Inc()
-		l.here.refuse(j, errTooMany(s.cfg.InFlight))
-		l.look(s.cfg.InFlight)
+		newReplier(p, 1).refuse(j, errTooMany(s.cfg.InFlight))
 		return
 	}
-	switch {
-	case !single(j):
-		l.pool.give(j, l.here)
-	case l.inline > 0:
-		l.inline--
-		l.here.serve(j)
-		s.gate.leave()
-		if l.inline == 0 {
-			l.looks, l.longest = s.cfg.InFlight, 0
-		}
-	default:
-		l.look(l.pool.give(j, l.here))
+	to := p.long
+	if single(j) {
+		to = p.short
 	}
+	p.mu.RLock()
+	if !p.closed {
+		to <- j
+		p.mu.RUnlock()
+		return
+	}
+	p.mu.RUnlock()
+	newReplier(p, 1).serve([]job{j}) // the last one of a drain that took long
 }
 
-// look notes how many wait for a worker, and at its end decides who goes on.
-func (l *lane) look(waiting int) {
-	if l.inline > 0 {
-		return
-	}
-	l.longest = max(l.longest, waiting)
-	if l.looks--; l.looks > 0 {
-		return
-	}
-	if l.longest >= l.long() {
-		l.allow = laneFirst
-		l.looks, l.longest = l.pool.service.cfg.InFlight, 0
-		return
-	}
-	l.inline = l.allow
-	l.allow = min(2*l.allow, laneMost)
+// close returns when every job that was taken is answered and the server has the answers.
+func (p *replyPool) close() {
+	p.mu.Lock()
+	p.closed = true
+	close(p.long)
+	close(p.short)
+	p.mu.Unlock()
+	p.workers.Wait()
+	flush(p.nc, p.service.cfg)
 }
 
 // single reports whether a request is one record, without what takes long.
 func single(j job) bool {
 	data := j.request.Data()
-	if len(data) > laneBody || len(data) == 0 || data[0] != '{' {
+	if len(data) > shortBody || len(data) == 0 || data[0] != '{' {
 		return false
 	}
 	for k := range j.request.Headers() {
@@ -163,23 +107,63 @@ func single(j job) bool {
 	return true
 }
 
-// replier answers one request after the other with the same message and headers, which the connection copies as it is given them.
+// replier answers requests in buffers of its own, which the connection copies as it is given them.
 type replier struct {
-	pool   *replyPool
-	msg    nats.Msg
-	values [6]string // of the headers, in the order in which they are set
-	used   int
+	pool     *replyPool
+	jobs     []job
+	requests []request
+	answers  []*answer
+	msg      nats.Msg  // of an answer with headers
+	values   [6]string // of the headers, in the order in which they are set
+	used     int
 }
 
-func newReplier(p *replyPool) *replier {
-	return &replier{pool: p, msg: nats.Msg{Header: nats.Header{}}}
+// newReplier returns a replier that answers up to most requests at a time.
+func newReplier(p *replyPool, most int) *replier {
+	w := &replier{pool: p, jobs: make([]job, 0, most), requests: make([]request, most), msg: nats.Msg{Header: nats.Header{}}}
+	for range most {
+		w.answers = append(w.answers, newAnswer())
+	}
+	return w
 }
 
-// serve answers one admitted request.
-func (w *replier) serve(j job) {
+// run answers until the channel is closed and empty. Of what waits it takes at once what it can, or its part of it where it has sharers.
+func (w *replier) run(from <-chan job, sharers int) {
+	for j := range from {
+		w.jobs = append(w.jobs[:0], j)
+		for more := min(cap(w.jobs)-1, len(from)/sharers); more > 0; more-- {
+			select {
+			case j, open := <-from:
+				if open {
+					w.jobs = append(w.jobs, j)
+				}
+			default:
+				more = 1 // a sharer was faster
+			}
+		}
+		w.serve(w.jobs)
+		clear(w.jobs) // nothing of a request is held on to
+	}
+}
+
+// serve answers admitted requests, no more than the replier has room for.
+func (w *replier) serve(jobs []job) {
+	for i := range jobs {
+		w.requests[i] = request{transport: transportNATS, body: jobs[i].request.Data(), version: jobs[i].version}
+		w.work(&jobs[i], &w.requests[i], w.answers[i])
+	}
+	for i := range jobs {
+		w.send(jobs[i].request, &w.requests[i], w.answers[i])
+		w.answers[i].reset()
+		w.requests[i] = request{}
+		w.pool.service.gate.leave()
+	}
+}
+
+// work works out the answer to a request.
+func (w *replier) work(j *job, rq *request, out *answer) {
 	s := w.pool.service
-	rq := request{transport: transportNATS, body: j.request.Data(), version: j.version}
-	err := natsHeaders(j.request.Headers(), &rq, j.arrived)
+	err := natsHeaders(j.request.Headers(), rq, j.arrived)
 	switch {
 	case err != nil:
 	case int64(len(rq.body)) > s.cfg.MaxBody:
@@ -188,14 +172,11 @@ func (w *replier) serve(j job) {
 		s.metrics.rejected.WithLabelValues(rejectDeadline).Inc()
 		err = errDeadline()
 	}
-	out := newAnswer()
-	defer out.release()
 	if err != nil {
 		out.refuse(err)
 	} else {
-		s.answer(&rq, out)
+		s.answer(rq, out)
 	}
-	w.send(j.request, &rq, out)
 }
 
 // refuse answers a request that is not worked on.
@@ -204,18 +185,23 @@ func (w *replier) refuse(j job, err *RequestError) {
 	if natsHeaders(j.request.Headers(), &rq, j.arrived) != nil {
 		rq.id = "" // of no use
 	}
-	out := newAnswer()
-	defer out.release()
-	out.refuse(err)
-	w.send(j.request, &rq, out)
+	w.answers[0].refuse(err)
+	w.send(j.request, &rq, w.answers[0])
+	w.answers[0].reset()
 }
 
-// send publishes the answer. Errors have the same body as over HTTP and the two headers of NATS services.
+// send publishes the answer. Errors have the same body as over HTTP and the two headers of NATS services. A good answer has headers only where the
+// request had some: they would cost more than the record does, and what they say is in its body.
 func (w *replier) send(to micro.Request, rq *request, out *answer) {
 	s := w.pool.service
-	w.msg.Subject, w.msg.Data = to.Reply(), out.body
-	w.headers(rq, out)
-	err := w.pool.nc.PublishMsg(&w.msg)
+	var err error
+	if out.err == nil && len(to.Headers()) == 0 {
+		err = w.pool.nc.Publish(to.Reply(), out.body)
+	} else {
+		w.msg.Subject, w.msg.Data = to.Reply(), out.body
+		w.headers(rq, out)
+		err = w.pool.nc.PublishMsg(&w.msg)
+	}
 	if errors.Is(err, nats.ErrMaxPayload) && out.err == nil {
 		out.refuse(&RequestError{Code: http.StatusRequestEntityTooLarge, Text: "the answer is larger than a NATS message may be: send fewer records"})
 		w.send(to, rq, out)

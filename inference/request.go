@@ -54,12 +54,17 @@ func newAnswer() *answer { return answers.Get().(*answer) }
 
 // release gives the buffers back.
 func (a *answer) release() {
+	a.reset()
+	answers.Put(a)
+}
+
+// reset makes a empty for the next request.
+func (a *answer) reset() {
 	body := a.body
 	if cap(body) > keepAnswer {
 		body = make([]byte, 0, 1024)
 	}
 	*a = answer{body: body[:0], predictionID: a.predictionID[:0]}
-	answers.Put(a)
 }
 
 // refuse makes a the answer of a request that failed.

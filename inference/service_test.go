@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 	"github.com/stretchr/testify/require"
 
@@ -62,7 +63,11 @@ func TestBothTransportsGiveTheSameBits(t *testing.T) {
 	}, "the instance joins the queue group")
 	for _, record := range all {
 		over := i.predict(t, record)
-		msg := w.request(t, record, nil)
+		plain := w.request(t, record, nil)
+		require.Empty(t, plain.Header, "who sends no headers gets none")
+		require.Equal(t, over.Probability, decode(t, plain.Data).Probability)
+		require.Equal(t, 1, decode(t, plain.Data).Version)
+		msg := w.request(t, record, nats.Header{"Traceparent": {"anything"}})
 		require.Empty(t, msg.Header.Get(micro.ErrorHeader))
 		a := decode(t, msg.Data)
 		require.Equal(t, over.Probability, a.Probability)

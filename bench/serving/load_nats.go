@@ -13,7 +13,7 @@ import (
 // silence ends a load over NATS: so long without any answer means that answers were lost.
 const silence = 30 * time.Second
 
-// loadNATS requests Subject with the records of Bodies, Clients of them in flight on one connection, each sent on from the answer to the last, until For has
+// loadNATS requests Subject with the records of Bodies and with Headers, Clients of them in flight on one connection, each sent on from the answer to the last, until For has
 // passed or Requests are answered.
 func loadNATS(ctx context.Context, t task) (any, error) {
 	records, err := requestsOf(t.Bodies, func(body []byte) []byte { return body })
@@ -32,6 +32,7 @@ func loadNATS(ctx context.Context, t task) (any, error) {
 	}
 	r := newRecorder(t, false)
 	sent := make([]time.Time, t.Clients)
+	msg := &nats.Msg{Subject: t.Subject, Header: header(t.Headers)} // copied as it is sent
 	next, open := 0, 0
 	done := make(chan struct{})
 	send := func(k int) {
@@ -42,7 +43,8 @@ func loadNATS(ctx context.Context, t task) (any, error) {
 			return
 		}
 		next, sent[k] = (next+1)%len(records), time.Now()
-		if err := nc.PublishRequest(t.Subject, replies[k], records[next]); err != nil {
+		msg.Reply, msg.Data = replies[k], records[next]
+		if err := nc.PublishMsg(msg); err != nil {
 			r.fail(err)
 		}
 	}

@@ -28,20 +28,18 @@ func natsSection(ctx context.Context, b *bench) (found chapter, err error) {
 	for name := range answer.Header {
 		headers[name] = answer.Header.Get(name)
 	}
-	bytes := answer.Size() - len(answer.Subject) - len(answer.Reply)
 	bus := []int{w.server.pid()}
 	var sides []side
 	for _, e := range []struct {
-		name, subject string
-		bytes         int
-		headers       map[string]string
-	}{{"micro, answers", "echo.bare", bytes, nil}, {"micro, answers with headers", "echo.headers", len(answer.Data), headers}} {
-		h, err := b.hire(ctx, task{Task: "echo", URL: w.server.ready.URL, Subject: e.subject, Bytes: e.bytes, Headers: e.headers})
+		name, subject  string
+		asked, headers map[string]string
+	}{{"micro, answers", "echo.bare", nil, nil}, {"micro, answers with headers", "echo.headers", traced, headers}} {
+		h, err := b.hire(ctx, task{Task: "echo", URL: w.server.ready.URL, Subject: e.subject, Bytes: len(answer.Data), Headers: e.headers})
 		if err != nil {
 			return chapter{}, err
 		}
 		defer func() { err = errors.Join(err, h.dismiss()) }()
-		sides = append(sides, side{name: e.name, pids: []int{h.pid()}, bus: bus, hit: b.requests(w, e.subject)})
+		sides = append(sides, side{name: e.name, pids: []int{h.pid()}, bus: bus, hit: b.requests(w, e.subject, e.asked)})
 	}
 	var dropped float64
 	var i *instance
@@ -54,13 +52,14 @@ func natsSection(ctx context.Context, b *bench) (found chapter, err error) {
 			return []int{i.pid()}, i.stop, nil
 		}
 	}
-	sides = append(sides, side{name: "ours, prediction log on", bus: bus, up: up(true), hit: b.requests(w, subject), after: func(ctx context.Context) error {
+	sides = append(sides, side{name: "ours, prediction log on", bus: bus, up: up(true), hit: b.requests(w, subject, nil), after: func(ctx context.Context) error {
 		_, lost, err := i.drain(ctx)
 		dropped += lost
 		return err
 	}})
 	if b.quiet {
-		sides = append(sides, side{name: "ours, prediction log off", bus: bus, up: up(false), hit: b.requests(w, subject)})
+		sides = append(sides, side{name: "ours, prediction log off", bus: bus, up: up(false), hit: b.requests(w, subject, nil)},
+			side{name: "ours, asked with headers, prediction log off", bus: bus, up: up(false), hit: b.requests(w, subject, traced)})
 	}
 	turns, err := b.contest(ctx, sides)
 	if err != nil {
@@ -69,16 +68,31 @@ func natsSection(ctx context.Context, b *bench) (found chapter, err error) {
 	what := fmt.Sprintf("NATS predict.<model>, %d in flight", b.config.Connections)
 	if b.quiet {
 		want := goal{text: "at least 0.80", least: 0.80}
-		found.findings = append(found.findings, versus(what+", prediction log off: requests a second", "micro echo of as many bytes, no headers", turns[3], turns[0], perSecond, thousands, want),
-			versus(what+", prediction log off: requests a second", "micro echo with the same headers", turns[3], turns[1], perSecond, thousands, want))
+		found.findings = append(found.findings, versus(what+", prediction log off: requests a second", "micro echo of as many bytes", turns[3], turns[0], perSecond, thousands, want),
+			versus(what+", asked and answered with headers, log off: requests a second", "micro echo with the same headers", turns[4], turns[1], perSecond, thousands, want))
 	}
-	found.findings = append(found.findings, versus(what+", prediction log on: requests a second", "micro echo of as many bytes, no headers", turns[2], turns[0], perSecond, thousands, goal{}))
-	found.detail = fmt.Sprintf("%d requests in flight on one connection of a client in a process of its own, rounds of %s. Our answers have %d bytes of body and %d of headers; one echo answers with as many bytes of body alone, the other with a body and headers like ours. Dropped predictions: %s.\n\n",
-		b.config.Connections, b.config.Round, len(answer.Data), bytes-len(answer.Data), thousands(dropped)) + contestTable(sides, turns)
+	found.findings = append(found.findings, versus(what+", prediction log on: requests a second", "micro echo of as many bytes", turns[2], turns[0], perSecond, thousands, goal{}))
+	found.detail = fmt.Sprintf("%d requests in flight on one connection of a client in a process of its own, rounds of %s. Our answers have %d bytes of body, and so have the echoes'; to a request with headers, which both are sent in their turn, they have %d bytes of headers, and so has one echo. Dropped predictions: %s.\n\n",
+		b.config.Connections, b.config.Round, len(answer.Data), answer.Size()-len(answer.Subject)-len(answer.Reply)-len(answer.Data), thousands(dropped)) + contestTable(sides, turns)
 	return found, nil
 }
 
-// answerOverNATS returns an answer of ours.
+// traced are the headers of a request that wants some in the answer.
+var traced = map[string]string{"Traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
+
+// header returns headers as the library has them, nil for none.
+func header(of map[string]string) nats.Header {
+	if len(of) == 0 {
+		return nil
+	}
+	h := nats.Header{}
+	for name, value := range of {
+		h[name] = []string{value}
+	}
+	return h
+}
+
+// answerOverNATS returns an answer of ours to a request with headers.
 func (b *bench) answerOverNATS(ctx context.Context, w *world, subject string) (answer *nats.Msg, err error) {
 	i, err := b.serve(ctx, w, true)
 	if err != nil {
@@ -86,7 +100,7 @@ func (b *bench) answerOverNATS(ctx context.Context, w *world, subject string) (a
 	}
 	defer func() { err = errors.Join(err, i.stop()) }()
 	err = until(ctx, func() error {
-		answer, err = w.bus.Conn().Request(subject, b.records[0], time.Second)
+		answer, err = w.bus.Conn().RequestMsg(&nats.Msg{Subject: subject, Data: b.records[0], Header: header(traced)}, time.Second)
 		return err
 	})
 	return answer, err
@@ -106,7 +120,7 @@ func (b *bench) upOverNATS(ctx context.Context, w *world, subject string, loggin
 		return err
 	})
 	if err == nil {
-		_, err = b.request(ctx, w, subject, b.config.Round/4)
+		_, err = b.request(ctx, w, subject, nil, b.config.Round/4)
 	}
 	if err == nil && logging {
 		_, _, err = i.drain(ctx)
@@ -118,13 +132,13 @@ func (b *bench) upOverNATS(ctx context.Context, w *world, subject string, loggin
 }
 
 // requests returns what puts a subject under load for a round.
-func (b *bench) requests(w *world, subject string) func(context.Context) (load, error) {
-	return func(ctx context.Context) (load, error) { return b.request(ctx, w, subject, b.config.Round) }
+func (b *bench) requests(w *world, subject string, headers map[string]string) func(context.Context) (load, error) {
+	return func(ctx context.Context) (load, error) { return b.request(ctx, w, subject, headers, b.config.Round) }
 }
 
-func (b *bench) request(ctx context.Context, w *world, subject string, d time.Duration) (load, error) {
+func (b *bench) request(ctx context.Context, w *world, subject string, headers map[string]string, d time.Duration) (load, error) {
 	var l load
-	err := b.ask(ctx, task{Task: "load-nats", URL: w.server.ready.URL, Subject: subject, Bodies: bodiesFile, Clients: b.config.Connections, For: d}, &l)
+	err := b.ask(ctx, task{Task: "load-nats", URL: w.server.ready.URL, Subject: subject, Headers: headers, Bodies: bodiesFile, Clients: b.config.Connections, For: d}, &l)
 	b.spent += l.CPU
 	if err == nil && l.Failed > 0 {
 		b.remark("Over NATS %d requests failed, the first with: %s.", l.Failed, l.First)

@@ -24,7 +24,7 @@ type task struct {
 	// URL is that of a NATS server, or where HTTP is asked.
 	URL     string `json:"url,omitempty"`
 	Subject string `json:"subject,omitempty"`
-	// Bytes is the size of each answer's body, and Headers are what goes with it over NATS.
+	// Bytes is the size of each answer's body, and Headers are what goes with it over NATS; of a load, with each request.
 	Bytes   int               `json:"bytes,omitempty"`
 	Headers map[string]string `json:"headers,omitempty"`
 	// Bodies names the file of records to send, one a line.
