@@ -318,6 +318,7 @@ func TestRolloutsByHand(t *testing.T) {
 	}
 	_, err = s.AbortRollout(t.Context(), churn, RolloutAct{})
 	require.ErrorIs(t, err, ErrNoRollout)
+	require.Equal(t, fault.Conflict, fault.CodeOf(err), err)
 	o, err := s.StartRollout(t.Context(), churn, RolloutStart{Version: 2, Watch: map[string]string{"requests": "1000"}, Actor: "op", Reason: "try"})
 	require.NoError(t, err)
 	require.Equal(t, []any{[]float64{0.05, 0.25, 1}, 1000, int64(600_000), events.RolloutManually, "op"},
@@ -325,6 +326,13 @@ func TestRolloutsByHand(t *testing.T) {
 	again, err := StartRollout(t.Context(), r.bus, churn, RolloutStart{Version: 2})
 	require.NoError(t, err)
 	require.Equal(t, o.Revision, again.Revision, "asking again changes nothing")
+	again, err = StartRollout(t.Context(), r.bus, churn, RolloutStart{Version: 2, Plan: spec.PlanCanary, Watch: map[string]string{"requests": "1000", "p95_floor": "5ms"}})
+	require.NoError(t, err)
+	require.Equal(t, o.Revision, again.Revision)
+	for _, other := range []RolloutStart{{Version: 2, Plan: "canary 50% -> 100%"}, {Version: 2, Watch: map[string]string{"requests": "999"}}} {
+		_, err = s.StartRollout(t.Context(), churn, other)
+		require.Equal(t, fault.Conflict, fault.CodeOf(err), "another plan is not begun, and not passed over: %v", err)
+	}
 	_, err = s.StartRollout(t.Context(), churn, RolloutStart{Version: 2, Mode: events.RolloutShadow})
 	require.Equal(t, fault.Conflict, fault.CodeOf(err), err)
 	_, err = s.PromoteRollout(t.Context(), churn, RolloutAct{Revision: 7})

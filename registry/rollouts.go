@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"telco-churn-mlops/events"
@@ -101,6 +102,24 @@ func (o RolloutStart) check() error {
 	return checkDescription(o.Reason)
 }
 
+// asks reports whether the running rollout is what is asked for: what is left out may be anything.
+func (o RolloutStart) asks(running Rollout, mode events.RolloutMode) (bool, error) {
+	if running.Version != o.Version || running.Mode != mode {
+		return false, nil
+	}
+	if o.Plan != "" {
+		shares, err := o.Plan.Shares()
+		if err != nil || !slices.Equal(shares, running.Plan) {
+			return false, err
+		}
+	}
+	w, err := rollout.SpecOf(running.Watch).With(o.Watch)
+	if err != nil {
+		return false, fault.New(fault.Invalid, "%w", err)
+	}
+	return rollout.WatchOf(w) == running.Watch, nil
+}
+
 // event returns what is to be written, all but what follows from the fold.
 func (o RolloutStart) event(usual spec.Rollout) (events.RolloutChanged, error) {
 	p := events.RolloutChanged{
@@ -147,8 +166,8 @@ func (d *desk) startRollout(ctx context.Context, name string, o RolloutStart, us
 			return draft{}, err
 		}
 		if r, running := c.Rollout(m.Key); running && c.InForce(m.Key, r) {
-			if r.Version == o.Version && r.Mode == p.Mode {
-				return draft{key: m.Key}, nil
+			if same, err := o.asks(r, p.Mode); err != nil || same {
+				return draft{key: m.Key}, err
 			}
 			return draft{}, fault.New(fault.Conflict, "the %s of version %d of model %s runs, at revision %d: abort it first", r.Mode, r.Version, quoted(m.Name), r.Revision)
 		} else if running {
@@ -207,7 +226,7 @@ func (d *desk) rollout(ctx context.Context, decide func(*Catalog, *Fleet) (draft
 }
 
 // PromoteRollout makes the candidate of the running rollout Production now, whatever steps are left, and returns the promotion. The registry writes that the rollout
-// completed. Without a rollout the error is Invalid; with another revision than the one expected it is a Conflict.
+// completed. Without a rollout, or with another revision than the one expected, the error is a Conflict.
 func PromoteRollout(ctx context.Context, b *bus.Bus, name string, a RolloutAct) (Promotion, error) {
 	d, err := openDesk(ctx, b)
 	if err != nil {
@@ -316,7 +335,7 @@ func runningRollout(c *Catalog, name string, a RolloutAct) (Model, Rollout, erro
 	o, ok := c.Rollout(m.Key)
 	switch {
 	case !ok || !c.InForce(m.Key, o):
-		return m, Rollout{}, fault.New(fault.Invalid, "no rollout of model %s runs: %w", quoted(m.Name), ErrNoRollout)
+		return m, Rollout{}, fault.New(fault.Conflict, "no rollout of model %s runs: %w", quoted(m.Name), ErrNoRollout)
 	case a.Revision > 0 && a.Revision != o.Revision:
 		return m, Rollout{}, fault.New(fault.Conflict, "the %s of version %d of model %s is at revision %d, expected was %d", o.Mode, o.Version, quoted(m.Name),
 			o.Revision, a.Revision)

@@ -2,11 +2,14 @@ package console_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"telco-churn-mlops/events"
+	"telco-churn-mlops/internal/bus/bustest"
 	"telco-churn-mlops/registry"
 )
 
@@ -36,6 +39,26 @@ func TestARolloutIsBegunShownAndEndedByForms(t *testing.T) {
 		require.Contains(t, page, "score_psi")
 		require.Contains(t, page, "insufficient")
 	}
+
+	_, page = r.get(location)
+	require.NotContains(t, page, "rollout?mode=canary", "a second one would be refused")
+	require.Contains(t, page, "None: requests are answered by Production")
+	serving := events.Serving{Instance: "one", Boot: "b", Version: 1, Digest: "sha256:" + strings.Repeat("1", 64), PromotionSequence: 1, RolloutRevision: 1, Candidate: 2}
+	_, err := r.bus.Publish(t.Context(), events.New(churn, "inference/test", "one", time.Now(), &events.InstanceAlive{Serving: serving, StartedAt: time.Now()}))
+	require.NoError(t, err)
+	bustest.Eventually(t, func() bool {
+		_, page = r.get(location)
+		return strings.Contains(page, "version 1 <span class=\"good small\">Production</span>, and version 2 beside it")
+	}, "the page of the candidate names who holds it")
+	require.NotContains(t, page, "None: requests")
+	require.Contains(t, page, "None: requests are answered by Production")
+	_, err := r.bus.Publish(t.Context(), events.New(churn, "inference/test", "tries", time.Now(), &events.InstanceAlive{StartedAt: time.Now(), Address: "127.0.0.1:8080",
+		Serving: events.Serving{Instance: "trying", Boot: "b", Version: 1, Digest: "sha256:" + strings.Repeat("1", 64), PromotionSequence: 1, RolloutRevision: 1, Candidate: 2}}))
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		_, page := r.get(location)
+		return strings.Contains(page, "trying") && strings.Contains(page, "and version 2 beside it") && !strings.Contains(page, "None: requests")
+	}, 10*time.Second, 20*time.Millisecond)
 
 	// the page of before is refused
 	code, _, _ = r.post(path, asked)

@@ -24,13 +24,14 @@ type versionView struct {
 	Model     registry.Model
 	Version   versionRow
 	Files     []versionFile
-	Instances []instanceRow // that serve it now, or failed to
+	Instances []instanceRow // that serve it now, be it to a share, or failed to
 	Causes    []events.Cause
 	Lineage   registry.Lineage
 	Others    []int // versions to compare with
 	Stages    []events.Stage
 	Serve     string // the command that starts an instance of it; empty if it can't be served
 	Rollout   *rolloutView
+	Trying    bool   // a rollout of the model runs, so that no other can begin
 	Link      string // of the run that the client named, if it is one to follow
 }
 
@@ -49,9 +50,12 @@ func (p *site) version(r *request) (view, error) {
 			v.Causes = causesOf(run)
 		}
 		for _, i := range instancesOf(c, f, found.Model, now) {
-			if i.Serving.Version == found.Version || i.Failure != nil && i.Failure.Version == found.Version {
+			if i.Serving.Version == found.Version || i.Candidate == found.Version || i.Failure != nil && i.Failure.Version == found.Version {
 				v.Instances = append(v.Instances, i)
 			}
+		}
+		if o, ok := c.Rollout(found.Model); ok {
+			v.Trying = c.InForce(found.Model, o)
 		}
 		for _, other := range c.Versions(found.Model) {
 			if other.Version != found.Version && !other.Deleted {

@@ -70,7 +70,7 @@ func postRollout(c *call) (any, error) {
 		Override bool                       `json:"override"`
 		Reason   string                     `json:"reason"`
 	}
-	if err := c.decode(&in); err != nil {
+	if err := c.decodeStrictly(&in); err != nil {
 		return nil, err
 	}
 	expected, err := expectedVersion(in.Expected)
@@ -102,7 +102,7 @@ type rolloutAct struct {
 
 func (c *call) rolloutAct() (registry.RolloutAct, error) {
 	var in rolloutAct
-	if err := c.decode(&in); err != nil {
+	if err := c.decodeStrictly(&in); err != nil {
 		return registry.RolloutAct{}, err
 	}
 	a := registry.RolloutAct{Reason: in.Reason, Actor: c.actor()}

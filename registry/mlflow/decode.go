@@ -1,6 +1,7 @@
 package mlflow
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -130,6 +131,24 @@ func bodyFault(err error) error {
 		return err
 	}
 	return &fault.Error{Code: fault.BadRequest, Message: "the request's body did not come whole", Err: err}
+}
+
+// decodeStrictly is decode for calls that are ours alone and bring a model to customers: an unknown field is an error, as a misspelled limit would
+// be the default's.
+func (c *call) decodeStrictly(into any) error {
+	body, err := c.body(maxBody)
+	if err != nil || len(body) == 0 {
+		return err
+	}
+	if err := decodeJSON(body, into); err != nil {
+		return err
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil { // the rest was right
+		return fault.New(fault.Invalid, "%s", cut(strings.TrimPrefix(err.Error(), "json: ")))
+	}
+	return nil
 }
 
 // decodeJSON decodes one JSON object.

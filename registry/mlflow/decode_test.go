@@ -233,3 +233,24 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// Who misspells a limit of a rollout would have the default's on customers.
+func TestARolloutTakesNoUnknownFields(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"version":1,"paln":"canary 1% -> 100%"}`: `unknown field "paln"`, `{"version":1,"wacth":{"requests":9}}`: `unknown field "wacth"`,
+		`{"version":"x"}`: "'version'", `{"version":"1","plan":"canary 1% -> 100%"}`: "", ``: "",
+	} {
+		var in struct {
+			Version integer `json:"version"`
+			Plan    string  `json:"plan"`
+		}
+		c := &call{w: &recorder{ResponseWriter: httptest.NewRecorder()}, r: httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))}
+		err := c.decodeStrictly(&in)
+		if want == "" {
+			require.NoError(t, err, body)
+			continue
+		}
+		require.Equal(t, fault.Invalid, fault.CodeOf(err), body)
+		require.ErrorContains(t, err, want)
+	}
+}

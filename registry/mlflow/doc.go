@@ -8,7 +8,7 @@
 // the call, so that every client reads its own writes, whichever instance it asks.
 //
 // On the wire: fields of a GET are query parameters, of the others a JSON body, of a DELETE either. 64-bit integers are JSON numbers and
-// are taken as strings too; numbers that JSON can't say are the strings "NaN", "Infinity" and "-Infinity"; unknown fields are ignored; null and
+// are taken as strings too; numbers that JSON can't say are the strings "NaN", "Infinity" and "-Infinity"; unknown fields are ignored, but for those of a rollout; null and
 // an absent field are the same, and so is an empty string where a field is required. An answer without a field is {}. Everything below
 // /api/ and /ajax-api/ answers JSON, unknown paths included.
 //

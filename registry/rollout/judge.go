@@ -40,6 +40,14 @@ func WatchOf(w spec.Watch) events.RolloutWatch {
 	}
 }
 
+// SpecOf returns the limits of an event as a spec has them.
+func SpecOf(w events.RolloutWatch) spec.Watch {
+	return spec.Watch{
+		Requests: w.Requests, Duration: time.Duration(w.DurationMS) * time.Millisecond, ErrorRatio: w.ErrorRatio, P95Ratio: w.P95Ratio,
+		P95Floor: time.Duration(math.Round(w.P95FloorMS * float64(time.Millisecond))), ScorePSI: w.ScorePSI, F1Drop: w.F1Drop, MinRows: w.MinRows,
+	}
+}
+
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // Sides is what is compared: the watched version and the one beside it, which is Production, or what was before a fresh one.
