@@ -53,8 +53,8 @@ func (l *ledger) has(ctx context.Context, model, job string) (bool, error) {
 // handle does one job, unless it is done.
 func (s *Service) handle(ctx context.Context, m bus.Message) error {
 	req, ok := m.Event.Payload.(*events.ScoreRequested)
-	if !ok {
-		return bus.Permanent(fmt.Errorf("a %T is no request for scores", m.Event.Payload))
+	if !ok { // the end of a job
+		return nil
 	}
 	log := s.log.With("model", m.Event.Model, "job_id", req.JobID)
 	done, err := s.ledger.has(ctx, m.Event.Model, req.JobID)

@@ -69,7 +69,9 @@ func (s *Service) Run(ctx context.Context) error {
 			return fmt.Errorf("scorer: provision streams: %w", err)
 		}
 		s.cfg.Health.Set("queue", true, "")
-		err := s.cfg.Bus.Consume(ctx, bus.ConsumerConfig{Durable: Durable, Stream: events.Scoring, Filters: []string{events.WildcardOf(events.TypeScoreRequested)},
+		// The ends of jobs pass by as well: no one else would see junk among them.
+		err := s.cfg.Bus.Consume(ctx, bus.ConsumerConfig{Durable: Durable, Stream: events.Scoring, Filters: []string{
+			events.WildcardOf(events.TypeScoreRequested), events.WildcardOf(events.TypeScoreCompleted), events.WildcardOf(events.TypeScoreFailed)},
 			MaxAckPending: jobsInHand, One: true, AckWait: s.cfg.AckWait}, func(own context.Context, m bus.Message) error {
 			// A stop leaves the job at a checkpoint at once: its context would give it some seconds first.
 			job, cancel := context.WithCancelCause(own)
