@@ -64,18 +64,22 @@ func (s *Service) followOutcomes(ctx context.Context) error {
 		}
 		return fmt.Errorf("read outcomes: %w", err)
 	}
-	from := uint64(1)
-	if last > outcomesTail {
-		from = last - outcomesTail + 1
-	}
 	filters := []string{events.WildcardOf(events.TypeExampleJoined)}
-	return s.cfg.Bus.Follow(ctx, bus.FollowConfig{Name: "registry", Stream: events.Training, Filters: filters, From: from, OnReset: s.outcomes.reset},
+	return s.cfg.Bus.Follow(ctx, bus.FollowConfig{Name: "registry", Stream: events.Training, Filters: filters, From: firstOutcome(last), OnReset: s.outcomes.reset},
 		func(_ context.Context, m bus.Message) error {
 			if x, ok := m.Event.Payload.(*events.ExampleJoined); ok && m.Err == nil {
 				s.outcomes.add(m.Event.Model, x)
 			}
 			return nil
 		})
+}
+
+// firstOutcome is where reading begins in a stream that ends at last.
+func firstOutcome(last uint64) uint64 {
+	if last > outcomesTail {
+		return last - outcomesTail + 1
+	}
+	return 1
 }
 
 // references keeps the score baselines of bundles that are watched. It is safe for concurrent use.

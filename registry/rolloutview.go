@@ -1,9 +1,12 @@
 package registry
 
 import (
+	"context"
+	"fmt"
 	"time"
 
 	"telco-churn-mlops/events"
+	"telco-churn-mlops/internal/bus"
 	"telco-churn-mlops/model/spec"
 	"telco-churn-mlops/registry/rollout"
 )
@@ -38,11 +41,57 @@ func (s *Service) RolloutStatus(key string) (*RolloutStatus, []RolloutInstance) 
 	return statusOf(s.decideRollout(key, CheckNotDone)), instances
 }
 
-// RolloutNow is [Service.RolloutStatus] by folds alone: without a registry there is nobody who reads bundles and labels, so that scores and F1 are not
-// judged, and a fresh Production is held to the default limits.
-func RolloutNow(c *Catalog, f *Fleet, key string, now time.Time) (*RolloutStatus, []RolloutInstance) {
+// ScoresElsewhere is the detail of the check score_psi where [RolloutNow] left it to the registry.
+const ScoresElsewhere = "judged by the registry, which reads the bundle: see its page of the model"
+
+// RolloutNow is [Service.RolloutStatus] by the streams alone, for a program that is no registry: labelled rows are read anew, a check of the scores stands there as
+// insufficient ([ScoresElsewhere]), as bundles are not read, and a fresh Production is held to the default limits.
+func RolloutNow(ctx context.Context, b *bus.Bus, c *Catalog, f *Fleet, key string) (*RolloutStatus, []RolloutInstance, error) {
+	now := time.Now()
 	in := RolloutInput{Watch: rollout.WatchOf(spec.DefaultRollout().Watch), Labels: noLabels, ScoresUnknown: true, Now: now}
-	return statusOf(DecideRollout(c, f, key, in)), rolloutInstances(f, key, now)
+	if _, watched := watchedBy(c, key); watched {
+		labels, err := loadOutcomes(ctx, b, key)
+		if err != nil {
+			return nil, nil, err
+		}
+		in.Labels = labels.of(key)
+	}
+	st := statusOf(DecideRollout(c, f, key, in))
+	if st != nil && st.Evidence != nil {
+		limit := in.Watch.ScorePSI
+		if o, ok := c.Rollout(key); ok {
+			limit = o.Watch.ScorePSI
+		}
+		if limit > 0 {
+			st.Evidence.Checks = append(st.Evidence.Checks, events.EvidenceCheck{
+				Check: rollout.CheckScores, Limit: limit, State: events.CheckInsufficient, Detail: ScoresElsewhere,
+			})
+		}
+	}
+	return st, rolloutInstances(f, key, now), nil
+}
+
+// loadOutcomes counts the labelled rows of a model as they stand now, those that a registry that starts would count.
+func loadOutcomes(ctx context.Context, b *bus.Bus, key string) (*outcomes, error) {
+	last, err := b.LastSequence(ctx, events.Training)
+	if err != nil {
+		return nil, fmt.Errorf("read outcomes: %w", err)
+	}
+	subject, err := events.SubjectOf(events.TypeExampleJoined, key)
+	if err != nil {
+		return nil, err
+	}
+	o := newOutcomes()
+	err = b.Read(ctx, bus.ReadConfig{Stream: events.Training, Filters: []string{subject}, From: firstOutcome(last), Through: last}, func(m bus.Message) error {
+		if x, ok := m.Event.Payload.(*events.ExampleJoined); ok && m.Err == nil {
+			o.add(key, x)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read outcomes: %w", err)
+	}
+	return o, nil
 }
 
 func statusOf(d RolloutDecision) *RolloutStatus {

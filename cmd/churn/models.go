@@ -158,12 +158,20 @@ func (c modelsDiffCmd) store(ctx context.Context, r *run, b *bus.Bus) (artifact.
 	return settings.Store(ctx, b)
 }
 
+// words shows text in one line, whole: for the last column of a table, which pushes nothing aside.
+func words(v *string) string {
+	if v == nil {
+		return "-"
+	}
+	return strings.Join(strings.Fields(*v), " ")
+}
+
 // cell shows a value in one line of a table.
 func cell(v *string) string {
 	if v == nil {
 		return "-"
 	}
-	text := strings.Join(strings.Fields(*v), " ")
+	text := words(v)
 	if strings.HasPrefix(text, "sha256:") {
 		return short(text)
 	}
@@ -216,7 +224,7 @@ func (c modelsHistoryCmd) Run(r *run) error {
 				if p.Override {
 					cause += " against a gate"
 				}
-				row(p.At.Local().Format(time.DateTime), version(p.Version), before(p), cause, p.Actor, cell(&p.Reason))
+				row(p.At.Local().Format(time.DateTime), version(p.Version), before(p), cause, p.Actor, words(&p.Reason))
 			}
 		})
 	})
@@ -274,7 +282,7 @@ func (c modelsAuditCmd) Run(r *run) error {
 		}
 		return table(r, "SEQUENCE\tTIME\tACTOR\tWHAT\tREASON", func(row func(...any)) {
 			for _, ch := range audit {
-				row(ch.Sequence, ch.At.Local().Format(time.DateTime), ch.Actor, cell(&ch.Summary), cell(&ch.Reason))
+				row(ch.Sequence, ch.At.Local().Format(time.DateTime), ch.Actor, words(&ch.Summary), words(&ch.Reason))
 			}
 		})
 	})

@@ -131,6 +131,7 @@ type rolloutShowCmd struct {
 type rolloutShown struct {
 	Model     string                     `json:"model"`
 	Now       *registry.RolloutStatus    `json:"now"`
+	Shadow    *events.ShadowEvaluated    `json:"shadow,omitempty"` // what a running one found so far
 	Instances []registry.RolloutInstance `json:"instances"`
 	Changes   []registry.Rollout         `json:"changes"`
 }
@@ -151,7 +152,12 @@ func (c rolloutShowCmd) Run(r *run) error {
 			return err
 		}
 		out := rolloutShown{Model: m.Name, Changes: append([]registry.Rollout{}, cat.Rollouts(m.Key)...)}
-		out.Now, out.Instances = registry.RolloutNow(cat, fleet, m.Key, time.Now())
+		if out.Now, out.Instances, err = registry.RolloutNow(ctx, b, cat, fleet, m.Key); err != nil {
+			return err
+		}
+		if out.Shadow, err = lastShadow(ctx, b, m.Key, out.Now); err != nil {
+			return err
+		}
 		if r.JSON {
 			return r.json(out)
 		}
@@ -173,11 +179,22 @@ func (s rolloutShown) print(r *run) error {
 			return err
 		}
 	}
+	if e := s.Shadow; e != nil {
+		skipped := uint64(0)
+		for _, n := range e.Skipped {
+			skipped += n
+		}
+		fmt.Fprintf(r.out, "%d rows scored, %d could not be; %d have another label than version %d gave; scores differ by %.4f in the mean and %.4f at most, PSI %.4f\n", e.Rows,
+			skipped, e.Flips, e.Production, e.MeanAbsDiff, e.MaxAbsDiff, e.PSI)
+		if e.F1 != nil && e.F1Production != nil {
+			fmt.Fprintf(r.out, "F1 %.4f over %d labelled rows, version %d's is %.4f\n", *e.F1, e.Labelled, e.Production, *e.F1Production)
+		}
+	}
 	if len(s.Instances) > 0 {
 		fmt.Fprintln(r.out)
 		err := table(r, "INSTANCE\tVERSION\tREVISION\tCANDIDATE\tFAILURE", func(row func(...any)) {
 			for _, i := range s.Instances {
-				row(i.Instance, version(i.Version), version(i.Revision), version(i.Candidate), cell(&i.Failure))
+				row(i.Instance, version(i.Version), version(i.Revision), version(i.Candidate), words(&i.Failure))
 			}
 		})
 		if err != nil {
@@ -190,12 +207,30 @@ func (s rolloutShown) print(r *run) error {
 	fmt.Fprintln(r.out)
 	return table(r, "REVISION\tTIME\tMODE\tVERSION\tBESIDE\tSHARE\tSTATE\tCAUSE\tACTOR\tREASON", func(row func(...any)) {
 		for _, o := range s.Changes {
-			row(o.Revision, o.At.Local().Format(time.DateTime), o.Mode, o.Version, version(o.Production), share(o.Share), o.State, o.Cause, o.Actor, cell(&o.Reason))
+			row(o.Revision, o.At.Local().Format(time.DateTime), o.Mode, o.Version, version(o.Production), share(o.Share), o.State, o.Cause, o.Actor, words(&o.Reason))
 		}
 	})
 }
 
-// printChecks prints evidence; scores and labels are the registry's to judge.
+// lastShadow returns the newest evaluation of the shadow that runs, nil if none does or it has none yet.
+func lastShadow(ctx context.Context, b *bus.Bus, key string, now *registry.RolloutStatus) (last *events.ShadowEvaluated, err error) {
+	if now == nil || now.Mode != events.RolloutShadow {
+		return nil, nil
+	}
+	subject, err := events.SubjectOf(events.TypeShadowEvaluated, key)
+	if err != nil {
+		return nil, err
+	}
+	err = b.Read(ctx, bus.ReadConfig{Stream: events.Drift, Filters: []string{subject}}, func(m bus.Message) error {
+		if p, ok := m.Event.Payload.(*events.ShadowEvaluated); ok && p.Revision == now.Revision {
+			last = p
+		}
+		return nil
+	})
+	return last, err
+}
+
+// printChecks prints evidence.
 func printChecks(r *run, e *events.Evidence) error {
 	return table(r, "CHECK\tSTATE\tVALUE\tLIMIT\tOTHER\tN\tDETAIL", func(row func(...any)) {
 		for _, k := range e.Checks {
@@ -203,7 +238,7 @@ func printChecks(r *run, e *events.Evidence) error {
 			if k.Against != nil {
 				other = fmt.Sprintf("%.4g", *k.Against)
 			}
-			row(k.Check, k.State, fmt.Sprintf("%.4g", k.Value), fmt.Sprintf("%.4g", k.Limit), other, k.N, cell(&k.Detail))
+			row(k.Check, k.State, fmt.Sprintf("%.4g", k.Value), fmt.Sprintf("%.4g", k.Limit), other, k.N, words(&k.Detail))
 		}
 	})
 }

@@ -57,6 +57,15 @@ func TestRolloutCommands(t *testing.T) {
 	out = must("show")
 	require.Contains(t, out, "telco-churn: canary of version 2, revision 1: 0 records in")
 	require.Contains(t, out, "error_ratio")
+	require.Regexp(t, `score_psi +insufficient .* judged by the registry, which reads the bundle: see its page of the model\n`, out)
+	joined := events.New(model, "test", "p1", time.Now(), &events.ExampleJoined{PredictionID: "p1", EntityID: "c1", Record: json.RawMessage(`{}`), Version: 1, PromotionSequence: 2, PredictionsSequence: 1, LabelsSequence: 1,
+		Predicted: true, Observed: true, Score: 0.9, PredictedAt: time.Now(), ObservedAt: time.Now()})
+	_, err = b.Publish(t.Context(), joined)
+	require.NoError(t, err)
+	require.Contains(t, must("show"), "0 labelled rows against version 1's 1, 300 are needed of each", "whole, as nothing stands behind it")
+	status, _, err := churn(t, "status", "--nats", srv.URL(), "--trainer-url", "http://127.0.0.1:1")
+	require.NoError(t, err)
+	require.Regexp(t, `rollout +canary of version 2 answers 1 %, revision 1: 0 records in`, status)
 	require.Contains(t, out, "insufficient")
 	require.Regexp(t, `1 +\S+ \S+ +canary +2 +1 +1 % +running +manual +op +try`, out)
 	var shown rolloutShown
@@ -71,6 +80,9 @@ func TestRolloutCommands(t *testing.T) {
 	require.ErrorContains(t, err, "is at revision 1, expected was 5")
 	require.Equal(t, "telco-churn: the canary of version 2 is aborted, revision 2; version 1 answers everybody\n", must("abort", "--reason", "enough"))
 	require.Equal(t, "telco-churn version 2 is a shadow of version 1, revision 3\n", must("shadow", "2"))
+	add(&events.ShadowEvaluated{Revision: 3, Version: 2, Production: 1, PredictionsSequence: 200, Rows: 200, Skipped: map[string]uint64{"record": 2}, Flips: 3, PSI: 0.045,
+		Scores: make([]uint64, events.ScoreBins), ProductionScores: make([]uint64, events.ScoreBins)})
+	require.Contains(t, must("show"), "200 rows scored, 2 could not be; 3 have another label than version 1 gave; scores differ by 0.0000 in the mean and 0.0000 at most, PSI 0.0450\n")
 	_, err = do("promote")
 	require.ErrorContains(t, err, "did not pass the gates")
 	must("abort")

@@ -32,6 +32,9 @@ type modelStatus struct {
 	Live       *events.DriftEvaluated `json:"performance,omitempty"`
 	Trainer    *trainer.Status        `json:"trainer,omitempty"`
 	LastGate   *events.ModelGated     `json:"last_verdict,omitempty"`
+	// Rollout is what is tried, or the watch of a fresh Production; Running is the one in force.
+	Rollout *registry.RolloutStatus `json:"rollout,omitempty"`
+	Running *registry.Rollout       `json:"running,omitempty"`
 }
 
 type loopStatus struct {
@@ -78,6 +81,12 @@ func (c statusCmd) gather(ctx context.Context, b *bus.Bus) (*loopStatus, error) 
 			if x.State == registry.RunOpen {
 				m.OpenRun = x.ID
 			}
+		}
+		if m.Rollout, _, err = registry.RolloutNow(ctx, b, cat, fleet, name); err != nil {
+			return nil, err
+		}
+		if o, ok := cat.Rollout(name); ok && cat.InForce(name, o) {
+			m.Running = &o
 		}
 		if m.Drift, m.Live, err = lastEvaluations(ctx, b, name); err != nil {
 			return nil, err
@@ -145,6 +154,7 @@ func (st *loopStatus) print(r *run) error {
 		if g := m.LastGate; g != nil {
 			fmt.Fprintf(r.out, "  verdict     version %d %s: %s\n", g.Version, g.Verdict, g.Reason)
 		}
+		printTried(r, m)
 		for _, i := range m.Instances {
 			state := good("live")
 			if !i.Live(time.Now()) {
@@ -165,6 +175,22 @@ func (st *loopStatus) print(r *run) error {
 	}
 	_, err := fmt.Fprintf(r.out, "dead letters  %d\n", st.DeadLetters)
 	return err
+}
+
+// printTried says what is tried of a model, or watched.
+func printTried(r *run, m modelStatus) {
+	switch o, now := m.Running, m.Rollout; {
+	case o != nil && o.Mode == events.RolloutShadow:
+		fmt.Fprintf(r.out, "  rollout     shadow of version %d, revision %d: it answers nobody\n", o.Version, o.Revision)
+	case o != nil:
+		fmt.Fprintf(r.out, "  rollout     canary of version %d answers %s, revision %d", o.Version, share(o.Share), o.Revision)
+		if now != nil && now.Revision == o.Revision {
+			fmt.Fprintf(r.out, ": %s", now.Reason)
+		}
+		fmt.Fprintln(r.out)
+	case now != nil:
+		fmt.Fprintf(r.out, "  rollout     version %d is watched: %s\n", now.Version, now.Reason)
+	}
 }
 
 func printEvaluation(r *run, name string, e *events.DriftEvaluated) {
