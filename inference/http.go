@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -94,13 +95,27 @@ func requestOf(ctx *fasthttp.RequestCtx, rq *request, began time.Time) (err *Req
 	if len(ctx.URI().QueryString()) == 0 {
 		return nil
 	}
-	query := ctx.QueryArgs()
-	for _, f := range []struct {
+	return rq.options(ctx.QueryArgs())
+}
+
+// options takes the options from a query, whatever the case of their names, as over NATS; of one that stands there twice the first counts. Others are
+// nothing to us.
+func (rq *request) options(query *fasthttp.Args) (err *RequestError) {
+	flags := [...]struct {
 		name string
 		set  *bool
-	}{{"strict", &rq.strict}, {"partial", &rq.partial}, {"explain", &rq.explain}} {
-		if *f.set, err = parseFlag(query.Peek(f.name), "query", f.name); err != nil {
-			return err
+		seen bool
+	}{{name: "strict", set: &rq.strict}, {name: "partial", set: &rq.partial}, {name: "explain", set: &rq.explain}}
+	for name, value := range query.All() {
+		for i := range flags {
+			f := &flags[i]
+			if f.seen || !strings.EqualFold(string(name), f.name) {
+				continue
+			}
+			if *f.set, err = parseFlag(value, "query", f.name); err != nil {
+				return err
+			}
+			f.seen = true
 		}
 	}
 	return nil

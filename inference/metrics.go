@@ -149,5 +149,25 @@ func (m *metrics) watch(reg prometheus.Registerer, s *Service) error {
 			return fmt.Errorf("register metrics: %w", err)
 		}
 	}
+	if err := reg.Register(&candidateInfo{s.slot, prometheus.NewDesc("churn_rollout_candidate_info", "1 for the candidate of the split in force.",
+		[]string{"model", "version", "digest"}, nil)}); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
 	return nil
+}
+
+// candidateInfo is churn_model_info's counterpart for the candidate that answers a share. It is read from what is served when it is asked for.
+type candidateInfo struct {
+	slot *slot
+	desc *prometheus.Desc
+}
+
+// Describe implements [prometheus.Collector].
+func (c *candidateInfo) Describe(to chan<- *prometheus.Desc) { to <- c.desc }
+
+// Collect implements [prometheus.Collector].
+func (c *candidateInfo) Collect(to chan<- prometheus.Metric) {
+	if p := c.slot.now().candidate; p != nil {
+		to <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, 1, c.slot.model, strconv.Itoa(p.promotion.Version), p.promotion.Digest)
+	}
 }

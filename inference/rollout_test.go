@@ -109,6 +109,7 @@ func TestACanaryAnswersItsShareOnEveryInstance(t *testing.T) {
 	_, metrics := one.get(t, "/metrics")
 	require.Contains(t, metrics, "\nchurn_rollout_revision 1\n")
 	require.Contains(t, metrics, "\nchurn_rollout_share 0.25\n")
+	require.Contains(t, metrics, `churn_rollout_candidate_info{digest="`+string(artifact.DigestOf(encoded(t, 2)))+`",model="telco-churn",version="2"} 1`)
 
 	r.run(t, 0.6, one, two)
 	require.Greater(t, one.routed(t)[2], first[2])
@@ -129,6 +130,8 @@ func TestACanaryAnswersItsShareOnEveryInstance(t *testing.T) {
 	require.False(t, one.Holds(2))
 	_, health = one.get(t, "/health")
 	require.Contains(t, health, `"rollout":{"revision":3,"in_force":false,"detail":"canary: rolled_back"}`)
+	_, metrics = one.get(t, "/metrics")
+	require.NotContains(t, metrics, "churn_rollout_candidate_info{")
 	var candidates, productions int
 	for _, l := range read[*events.ModelLoaded](t, w, events.Fleet) {
 		if l.Rollout > 0 {
