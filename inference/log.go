@@ -3,30 +3,24 @@ package inference
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"log/slog"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
-	"unsafe"
 
-	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
-
-	"telco-churn-mlops/events"
-	"telco-churn-mlops/internal/bus"
 )
 
 const (
-	logPage     = 512                  // answers published before their acks are awaited
-	logPageSize = 256 << 10            // their bytes, beyond which a page is full, too
+	logPage     = 1024                 // answers of a page
+	logPageSize = 512 << 10            // their bytes, beyond which a page is full, too
 	logLinger   = 5 * time.Millisecond // that a page which is not full waits for more answers
-	logAckWait  = 5 * time.Second      // per page; what has no ack by then is published again
+	logAckWait  = 5 * time.Second      // per page, from when it was sent; what has no ack by then is published again
 	logFlush    = 5 * time.Second      // for what is queued when the service stops
 	logPauseMin = 50 * time.Millisecond
 	logPauseMax = 2 * time.Second
-	logSpare    = 8 // empty pages kept for later
+	logSpare    = 4 // empty pages kept for later
 )
 
 // logEntry is one answer on its way to PREDICTIONS.
@@ -45,8 +39,9 @@ type page struct {
 func (p *page) full() bool { return len(p.entries) >= logPage || len(p.data) >= logPageSize }
 
 // predictionLog publishes answers in the order of their ordinals. add never blocks: what does not fit the two bounds is dropped, counted, and
-// alarmed. Answers are encoded by who adds them, into pages; each page is acknowledged, message by message, before the next is sent, and what was not
-// is sent again with the same message id, so that an outage shorter than the stream's dedupe window leaves no row twice; after a longer one
+// alarmed. Answers are encoded by who adds them, into pages, which are acknowledged message by message; while the acks of one are awaited a full one
+// behind it is under way, so that the stream always has work, and never more than that. What was not acknowledged is sent again, page after page, with
+// the same message id, so that an outage shorter than the stream's dedupe window leaves no row twice; after a longer one
 // a row whose ack was lost can stand twice, under the same prediction id.
 type predictionLog struct {
 	model   string
@@ -193,18 +188,49 @@ func (l *predictionLog) run(ctx context.Context, ln *link) error {
 		l.abandon(0)
 		return err
 	}
-	defer to.window.Close()
+	defer to.close()
+	var ahead, behind *flight
 	for {
-		p := l.take(ctx)
-		if p == nil {
-			return nil
+		if ahead == nil {
+			p := l.take(ctx)
+			if p == nil {
+				return nil
+			}
+			ahead = to.flight(p)
+			l.send(to, ahead)
 		}
-		left := l.publish(publish, to, p)
+		if p := l.takeFull(); p != nil {
+			behind = to.flight(p)
+			l.send(to, behind)
+		}
+		left := l.settle(publish, to, ahead)
 		if left > 0 {
+			if behind != nil { // publish has ended: what of it has acks is known at once
+				left += l.settle(publish, to, behind)
+			}
 			l.abandon(left)
 			return nil
 		}
+		ahead, behind = behind, nil
 	}
+}
+
+// takeFull returns the oldest page that is full, nil for none.
+func (l *predictionLog) takeFull() *page {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.metrics.logQueued.Set(float64(l.queued))
+	return l.oldest()
+}
+
+// oldest takes the oldest page that is full, nil for none. mu is held.
+func (l *predictionLog) oldest() *page {
+	if len(l.full) == 0 {
+		return nil
+	}
+	p := l.full[0]
+	l.full = append(l.full[:0], l.full[1:]...)
+	return p
 }
 
 // take waits for answers and returns the oldest page; nil when ctx has ended and nothing is queued.
@@ -212,12 +238,8 @@ func (l *predictionLog) take(ctx context.Context) *page {
 	for lingered := false; ; {
 		l.mu.Lock()
 		l.metrics.logQueued.Set(float64(l.queued))
-		var p *page
-		switch {
-		case len(l.full) > 0:
-			p = l.full[0]
-			l.full = append(l.full[:0], l.full[1:]...)
-		case l.filling != nil && (lingered || ctx.Err() != nil):
+		p := l.oldest()
+		if p == nil && l.filling != nil && (lingered || ctx.Err() != nil) {
 			p, l.filling = l.filling, nil
 		}
 		waiting := l.filling != nil
@@ -238,96 +260,6 @@ func (l *predictionLog) take(ctx context.Context) *page {
 		}
 		lingered = false
 	}
-}
-
-// logPublisher is what the publishing goroutine needs.
-type logPublisher struct {
-	bus    *bus.Bus
-	window *bus.Window
-	msg    nats.Msg
-	id     []byte // the event id; from idAt on the prediction id
-	idAt   int
-	at     []byte
-}
-
-// publisher prepares the message that all events of this log share: subject and headers are those that package events gives one of them.
-func (l *predictionLog) publisher(b *bus.Bus) (*logPublisher, error) {
-	const key = "00000000-0000-7000-8000-000000000000"
-	sample, err := b.Msg(events.New(l.model, l.source, key, time.Unix(0, 0), &events.PredictionMade{PredictionID: key, Version: 1, Record: json.RawMessage("{}")}))
-	if err != nil {
-		return nil, err
-	}
-	window, err := b.NewWindow()
-	if err != nil {
-		return nil, err
-	}
-	id := sample.Header[events.HeaderID][0]
-	return &logPublisher{bus: b, window: window, msg: *sample, id: []byte(id), idAt: len(id) - len(key)}, nil
-}
-
-// message returns the message of an entry, which holds until the next one.
-func (t *logPublisher) message(p *page, e *logEntry) *nats.Msg {
-	copy(t.id[t.idAt:], e.id[:])
-	t.at = e.at.UTC().AppendFormat(t.at[:0], time.RFC3339Nano)
-	id := unsafe.String(unsafe.SliceData(t.id), len(t.id)) // the connection copies them before the next message
-	t.msg.Header[events.HeaderID][0], t.msg.Header[events.HeaderMsgID][0] = id, id
-	t.msg.Header[events.HeaderTime][0] = unsafe.String(unsafe.SliceData(t.at), len(t.at))
-	t.msg.Data = p.data[e.from:e.to]
-	return &t.msg
-}
-
-// publish sends a page until every answer is acknowledged or can never be, or ctx ends: then it returns how many are left.
-func (l *predictionLog) publish(ctx context.Context, to *logPublisher, p *page) (left int) {
-	n, size := len(p.entries), int64(len(p.data))
-	pause := logPauseMin
-	for attempt := 1; ; attempt++ {
-		err := l.attempt(ctx, to, p)
-		if len(p.entries) == 0 {
-			l.done(p, n, size)
-			return 0
-		}
-		if ctx.Err() != nil {
-			left = len(p.entries)
-			l.done(p, n, size)
-			return left
-		}
-		if attempt == 1 || attempt%20 == 0 {
-			l.log.Warn("predictions not acknowledged, publishing again", "model", l.model, "count", len(p.entries), "attempt", attempt, "err", err)
-		}
-		l.metrics.logRetries.Add(float64(len(p.entries)))
-		sleep(ctx, pause)
-		pause = min(2*pause, logPauseMax)
-	}
-}
-
-// attempt publishes a page once and awaits the acks. The answers that have none stay in the page, in their order; one of the errors is returned.
-func (l *predictionLog) attempt(ctx context.Context, to *logPublisher, p *page) (last error) {
-	if !to.bus.Connected() {
-		return nats.ErrDisconnected
-	}
-	to.window.Begin(len(p.entries))
-	for i := range p.entries {
-		_ = to.window.Publish(i, to.message(p, &p.entries[i])) // Err has it
-	}
-	wait, cancel := context.WithTimeout(ctx, logAckWait)
-	defer cancel()
-	to.window.Wait(wait)
-	kept := p.entries[:0]
-	logged := 0
-	for i, e := range p.entries {
-		switch err := to.window.Err(i); {
-		case err == nil:
-			logged++
-		case errors.Is(err, nats.ErrMaxPayload), bus.IsPermanent(err):
-			l.drop(dropInvalid, 1)
-			l.log.Error("prediction can't be logged", "prediction_id", string(e.id[:]), "model", l.model, "err", err)
-		default:
-			kept, last = append(kept, e), err
-		}
-	}
-	p.entries = kept
-	l.metrics.logged.Add(float64(logged))
-	return last
 }
 
 // abandon drops what is left and what is queued, when the service ends.

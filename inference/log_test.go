@@ -1,6 +1,7 @@
 package inference_test
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"strings"
@@ -97,6 +98,39 @@ func TestLogOutlivesAnOutageAndAnswersDoNotWait(t *testing.T) {
 	}, "all answers are logged after the outage")
 	i.stop()
 	requireWholeLog(t, w, i, given)
+}
+
+// TestPagesUnderWayOutliveAnOutage has more pages than are under way at a time, before, during and after an outage.
+func TestPagesUnderWayOutliveAnOutage(t *testing.T) {
+	w := newWorld(t)
+	i := run(t, w.config(t, "one"))
+	all := records(t)
+	w.promote(t, w.upload(t, 1))
+	i.serves(t, 1, all[0])
+	list := append(append([]byte("["), bytes.Join(all, []byte(","))...), ']')
+	answered := 1
+	ask := func() {
+		for range 5000/len(all) + 1 {
+			code, _, body := i.post(t, "/predict", list)
+			require.Equal(t, http.StatusOK, code, string(body))
+			answered += len(all)
+		}
+	}
+	ask()
+	w.server.Stop(t)
+	ask()
+	w.server.Resume(t)
+	ask()
+	bustest.Eventually(t, func() bool { return metric(t, i, "churn_prediction_log_queued") == 0 }, "all is logged after the outage")
+	i.stop()
+	requireWholeLog(t, w, i, nil)
+	logged := 0
+	for _, p := range read[*events.PredictionMade](t, w, events.Predictions) {
+		if p.Boot == i.Boot() {
+			logged++
+		}
+	}
+	require.Equal(t, answered, logged)
 }
 
 func TestFullLogDropsAndCounts(t *testing.T) {
