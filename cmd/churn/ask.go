@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"telco-churn-mlops/events"
+	"telco-churn-mlops/inference"
 	"telco-churn-mlops/internal/synth"
 	"telco-churn-mlops/model/dataset"
 	"telco-churn-mlops/model/spec"
@@ -84,7 +86,7 @@ func firstRow(sp *spec.Spec, sch *dataset.Schema, data string) (*dataset.Row, er
 type predictCmd struct {
 	remote
 	Model   string        `name:"model" env:"CHURN_MODEL" default:"${model}" help:"Model to use."`
-	Timeout time.Duration `name:"timeout" default:"5s" help:"How long to wait for an answer."`
+	Timeout time.Duration `name:"timeout" default:"5s" help:"How long to wait for an answer, repetitions included."`
 	Record  string        `arg:"" optional:"" help:"One JSON record or a list; standard input by default, a record per line or one list."`
 }
 
@@ -98,10 +100,11 @@ func (c predictCmd) Run(r *run) error {
 	if err != nil {
 		return err
 	}
-	failed := 0
+	failed, asked := 0, 0
 	err = c.records(r.in, func(body []byte) error {
+		asked++
 		if err := c.ask(r.ctx, r, b.Conn(), events.PredictPrefix+"."+token, body); err != nil {
-			fmt.Fprintln(r.errs, bad("refused:"), err)
+			fmt.Fprintf(r.errs, "%s record %d: %v\n", bad("no answer to"), asked, err)
 			failed++
 		}
 		return r.ctx.Err()
@@ -153,19 +156,52 @@ func (c predictCmd) records(in io.Reader, fn func([]byte) error) error {
 	}
 }
 
+// ask asks until there is an answer that is final, by the retry rule of docs/serving.md: a repetition has the same request id, so that it is logged once.
 func (c predictCmd) ask(ctx context.Context, r *run, nc *nats.Conn, subject string, body []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	m, err := nc.RequestWithContext(ctx, subject, body)
-	if errors.Is(err, nats.ErrNoResponders) {
-		return fmt.Errorf("no instance serves %s", c.Model)
+	m := &nats.Msg{Subject: subject, Data: body, Header: nats.Header{inference.HeaderRequestID: {rand.Text()}}}
+	try, began := c.Timeout/5, time.Now()
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		answer, again, err := askOnce(ctx, nc, m, try)
+		if err == nil {
+			_, err = fmt.Fprintf(r.out, "%s\n", bytes.TrimSpace(answer))
+			return err
+		}
+		switch {
+		case !again:
+			return err
+		case !errors.Is(err, nats.ErrNoResponders):
+			try *= 2 // so that a long list has its time, too
+		case time.Since(began) > absence:
+			return fmt.Errorf("no instance serves %s", c.Model)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("within %s: %w", c.Timeout, err)
+		case <-time.After(pause):
+		}
 	}
+}
+
+const (
+	// absence is how long there may be nobody who answers, as while the only instance starts anew.
+	absence = time.Second
+	// The pause between two tries doubles.
+	firstPause, lastPause = 5 * time.Millisecond, 200 * time.Millisecond
+)
+
+// askOnce is one try. again is true of an error after which the same may be asked again.
+func askOnce(ctx context.Context, nc *nats.Conn, m *nats.Msg, timeout time.Duration) (answer []byte, again bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	got, err := nc.RequestMsgWithContext(ctx, m)
 	if err != nil {
-		return err
+		return nil, errors.Is(err, nats.ErrNoResponders) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout), err
 	}
-	if text := m.Header.Get("Nats-Service-Error"); text != "" {
-		return fmt.Errorf("%s %s: %s", m.Header.Get("Nats-Service-Error-Code"), text, m.Data)
+	if text := got.Header.Get("Nats-Service-Error"); text != "" {
+		code := got.Header.Get("Nats-Service-Error-Code")
+		return nil, code == "429" || code == "503", fmt.Errorf("%s %s: %s", code, text, got.Data)
 	}
-	_, err = fmt.Fprintf(r.out, "%s\n", bytes.TrimSpace(m.Data))
-	return err
+	return got.Data, false, nil
 }
