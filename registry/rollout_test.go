@@ -10,6 +10,7 @@ import (
 	"telco-churn-mlops/events"
 	"telco-churn-mlops/internal/artifact"
 	"telco-churn-mlops/internal/bus"
+	"telco-churn-mlops/internal/bus/bustest"
 	"telco-churn-mlops/model/modeltest"
 	"telco-churn-mlops/model/spec"
 	"telco-churn-mlops/registry/fault"
@@ -179,6 +180,27 @@ func TestABreachEndsTheCanaryAndNothingBeginsItAgain(t *testing.T) {
 	require.Equal(t, events.RolloutRunning, next.State)
 	v, _ = r.catalog().Version(churn, 2)
 	require.Equal(t, events.StageArchived, v.Stage, "a newer one is in Staging")
+}
+
+// A command that asks no registry shows the checks that the registry decides by.
+func TestACommandSeesWhatTheRegistrySees(t *testing.T) {
+	r := canaryRig(t)
+	s := r.start(quick)
+	o := r.two()
+	r.player("i").plays(o, 50, 0)
+	var seen *RolloutStatus
+	bustest.Eventually(t, func() bool {
+		seen, _ = s.RolloutStatus(churn)
+		return seen != nil && seen.Evidence != nil && seen.Evidence.Requests == 50 && len(seen.Evidence.Checks) == 4
+	}, "the registry judges by four checks")
+	f, err := LoadFleet(t.Context(), r.bus)
+	require.NoError(t, err)
+	now, _, err := RolloutNow(t.Context(), r.bus, r.store, r.catalog(), f, churn)
+	require.NoError(t, err)
+	require.Equal(t, seen.Evidence.Checks, now.Evidence.Checks)
+	now, _, err = RolloutNow(t.Context(), r.bus, nil, r.catalog(), f, churn)
+	require.NoError(t, err)
+	require.Equal(t, ScoresElsewhere, now.Evidence.Checks[len(now.Evidence.Checks)-1].Detail)
 }
 
 // While a canary runs, the next version waits with its verdict for the Production that it would replace.

@@ -6,7 +6,10 @@ import (
 	"time"
 
 	"telco-churn-mlops/events"
+	"telco-churn-mlops/internal/artifact"
 	"telco-churn-mlops/internal/bus"
+	"telco-churn-mlops/model"
+	"telco-churn-mlops/model/baseline"
 	"telco-churn-mlops/model/spec"
 	"telco-churn-mlops/registry/rollout"
 )
@@ -44,20 +47,21 @@ func (s *Service) RolloutStatus(key string) (*RolloutStatus, []RolloutInstance) 
 // ScoresElsewhere is the detail of the check score_psi where [RolloutNow] left it to the registry.
 const ScoresElsewhere = "judged by the registry, which reads the bundle: see its page of the model"
 
-// RolloutNow is [Service.RolloutStatus] by the streams alone, for a program that is no registry: labelled rows are read anew, a check of the scores stands there as
-// insufficient ([ScoresElsewhere]), as bundles are not read, and a fresh Production is held to the default limits.
-func RolloutNow(ctx context.Context, b *bus.Bus, c *Catalog, f *Fleet, key string) (*RolloutStatus, []RolloutInstance, error) {
+// RolloutNow is [Service.RolloutStatus] for a program that is no registry: labelled rows and the watched bundle are read anew, and a fresh Production is held to the
+// default limits. Where store is nil or does not give the bundle, the check of the scores is insufficient ([ScoresElsewhere]).
+func RolloutNow(ctx context.Context, b *bus.Bus, store artifact.Store, c *Catalog, f *Fleet, key string) (*RolloutStatus, []RolloutInstance, error) {
 	now := time.Now()
 	in := RolloutInput{Watch: rollout.WatchOf(spec.DefaultRollout().Watch), Labels: noLabels, ScoresUnknown: true, Now: now}
-	if _, watched := watchedBy(c, key); watched {
+	if v, watched := watchedBy(c, key); watched {
 		labels, err := loadOutcomes(ctx, b, key)
 		if err != nil {
 			return nil, nil, err
 		}
 		in.Labels = labels.of(key)
+		in.Reference, in.ScoresUnknown = loadReference(ctx, store, v)
 	}
 	st := statusOf(DecideRollout(c, f, key, in))
-	if st != nil && st.Evidence != nil {
+	if st != nil && st.Evidence != nil && in.ScoresUnknown {
 		limit := in.Watch.ScorePSI
 		if o, ok := c.Rollout(key); ok {
 			limit = o.Watch.ScorePSI
@@ -69,6 +73,25 @@ func RolloutNow(ctx context.Context, b *bus.Bus, c *Catalog, f *Fleet, key strin
 		}
 	}
 	return st, rolloutInstances(f, key, now), nil
+}
+
+// loadReference reads the score baseline of a version's bundle, nil if it has none. unknown is true where the bundle can't be read.
+func loadReference(ctx context.Context, store artifact.Store, v Version) (ref *baseline.Reference, unknown bool) {
+	if store == nil {
+		return nil, true
+	}
+	data, err := artifact.ReadAll(ctx, store, artifact.Digest(v.Bundle.Digest), DefaultMaxBundle)
+	if err != nil {
+		return nil, true
+	}
+	b, err := model.Decode(data)
+	switch {
+	case err != nil:
+		return nil, true
+	case !b.HasBaselines():
+		return nil, false
+	}
+	return &b.Baselines.Reference.Score, false
 }
 
 // loadOutcomes counts the labelled rows of a model as they stand now, those that a registry that starts would count.

@@ -152,7 +152,16 @@ func (c rolloutShowCmd) Run(r *run) error {
 			return err
 		}
 		out := rolloutShown{Model: m.Name, Changes: append([]registry.Rollout{}, cat.Rollouts(m.Key)...)}
-		if out.Now, out.Instances, err = registry.RolloutNow(ctx, b, cat, fleet, m.Key); err != nil {
+		settings, err := c.settings(r, "cli")
+		if err != nil {
+			return err
+		}
+		store, err := settings.Store(ctx, b)
+		if err != nil { // all but the scores is judged without one
+			store = nil
+			fmt.Fprintln(r.errs, "no bundle is read:", err)
+		}
+		if out.Now, out.Instances, err = registry.RolloutNow(ctx, b, store, cat, fleet, m.Key); err != nil {
 			return err
 		}
 		if out.Shadow, err = lastShadow(ctx, b, m.Key, out.Now); err != nil {

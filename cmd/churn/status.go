@@ -82,7 +82,7 @@ func (c statusCmd) gather(ctx context.Context, b *bus.Bus) (*loopStatus, error) 
 				m.OpenRun = x.ID
 			}
 		}
-		if m.Rollout, _, err = registry.RolloutNow(ctx, b, cat, fleet, name); err != nil {
+		if m.Rollout, _, err = registry.RolloutNow(ctx, b, nil, cat, fleet, name); err != nil {
 			return nil, err
 		}
 		if o, ok := cat.Rollout(name); ok && cat.InForce(name, o) {
