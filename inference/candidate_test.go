@@ -2,6 +2,7 @@ package inference
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 
 	"telco-churn-mlops/events"
 	"telco-churn-mlops/model"
+	"telco-churn-mlops/model/explain"
 	"telco-churn-mlops/model/modeltest"
 	"telco-churn-mlops/model/spec"
 )
@@ -161,4 +163,56 @@ func TestACandidateWithOtherColumnsReadsForItself(t *testing.T) {
 	require.EqualValues(t, 1, counted(s, armCanary).Requests)
 	logged := made(t, s)
 	require.Equal(t, events.ArmDirect, logged[1].Arm)
+}
+
+// A candidate that can't be explained costs nobody an explanation.
+func TestACandidateThatCannotExplainCostsNoRequest(t *testing.T) {
+	for name, explainer := range map[string]func() (*explain.Explainer, error){
+		"it has no counts": func() (*explain.Explainer, error) { return nil, errors.New("no counts") },
+		"it panics":        func() (*explain.Explainer, error) { panic("in the explainer") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, _ := idle(t)
+			beside(t, s, fitted(t, 2), 1).explainer = explainer
+			code, text := ask(s, request{body: good(t)[0], explain: true})
+			require.Equal(t, 200, code, text)
+			require.Contains(t, text, `"version":1,`)
+			require.Contains(t, text, `"explanation":`)
+			require.EqualValues(t, 1, counted(s, armCanary).Fallbacks)
+			require.EqualValues(t, 1, counted(s, armProduction).Requests)
+		})
+	}
+}
+
+// A slow candidate takes its part of the time once, and Production answers the rest of the list, even where that made it late.
+func TestASlowCandidateLeavesTheListToProduction(t *testing.T) {
+	for _, took := range []time.Duration{40 * time.Millisecond, 100 * time.Millisecond} {
+		s, _ := idle(t)
+		now := time.Now()
+		s.cfg.Now = func() time.Time { return now }
+		c := beside(t, s, fitted(t, 2), 1)
+		fresh := c.scorers.New
+		c.scorers.New = func() any { now = now.Add(took); return fresh() }
+		list := "[" + strings.Join(texts(good(t)[:5]), ",") + "]"
+		code, text := ask(s, request{body: []byte(list), deadline: now.Add(60 * time.Millisecond)})
+		require.Equal(t, 200, code, text)
+		require.Equal(t, 1, strings.Count(text, `"version":2,`))
+		require.Equal(t, 4, strings.Count(text, `"version":1,`))
+		require.EqualValues(t, 1, counted(s, armCanary).Fallbacks)
+		require.Zero(t, counted(s, armProduction).Errors)
+	}
+}
+
+// What is no JSON, or nested deeper than a reader of the log can follow, is refused wherever it stands.
+func TestWhatIsNoJSONIsRefusedInAColumnNobodyReads(t *testing.T) {
+	s, _ := idle(t)
+	record := string(good(t)[0])
+	for _, value := range []string{"NaN", "-Infinity", "Infinity", strings.Repeat("[", 101) + strings.Repeat("]", 101)} {
+		for _, column := range []string{"zzz", "Churn"} {
+			code, text := ask(s, request{body: []byte(`{"` + column + `":` + value + "," + record[1:])})
+			require.Equal(t, 422, code, text)
+		}
+	}
+	code, text := ask(s, request{body: []byte(`{"zzz":` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + "," + record[1:])})
+	require.Equal(t, 200, code, text)
 }

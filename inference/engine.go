@@ -39,8 +39,11 @@ type sink interface {
 type tally struct {
 	by       *Predictor
 	records  int
-	failed   bool // it should have answered and did not
-	fallback bool // and Production did in its place
+	failed   bool          // it should have answered and did not
+	fallback bool          // and Production did in its place
+	spent    time.Duration // of the candidate, where it answers in a list or explains
+	slow     bool          // the candidate took more than its part of the time: the other records are Production's
+	late     bool          // it did not come to the end of an explanation in its part
 }
 
 // work is one request on its way through the engine: what has to be known at its end, and buffers that are used again.
@@ -54,7 +57,8 @@ type work struct {
 	problems    []Problem
 	faulty      int // records of a partial list that were not answered
 	tallies     [3]tally
-	current     arm // of the version that is at work
+	current     arm        // of the version that is at work
+	scorers     [2]*scorer // of first and of the candidate; the rows are views of what they hold
 	scratch     []byte
 	explanation explain.Explanation
 }
@@ -65,6 +69,13 @@ const keepRows = 1024
 var works = sync.Pool{New: func() any { return &work{rows: make([]scored, 0, 1), records: make([][]byte, 0, 1)} }}
 
 func (w *work) release() {
+	if w.scorers[0] != nil {
+		w.first.release(w.scorers[0])
+	}
+	if w.scorers[1] != nil {
+		w.serving.candidate.release(w.scorers[1])
+	}
+	w.scorers = [2]*scorer{}
 	if cap(w.rows) > keepRows || cap(w.records) > keepRows || cap(w.scratch) > keepAnswer {
 		return
 	}
@@ -139,7 +150,7 @@ func (s *Service) each(rq *request, w *work, out sink) *RequestError {
 	sc := w.first.scorer() // left to the collector by a panic: who knows what state it is in
 	var second *scorer     // of the candidate
 	for i, record := range w.records {
-		if !rq.deadline.IsZero() && passed(rq.deadline, s.cfg.Now()) {
+		if !rq.deadline.IsZero() && passed(w.deadline(rq), s.cfg.Now()) {
 			w.tallies[w.current].failed = i > 0 // before the first record it was not the version's time
 			return errDeadline()
 		}
@@ -148,12 +159,13 @@ func (s *Service) each(rq *request, w *work, out sink) *RequestError {
 		warned, faults := w.first.read(sc, record, index, rq.strict)
 		r := scored{by: w.first, arm: named, record: record, compact: sc.decoder.Compact()}
 		from := sc
+		var x *explain.Explanation
 		if len(faults) == 0 {
 			answered := false
-			if named == armProduction && len(w.problems) == 0 {
+			if named == armProduction && len(w.problems) == 0 && !w.tallies[armCanary].slow {
 				if c, a := w.serving.route(sc.row.ID); a == armCanary {
 					r.by, r.arm, w.current = c, a, a
-					if from, answered = s.tryCandidate(rq, w, &r, sc, warned, index, &second); !answered {
+					if from, x, answered = s.tryCandidate(rq, w, &r, sc, warned, index, &second); !answered {
 						r.by, r.arm, from, w.current = w.first, named, sc, named
 					}
 				}
@@ -178,10 +190,9 @@ func (s *Service) each(rq *request, w *work, out sink) *RequestError {
 			s.cfg.Log.Error("score is no probability", "model", s.cfg.Model, "version", r.by.promotion.Version, "request_id", rq.id, "score", r.probability)
 			return err
 		}
-		var x *explain.Explanation
-		if rq.explain {
+		if rq.explain && x == nil {
 			var err *RequestError
-			if x, err = s.explain(rq, w, r.by, from.row); err != nil {
+			if x, err = s.explain(w, r.by, from.row, w.deadline(rq)); err != nil {
 				return err
 			}
 		}
@@ -195,59 +206,20 @@ func (s *Service) each(rq *request, w *work, out sink) *RequestError {
 		w.rows = append(w.rows, r)
 		out.row(&w.rows[len(w.rows)-1], x)
 	}
-	w.first.release(sc)
-	if second != nil {
-		w.serving.candidate.release(second)
-	}
+	w.scorers = [2]*scorer{sc, second}
 	return nil
 }
 
-// tryCandidate has the candidate answer a record that Production has read into sc, and reports whether it did and which scorer holds the record
-// as it read it. The candidate reads the record itself only where its columns are others. It may never cost a request: a refusal, a panic, or a
-// score that is none leaves the record to Production and counts as the candidate's failure.
-func (s *Service) tryCandidate(rq *request, w *work, r *scored, sc *scorer, warned []dataset.Fault, index int, second **scorer) (from *scorer, ok bool) {
-	c := r.by
-	t := &w.tallies[armCanary]
-	t.by = c
-	defer func() {
-		if v := recover(); v != nil {
-			*second, ok = nil, false
-			if !c.failing.quiet(w.began) {
-				s.cfg.Log.Error("panic of the candidate, Production answers", "model", s.cfg.Model, "version", c.promotion.Version,
-					"request_id", rq.id, "err", v, "stack", string(debug.Stack()))
-			}
-		}
-		if !ok {
-			t.failed, t.fallback = true, true
-		}
-	}()
-	if *second == nil {
-		*second = c.scorer()
-	}
-	from = sc
-	if c.columns != w.first.columns {
-		from = *second
-		var faults []Problem
-		if warned, faults = c.read(from, r.record, index, rq.strict); len(faults) > 0 {
-			return from, false
-		}
-	}
-	if faults := c.score(*second, from.row, warned, index, rq.strict, r); len(faults) > 0 {
-		return from, false
-	}
-	return from, r.probability >= 0 && r.probability <= 1
-}
-
-// explain explains the score of a row.
-func (s *Service) explain(rq *request, w *work, p *Predictor, row *dataset.Row) (*explain.Explanation, *RequestError) {
+// explain explains the score of a row, until a deadline if there is one.
+func (s *Service) explain(w *work, p *Predictor, row *dataset.Row, deadline time.Time) (*explain.Explanation, *RequestError) {
 	e, err := p.explainer()
 	if err != nil {
 		return nil, unprocessable(Problem{Loc: []any{"query", "explain"}, Type: "value_error",
 			Msg: fmt.Sprintf("version %d can't be explained: %v", p.promotion.Version, err)})
 	}
 	var stop func() bool
-	if !rq.deadline.IsZero() {
-		stop = func() bool { return passed(rq.deadline, s.cfg.Now()) }
+	if !deadline.IsZero() {
+		stop = func() bool { return passed(deadline, s.cfg.Now()) }
 	}
 	if !e.ExplainUntil(row, &w.explanation, stop) {
 		return nil, errDeadline() // asking for much in little time is nothing that a version can be blamed for
@@ -275,6 +247,7 @@ func (s *Service) account(rq *request, w *work, err *RequestError) {
 	for a := range w.tallies {
 		t := &w.tallies[a]
 		switch {
+		case t.late && !t.slow && passed(rq.deadline, at): // Production did not do it in the time either
 		case t.by == nil || err == nil && t.records == 0 && !t.failed:
 		case t.fallback && (err == nil || err.Code >= http.StatusInternalServerError):
 			w.serving.meter(t.by, arm(a)).fallback()

@@ -170,8 +170,9 @@ func (d *decoder) value(s *scanner, c *slot) error {
 		if use && d.cares(c) {
 			text := string(s.data[start:s.pos])
 			d.fault(c.name, RuleNotFinite, text, "%s is not a finite number; write null where the value is not known", text)
+			return nil
 		}
-		return nil
+		return s.fail("%s is not JSON; write null where a value is not known", s.data[start:s.pos])
 	case b == 'n' && s.word("null"):
 		if use && d.need {
 			d.text(*c, "", false)

@@ -192,8 +192,34 @@ func (s *scanner) nested() error {
 	if err := dec.Decode(&raw); err != nil {
 		return s.fail("a list or object that is not valid: %v", err)
 	}
+	if depth(raw) > maxDepth {
+		return s.fail("a value is nested more than %d deep", maxDepth)
+	}
 	s.pos += len(raw)
 	return nil
+}
+
+// maxDepth is how deep a value may be nested: what a reader of the record, or of an event around it, can decode by far.
+const maxDepth = 100
+
+// depth returns how deep a valid JSON value is nested.
+func depth(value []byte) (deepest int) {
+	quoted, at := false, 0
+	for i := 0; i < len(value); i++ {
+		switch b := value[i]; {
+		case quoted && b == '\\':
+			i++
+		case b == '"':
+			quoted = !quoted
+		case quoted:
+		case b == '[' || b == '{':
+			at++
+			deepest = max(deepest, at)
+		case b == ']' || b == '}':
+			at--
+		}
+	}
+	return deepest
 }
 
 // view returns b as a string without a copy. It lives no longer than the decoding of one record, during which the input
