@@ -14,7 +14,7 @@ import (
 type cli struct {
 	globals
 
-	Up        upCmd        `cmd:"" help:"Run everything on this machine: NATS, trainer, registry, inference and drift."`
+	Up        upCmd        `cmd:"" help:"Run everything on this machine: NATS, trainer, registry, inference, drift and a scorer."`
 	Demo      demoCmd      `cmd:"" help:"Play the whole loop once and tell its story: train, promote, serve, drift, retrain."`
 	Trainer   trainerCmd   `cmd:"" help:"Run the trainer alone against --nats."`
 	Registry  registryCmd  `cmd:"" help:"Run the registry alone against --nats."`

@@ -122,6 +122,7 @@ func up(t *testing.T, args ...string) *live {
 	}
 	l.predict, l.trainer, l.nats = find(`predict +(http://\S+)`), find(`trainer +(http://\S+)/status`), find(`NATS +(nats://\S+)`)
 	l.registry = find(`registry +(https?://\S+)`)
+	require.Contains(t, squeezed(l.screen.String()), "churn status --nats "+l.nats+" --trainer-url "+l.trainer, "what is to be tried works with these addresses")
 	return l
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -92,4 +93,13 @@ func TestInterruptedProcess(t *testing.T) {
 		require.Equal(t, 128+int(s), exit.ExitCode(), "%s", rest)
 		require.Contains(t, string(rest), "interrupted: finished trials are in "+state+", go on with the same command")
 	}
+}
+
+// Who exported CHURN_NATS for other commands is told why nothing was started.
+func TestUpSaysThatItStartedNoServer(t *testing.T) {
+	t.Parallel()
+	var out, errs bytes.Buffer
+	err := command(t.Context(), "", &out, &errs, "up", "--nats", "nats://u:secret@127.0.0.1:1", "--connect-timeout", "50ms", "--store-dir", t.TempDir())
+	require.ErrorContains(t, err, "(--nats or CHURN_NATS names nats://u:xxxxx@127.0.0.1:1, so no server was started here)")
+	require.Contains(t, errs.String(), "and starting none")
 }

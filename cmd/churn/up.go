@@ -20,6 +20,7 @@ import (
 	"telco-churn-mlops/internal/connect"
 	"telco-churn-mlops/internal/synth"
 	"telco-churn-mlops/model/spec"
+	"telco-churn-mlops/trainer"
 )
 
 // generatedRows is the size of the dataset that is made where none is given: as many as the real file has.
@@ -178,7 +179,9 @@ func (c upCmd) generate(out io.Writer, sp *spec.Spec) (string, error) {
 func (c upCmd) start(ctx context.Context, log *slog.Logger, sp *spec.Spec, data string) (*stack, error) {
 	st := &stack{spec: sp, login: c.Login, url: c.NATS, scheme: c.scheme()}
 	settings := connect.Settings{Login: c.Login, Artifacts: c.Artifacts, URL: c.NATS, StoreBytes: c.StoreBytes, Log: log}
-	if c.NATS == "" {
+	if c.NATS != "" {
+		log.Info("using the NATS that --nats or CHURN_NATS names, and starting none", "url", redacted(c.NATS))
+	} else {
 		if err := st.serve(c, log); err != nil {
 			return nil, err
 		}
@@ -196,6 +199,9 @@ func (c upCmd) start(ctx context.Context, log *slog.Logger, sp *spec.Spec, data 
 	defer cancel()
 	st.process = newProcess(settings, c.Instance)
 	if err := st.services(connecting, c, st.process, data); err != nil {
+		if c.NATS != "" && connecting.Err() != nil {
+			err = fmt.Errorf("%w (--nats or CHURN_NATS names %s, so no server was started here)", err, redacted(c.NATS))
+		}
 		return nil, undo(err)
 	}
 	return st, nil
@@ -261,7 +267,7 @@ func (st *stack) banner(w io.Writer, c upCmd) {
 	}
 	fmt.Fprintf(w, `%[1]s is up: model %[2]s
 
-  predict    http://%[3]s/predict     POST a record; /health and /metrics too
+  predict    http://%[3]s/predict     POST a record; /docs to try it on a page, /openapi.json, /v2, /health and /metrics too
   registry   %[10]s%[4]s             experiments, runs, models, drift; MLflow clients too: %[11]s
   trainer    http://%[5]s/status      what it waits for; /health and /metrics too
   drift      http://%[6]s/status      what it last found; /health and /metrics too
@@ -271,13 +277,23 @@ func (st *stack) banner(w io.Writer, c upCmd) {
 Try, in another terminal:
 
   %[9]s | curl -d @- http://%[3]s/predict
-  nats req predict.%[2]s "$(%[9]s)"
-  nats sub model.promoted
-  churn status
+  nats%[13]s req predict.%[2]s "$(%[9]s)"
+  nats%[13]s sub model.promoted
+  churn status%[14]s
 
 An empty store trains at once; stop with Ctrl-C.
 
-`, bold("churn"), st.spec.Name, st.predict, st.registry, st.trainer, st.drift, redacted(st.url), where, c.specFlags.example(), st.scheme, c.guard.about(st.registry), st.scorer)
+`, bold("churn"), st.spec.Name, st.predict, st.registry, st.trainer, st.drift, redacted(st.url), where, c.specFlags.example(), st.scheme, c.guard.about(st.registry), st.scorer,
+		unusual(" -s ", redacted(st.url), connect.DefaultURL),
+		unusual(" --nats ", redacted(st.url), connect.DefaultURL)+unusual(" --trainer-url ", "http://"+st.trainer, "http://"+trainer.DefaultAddr))
+}
+
+// unusual is a flag with its value, empty where that is the default.
+func unusual(flag, value, usual string) string {
+	if value == usual {
+		return ""
+	}
+	return flag + value
 }
 
 // example is the command that prints a record of the same model.
