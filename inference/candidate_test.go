@@ -216,3 +216,25 @@ func TestWhatIsNoJSONIsRefusedInAColumnNobodyReads(t *testing.T) {
 	code, text := ask(s, request{body: []byte(`{"zzz":` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + "," + record[1:])})
 	require.Equal(t, 200, code, text)
 }
+
+// Without an id column the entity is a digest in the memory of the decoder, which no other request gets before the answer is logged.
+func TestTheEntityOfAnAnswerIsItsOwn(t *testing.T) {
+	s, _ := idle(t)
+	noID := spec.Telco()
+	noID.Columns.ID, noID.Expectations.UniqueID = "", false
+	p := NewPredictor("telco-churn", modeltest.Bundle(t, modeltest.Options{Spec: noID}), Promotion{Version: 1, Digest: "sha256:1", Sequence: 1})
+	s.slot.exchange(p)
+	records := good(t)
+	w := works.Get().(*work)
+	defer w.release()
+	out := newAnswer()
+	defer out.release()
+	w.began = time.Now()
+	require.Nil(t, s.work(&request{body: records[0]}, w, out))
+	entity := strings.Clone(w.rows[0].entity)
+	for _, r := range records[1:5] {
+		code, text := ask(s, request{body: r})
+		require.Equal(t, 200, code, text)
+	}
+	require.Equal(t, entity, w.rows[0].entity)
+}
