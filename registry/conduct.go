@@ -133,7 +133,7 @@ func (s *Service) decideRollout(name string, check OwnCheck) (d RolloutDecision)
 		return RolloutDecision{Action: RolloutNone} // the registry that knows its spec decides
 	}
 	in := RolloutInput{
-		Watch: rollout.WatchOf(r.rollout.Watch), Labels: s.outcomes.of(name), Check: check, Actor: s.cfg.Actor, Now: s.cfg.Now(),
+		Watch: rollout.WatchOf(r.rollout.Watch), Labels: s.outcomes.of(name), Known: s.references.get, Check: check, Actor: s.cfg.Actor, Now: s.cfg.Now(),
 	}
 	s.ledger.view(func(c *Catalog, f *Fleet) {
 		if v, watched := watchedBy(c, name); watched {
@@ -187,12 +187,20 @@ func (s *Service) restless(name string) bool {
 
 // considerRollout does what is due about what is tried or watched of a model, until nothing is.
 func (s *Service) considerRollout(ctx context.Context, name string) error {
-	var watched Version
-	var ok bool
-	s.ledger.view(func(c *Catalog, _ *Fleet) { watched, ok = watchedBy(c, name) })
+	var watched, production Version
+	var ok, beside bool
+	s.ledger.view(func(c *Catalog, _ *Fleet) {
+		watched, ok = watchedBy(c, name)
+		if p, _, fresh := c.Fresh(name); fresh {
+			production, beside = c.Version(name, p.Version)
+		}
+	})
 	var unread error
 	if ok {
 		unread = s.reference(ctx, watched)
+	}
+	if beside {
+		unread = errors.Join(unread, s.reference(ctx, production))
 	}
 	tries := map[string]int{}
 	for {

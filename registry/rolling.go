@@ -45,6 +45,8 @@ type RolloutInput struct {
 	// nothing passes meanwhile.
 	Reference     *baseline.Reference
 	ScoresUnknown bool
+	// Known looks up the score baseline of another bundle by digest, for a fresh Production beside which a rollout runs. Nil knows none.
+	Known func(digest string) (ref *baseline.Reference, known bool)
 	// Check is what the registry found when it loaded the candidate itself; it looks only where an instance could not.
 	Check OwnCheck
 	Actor string
@@ -63,7 +65,7 @@ func DecideRollout(c *Catalog, f *Fleet, key string, in RolloutInput) RolloutDec
 	case running:
 		// The Production beside it may be fresh itself. A breach of it ends both; that it passed is said when the rollout is over.
 		if fresh {
-			if d := decideFresh(c, f, key, p, before, in); d.Action == RolloutPromote {
+			if d := decideFresh(c, f, key, p, before, in.ofFresh(p)); d.Action == RolloutPromote {
 				return d
 			}
 		}
@@ -72,6 +74,16 @@ func DecideRollout(c *Catalog, f *Fleet, key string, in RolloutInput) RolloutDec
 		return decideFresh(c, f, key, p, before, in)
 	}
 	return RolloutDecision{Action: RolloutNone}
+}
+
+// ofFresh returns what is known for the watch of a fresh Production beside which a rollout runs: the reference of its own bundle, not the candidate's.
+func (in RolloutInput) ofFresh(p Promotion) RolloutInput {
+	in.Reference, in.ScoresUnknown = nil, true
+	if in.Known != nil {
+		ref, known := in.Known(p.Bundle.Digest)
+		in.Reference, in.ScoresUnknown = ref, !known
+	}
+	return in
 }
 
 // watchedBy returns what is watched of a model at the moment: its bundle, and since when that is named.
@@ -107,7 +119,7 @@ func decideRunning(c *Catalog, f *Fleet, key string, o Rollout, in RolloutInput)
 		return d.change(c, key, o, events.RolloutRolledBack, events.RolloutLoadFailed, in)
 	}
 	candidate := func(k rollout.Key) bool {
-		return k.Revision == o.Revision && k.Version == o.Version && k.Arm == events.ArmCanary
+		return k.Revision == o.Revision && k.Version == o.Version && k.Digest == o.Bundle.Digest && k.Arm == events.ArmCanary
 	}
 	other := func(k rollout.Key) bool {
 		return k.Revision == o.Revision && k.Version == o.Production && k.Promotion == o.PromotionSequence && k.Arm == events.ArmProduction
@@ -200,7 +212,7 @@ func decideFresh(c *Catalog, f *Fleet, key string, p, before Promotion, in Rollo
 	sides := rollout.Sides{OtherVersion: before.Version, Reference: in.Reference}
 	var names []string
 	sides.Watched, names = m.Sum(func(k rollout.Key) bool {
-		return k.Version == p.Version && k.Promotion >= p.Sequence && k.Arm == events.ArmProduction
+		return k.Version == p.Version && k.Digest == p.Bundle.Digest && k.Promotion >= p.Sequence && k.Arm == events.ArmProduction
 	})
 	if before.Version > 0 {
 		sides.Other, _ = m.Recent(func(k rollout.Key) bool {
