@@ -24,7 +24,7 @@ const (
 const (
 	minRequests  = 20    // requests before errors are counted
 	chance       = 1e-3  // of that many errors, or such latencies, with a version that is sound, while a step lasts
-	chanceAtEnd  = 0.05  // of that many errors, at its end, when it is asked once
+	chanceAtEnd  = 0.01  // of that many errors, at its end, when it is asked for the last time
 	minPositives = 30    // of labelled rows, on both sides
 	f1Errors     = 3     // standard errors that the F1s must differ by
 	confidence   = 0.999 // of the PSI's chi-square bound
@@ -63,7 +63,8 @@ type Sides struct {
 // Judge returns the checks of a watch, those whose limit is 0 left out. With atEnd the step is over.
 //
 // error_ratio is breached if the share of failed requests is above the limit and above the other version's, by more than chance: so many or more
-// errors of a version that fails no more than that come with a probability under 0.001, at the end of a step 0.05. It counts from 20 requests on.
+// errors of a version that fails no more than that come with a probability under 0.001, at the end of a step 0.01; what is compared with the
+// other version are both sides' errors, neither of which is taken as exact. It counts from 20 requests on.
 //
 // p95_ms is breached if the 95th percentile of latency is above the floor, and above the ratio times the other version's, both by more than chance: what
 // is compared are the lower end of the one's and the upper end of the other's 99.9 % interval, by rank.
@@ -108,11 +109,9 @@ func judgeErrors(w events.RolloutWatch, s Sides, atEnd bool) events.EvidenceChec
 	if n > 0 {
 		c.Value = errors / n
 	}
-	usual := w.ErrorRatio
 	if s.Other.Requests >= minRequests {
 		against := float64(min(s.Other.Errors, s.Other.Requests)) / float64(s.Other.Requests)
 		c.Against = &against
-		usual = max(usual, against)
 	}
 	if n < minRequests {
 		return insufficient(c, fmt.Sprintf("%d requests, %d are needed", c.N, minRequests))
@@ -121,11 +120,22 @@ func judgeErrors(w events.RolloutWatch, s Sides, atEnd bool) events.EvidenceChec
 	if atEnd {
 		bar = chanceAtEnd
 	}
-	if c.Value > usual && chanceOf(errors, n, usual) < bar {
+	if c.Value > w.ErrorRatio && chanceOf(errors, n, w.ErrorRatio) < bar && failsMore(s, bar) {
 		c.State = events.CheckBreached
 		c.Detail = fmt.Sprintf("%.0f of %.0f requests failed (%d answered by Production instead)", errors, n, s.Watched.Fallbacks)
 	}
 	return c
+}
+
+// failsMore reports whether the watched version fails more often than the other by more than chance: of the errors of both, as many or more would be the
+// watched one's with a probability under bar if each fell on any request alike. It is true where the other has too few requests to tell.
+func failsMore(s Sides, bar float64) bool {
+	if s.Other.Requests < minRequests {
+		return true
+	}
+	n, against := float64(s.Watched.Requests), float64(s.Other.Requests)
+	k, usual := float64(min(s.Watched.Errors, s.Watched.Requests)), float64(min(s.Other.Errors, s.Other.Requests))
+	return k/n > usual/against && chanceOf(k, k+usual, n/(n+against)) < bar
 }
 
 // chanceOf returns the probability of k or more of n where each has probability p.
