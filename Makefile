@@ -67,16 +67,17 @@ cross: ## Build for linux and darwin, amd64 and arm64, into dist/
 	  CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dist/$$os-$$arch/ ./cmd/churn ./cmd/inference; \
 	done; done
 
-# What only computes: counting coverage under the race detector slows its loops sevenfold, so the two are run apart there.
-PURE = ./model/... ./internal/synth
+# What only computes: counting coverage under the race detector slows its loops sevenfold, so the two are run apart there. What measures is run without it.
+PURE     = ./model/... ./internal/synth
+MEASURES = ./bench/...
 
 .PHONY: test
 test: tools-test ## All tests: with the race detector, S3 against a real server, separate processes; prints the coverage
 	$(GO) test -race -shuffle=on $(PURE)
 	@$(if $(BROWSER),:,echo "no Chromium or Chrome on the PATH: the browser test of the pages is left out")
 	PATH="$(TOOLS):$$PATH" $(GO) test -race -shuffle=on -tags s3,processes$(if $(BROWSER),$(comma)browser) -covermode=atomic -coverprofile=coverage.out \
-	  $$($(GO) list ./... | grep -v -e '/model$$' -e '/model/' -e '/internal/synth$$')
-	$(GO) test -covermode=atomic -coverprofile=coverage.pure.out $(PURE)
+	  $$($(GO) list ./... | grep -v -e '/model$$' -e '/model/' -e '/internal/synth$$' -e '/bench/')
+	$(GO) test -covermode=atomic -coverprofile=coverage.pure.out $(PURE) $(MEASURES)
 	tail -n +2 coverage.pure.out >> coverage.out && rm coverage.pure.out
 	PATH="$(TOOLS):$$PATH" $(GO) test -run 'CrossValidation|Seeds' ./trainer ./cmd/churn
 	$(GO) tool cover -func=coverage.out | tail -1

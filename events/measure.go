@@ -96,9 +96,10 @@ type VersionMeasurement struct {
 	Records   uint64 `json:"records"`
 	Errors    uint64 `json:"errors"`
 	Fallbacks uint64 `json:"fallbacks"`
-	// LatencyBuckets counts requests by the time they took in the server: one count per bound of [LatencyBounds] and one above. Absent: none counted.
+	// LatencyBuckets counts requests by the time they took in the server, those with a list by the mean time of a record: one count per bound of
+	// [LatencyBounds] and one above. Absent: none counted.
 	LatencyBuckets []uint64 `json:"latency_buckets,omitempty"`
-	// Scores counts records by score in [ScoreBins] equal bins of [0, 1]. Absent: none counted.
+	// Scores counts records by score in [ScoreBins] equal bins of [0, 1], those of an entity that was counted of late left out. Absent: none counted.
 	Scores []uint64 `json:"scores,omitempty"`
 	// ReferenceBins counts them in the bins of the bundle's own score baseline; absent where it has none.
 	ReferenceBins []uint64  `json:"reference_bins,omitempty"`

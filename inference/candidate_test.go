@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -237,4 +238,30 @@ func TestTheEntityOfAnAnswerIsItsOwn(t *testing.T) {
 		require.Equal(t, 200, code, text)
 	}
 	require.Equal(t, entity, w.rows[0].entity)
+}
+
+// ticking is a clock that goes on by a step at each look.
+func ticking(s *Service, step time.Duration) {
+	now := time.Now()
+	s.cfg.Now = func() time.Time {
+		now = now.Add(step)
+		return now
+	}
+}
+
+func TestAListCountsByTheTimeOfOneRecord(t *testing.T) {
+	s, _ := idle(t)
+	beside(t, s, fitted(t, 2), 0.5)
+	ticking(s, time.Millisecond)
+	list := "[" + string(bytes.Join(good(t), []byte(","))) + "]"
+	code, body := ask(s, request{body: []byte(list)})
+	require.Equal(t, 200, code, body)
+	for _, a := range []arm{armProduction, armCanary} {
+		v := counted(s, a)
+		require.Positive(t, v.Records)
+		require.Equal(t, uint64(1), v.Requests)
+		took, ok := events.LatencyQuantile(v.LatencyBuckets, 1)
+		require.True(t, ok)
+		require.Less(t, took, 6*time.Millisecond, "the looks at the clock that a record takes, and not those of the list: arm %d", a)
+	}
 }

@@ -42,6 +42,7 @@ type tally struct {
 	failed   bool          // it should have answered and did not
 	fallback bool          // and Production did in its place
 	spent    time.Duration // of the candidate, where it answers in a list or explains
+	worked   time.Duration // on the records of a list that it answered
 	slow     bool          // the candidate took more than its part of the time: the other records are Production's
 	late     bool          // it did not come to the end of an explanation in its part
 }
@@ -58,6 +59,8 @@ type work struct {
 	faulty      int // records of a partial list that were not answered
 	tallies     [3]tally
 	current     arm        // of the version that is at work
+	lapped      time.Time  // when the record of a list that is at work was begun
+	lap         *tally     // of the version that answered the record before; nil for none
 	scorers     [2]*scorer // of first and of the candidate; the rows are views of what they hold
 	scratch     []byte
 	explanation explain.Explanation
@@ -150,6 +153,9 @@ func (s *Service) each(rq *request, w *work, out sink) *RequestError {
 	sc := w.first.scorer() // left to the collector by a panic: who knows what state it is in
 	var second *scorer     // of the candidate
 	for i, record := range w.records {
+		if w.list {
+			w.next(s.cfg.Now())
+		}
 		if !rq.deadline.IsZero() && passed(w.deadline(rq), s.cfg.Now()) {
 			w.tallies[w.current].failed = i > 0 // before the first record it was not the version's time
 			return errDeadline()
@@ -167,6 +173,9 @@ func (s *Service) each(rq *request, w *work, out sink) *RequestError {
 					r.by, r.arm, w.current = c, a, a
 					if from, x, answered = s.tryCandidate(rq, w, &r, sc, warned, index, &second); !answered {
 						r.by, r.arm, from, w.current = w.first, named, sc, named
+						if w.list { // its time is not Production's
+							w.lapped = s.cfg.Now()
+						}
 					}
 				}
 			}
@@ -205,9 +214,21 @@ func (s *Service) each(rq *request, w *work, out sink) *RequestError {
 		t.records++
 		w.rows = append(w.rows, r)
 		out.row(&w.rows[len(w.rows)-1], x)
+		w.lap = t
+	}
+	if w.list {
+		w.next(s.cfg.Now())
 	}
 	w.scorers = [2]*scorer{sc, second}
 	return nil
+}
+
+// next ends the time of a record of a list and begins that of the one after it.
+func (w *work) next(at time.Time) {
+	if w.lap != nil {
+		w.lap.worked += at.Sub(w.lapped)
+	}
+	w.lap, w.lapped = nil, at
 }
 
 // explain explains the score of a row, until a deadline if there is one.
@@ -254,7 +275,11 @@ func (s *Service) account(rq *request, w *work, err *RequestError) {
 		case t.failed:
 			w.serving.meter(t.by, arm(a)).error()
 		case err == nil:
-			w.serving.meter(t.by, arm(a)).request(t.records, took)
+			one := took
+			if w.list { // as long as one of its records took: lists are long and short, and one can be answered by two versions
+				one = t.worked / time.Duration(t.records)
+			}
+			w.serving.meter(t.by, arm(a)).request(t.records, one)
 		}
 	}
 	if err != nil {
@@ -272,7 +297,7 @@ func (s *Service) account(rq *request, w *work, err *RequestError) {
 	for i := range w.rows {
 		r := &w.rows[i]
 		s.metrics.of(r.by).score(r.probability)
-		w.serving.meter(r.by, r.arm).score(r.probability)
+		w.serving.meter(r.by, r.arm).score(r.probability, r.entity)
 		for _, p := range r.warnings {
 			s.metrics.warnings.WithLabelValues(p.Type).Inc()
 		}

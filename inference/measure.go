@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
+
 	"telco-churn-mlops/events"
 	"telco-churn-mlops/model"
 	"telco-churn-mlops/model/baseline"
@@ -28,6 +30,8 @@ type meter struct {
 	lanes  uint32 // a power of two
 	stride int
 	cells  []atomic.Uint64 // lanes times stride
+
+	entities [entityWords]atomic.Uint64 // a bit for each that was scored of late
 }
 
 // meterKey says what a meter counts.
@@ -50,6 +54,12 @@ const (
 
 // edgeCells is a power of two, so that its parts begin at exact numbers.
 const edgeCells = 64
+
+// A meter has so many words of bits for entities, and remembers them for so many records on average.
+const (
+	entityWords  = 1024
+	entityMemory = 1 << 14
+)
 
 // lanePadding keeps two lanes from sharing a cache line, in cells.
 const lanePadding = 16
@@ -80,7 +90,7 @@ func (m *meter) lane() []atomic.Uint64 {
 	return m.cells[base : base+m.stride]
 }
 
-// request counts a request of which the version answered so many records, and how long the whole answer took.
+// request counts a request of which the version answered so many records, and how long the answer took: to a list, one of those records on average.
 func (m *meter) request(records int, took time.Duration) {
 	if m == nil {
 		return
@@ -90,9 +100,10 @@ func (m *meter) request(records int, took time.Duration) {
 	l[cellLatency+latencyBucket(took)].Add(1)
 }
 
-// score counts the probability of one record that was answered.
-func (m *meter) score(p float64) {
-	if m == nil {
+// score counts the probability of one record that was answered, if its entity, "" for none, was not counted of late: those who compare distributions
+// take the scores as independent, and one customer who is asked for again and again is one.
+func (m *meter) score(p float64, entity string) {
+	if m == nil || entity != "" && m.counted(entity) {
 		return
 	}
 	l := m.lane()
@@ -100,6 +111,19 @@ func (m *meter) score(p float64) {
 	if m.reference != nil {
 		l[cellLatency+len(latencyBounds)+1+m.referenceBin(p)].Add(1)
 	}
+}
+
+// counted notes an entity and reports whether it was noted before, by a bit of its hash, so that of some tens of thousands a few are taken for
+// others. All is forgotten after so many calls on average, so that a version that answers for months goes on counting.
+func (m *meter) counted(entity string) bool {
+	if rand.Uint32N(entityMemory) == 0 {
+		for i := range m.entities {
+			m.entities[i].Store(0)
+		}
+	}
+	h := xxhash.Sum64String(entity)
+	word, bit := &m.entities[(h>>6)%entityWords], uint64(1)<<(h&63)
+	return word.Load()&bit != 0 || word.Or(bit)&bit != 0
 }
 
 // referenceBin is the reference's BinNumeric for a probability, without a search: few edges lie in one part.

@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"fmt"
 	"math"
 	"sync"
 	"testing"
@@ -47,8 +48,8 @@ func TestAMeterCountsWhatWasAnsweredAndWhatFailed(t *testing.T) {
 		wait.Go(func() {
 			for i := range 1000 {
 				m.request(2, 20*time.Microsecond)
-				m.score(float64(i) / 1000)
-				m.score(1)
+				m.score(float64(i)/1000, "")
+				m.score(1, "")
 			}
 			m.error()
 			m.fallback()
@@ -74,7 +75,7 @@ func TestAMeterCountsWhatWasAnsweredAndWhatFailed(t *testing.T) {
 	}
 	var none *meter
 	none.request(1, 1)
-	none.score(1)
+	none.score(1, "")
 	none.error()
 	none.fallback()
 }
@@ -174,4 +175,27 @@ func TestCountsArePublishedAtThePaceOfWhatIsWatched(t *testing.T) {
 	require.False(t, p.due(s.book.read()))
 	former.request(1, time.Millisecond) // ended meanwhile: it is waited for by those who judge
 	published()
+}
+
+func TestAnEntityIsScoredOnceInAWhile(t *testing.T) {
+	m := newStage(t).now().meters[armProduction]
+	for range 500 {
+		for e := range 10 {
+			m.score(float64(e)/10, fmt.Sprint("customer-", e))
+		}
+		m.score(0.95, "")
+	}
+	v, _ := m.measure(time.Now())
+	total := uint64(0)
+	for _, n := range v.Scores[:events.ScoreBins-1] {
+		total += n
+	}
+	require.GreaterOrEqual(t, total, uint64(10), "each entity once")
+	require.Less(t, total, uint64(100), "and again when all was forgotten, which is seldom")
+	require.Equal(t, uint64(500), v.Scores[events.ScoreBins-1], "who has no id is counted each time")
+	for e := range 2000 {
+		m.score(0.95, fmt.Sprint("another-", e))
+	}
+	v, _ = m.measure(time.Now())
+	require.Greater(t, v.Scores[events.ScoreBins-1], uint64(2400), "few are taken for others")
 }

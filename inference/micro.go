@@ -57,6 +57,10 @@ type membership struct {
 	passed  atomic.Uint64 // requests that they have handed over or refused
 }
 
+// overlap is how long a registration stays beside its successor: the server may have looked up the members for a request before the successor
+// joined, and must still find one of them when it hands the request over.
+const overlap = 100 * time.Millisecond
+
 // serveNATS is in the queue groups while there is a verified model, until ctx ends. What was registered before an exchange leaves after its
 // successor has joined, so that there is no moment without a member and no request is lost.
 func (s *Service) serveNATS(ctx context.Context) error {
@@ -69,14 +73,17 @@ func (s *Service) serveNATS(ctx context.Context) error {
 		leaving sync.WaitGroup
 		pool    = newReplyPool(s, b.Conn())
 	)
-	leave := func() {
+	leave := func(after time.Duration) {
 		if m := joined; m != nil {
-			leaving.Go(m.leave)
+			leaving.Go(func() {
+				sleep(ctx, after)
+				m.leave()
+			})
 			joined = nil
 		}
 	}
 	defer func() {
-		leave()
+		leave(0)
 		leaving.Wait()
 		pool.close()
 		if joined == nil {
@@ -87,7 +94,7 @@ func (s *Service) serveNATS(ctx context.Context) error {
 		reg, serving := s.slot.now().registration()
 		switch {
 		case !serving:
-			leave()
+			leave(0)
 		case joined == nil || joined.registration != reg:
 			m, err := s.join(b.Conn(), pool, reg)
 			if err != nil {
@@ -97,7 +104,7 @@ func (s *Service) serveNATS(ctx context.Context) error {
 				}
 				continue
 			}
-			leave()
+			leave(overlap)
 			joined = m
 		}
 		select {

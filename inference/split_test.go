@@ -252,7 +252,7 @@ func TestRoutingAndCountingAllocateNothing(t *testing.T) {
 		p, a := now.route(ids[i%len(ids)])
 		m := now.meter(p, a)
 		m.request(1, 30*time.Microsecond)
-		m.score(0.31)
+		m.score(0.31, "")
 		now.meter(v.version(2), armNamed).error()
 		i++
 	}))
@@ -277,14 +277,14 @@ func BenchmarkMeter(b *testing.B) {
 	b.Run("one", func(b *testing.B) {
 		for i := 0; b.Loop(); i++ {
 			m.request(1, time.Duration(i&0xffff)*100)
-			m.score(float64(i&1023) / 1024)
+			m.score(float64(i&1023)/1024, "")
 		}
 	})
 	b.Run("all processors", func(b *testing.B) {
 		b.RunParallel(func(pb *testing.PB) {
 			for i := 0; pb.Next(); i++ {
 				m.request(1, time.Duration(i&0xffff)*100)
-				m.score(float64(i&1023) / 1024)
+				m.score(float64(i&1023)/1024, "")
 			}
 		})
 	})

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"telco-churn-mlops/events"
@@ -17,10 +19,30 @@ import (
 // outcomesTail is how many of the last joined examples are read at the start: what was labelled before tells nothing of what is tried now.
 const outcomesTail = 200_000
 
-// outcomes counts labelled rows by model, version and promotion. It is safe for concurrent use.
+// caughtUp says which streams beside LIFECYCLE were read to their end, since they were last begun: before that nothing is decided by what they say. It
+// is safe for concurrent use.
+type caughtUp struct{ fleet, outcomes atomic.Bool }
+
+func (c *caughtUp) all() bool { return c.fleet.Load() && c.outcomes.Load() }
+
+// outcomesKept bounds the labelled rows that are kept of a version, the last ones: an F1 over them is exact enough.
+const outcomesKept = 10_000
+
+// outcomes keeps the last labelled rows by model, version and promotion. It is safe for concurrent use.
 type outcomes struct {
-	mu     sync.Mutex
-	counts map[outcomeKey]rollout.Labels
+	mu   sync.Mutex
+	rows map[outcomeKey]*labelled
+}
+
+// labelled is the last rows of a version, in a ring.
+type labelled struct {
+	rows []outcome
+	next int // where the next row goes, once the ring is full
+}
+
+type outcome struct {
+	at                  int64 // of the prediction, in Unix nanoseconds
+	predicted, observed bool
 }
 
 type outcomeKey struct {
@@ -29,30 +51,56 @@ type outcomeKey struct {
 	promotion uint64
 }
 
-func newOutcomes() *outcomes { return &outcomes{counts: map[outcomeKey]rollout.Labels{}} }
+func newOutcomes() *outcomes { return &outcomes{rows: map[outcomeKey]*labelled{}} }
 
+// add takes a row, unless its caller chose the version.
 func (o *outcomes) add(model string, x *events.ExampleJoined) {
+	if x.Arm == events.ArmDirect {
+		return
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	key := outcomeKey{model, x.Version, x.PromotionSequence}
-	l := o.counts[key]
-	l.Add(x.Predicted, x.Observed)
-	o.counts[key] = l
+	l := o.rows[key]
+	if l == nil {
+		l = &labelled{}
+		o.rows[key] = l
+	}
+	row := outcome{x.PredictedAt.UnixNano(), x.Predicted, x.Observed}
+	if len(l.rows) < outcomesKept {
+		l.rows = append(l.rows, row)
+		return
+	}
+	l.rows[l.next] = row
+	l.next = (l.next + 1) % outcomesKept
 }
 
-// of returns a model's by version and promotion.
-func (o *outcomes) of(model string) func(version int, promotion uint64) rollout.Labels {
-	return func(version int, promotion uint64) rollout.Labels {
+// of returns a model's by version and promotion, of rows predicted since a time.
+func (o *outcomes) of(model string) func(version int, promotion uint64, since time.Time) rollout.Labels {
+	return func(version int, promotion uint64, since time.Time) (l rollout.Labels) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		return o.counts[outcomeKey{model, version, promotion}]
+		kept := o.rows[outcomeKey{model, version, promotion}]
+		if kept == nil {
+			return l
+		}
+		from := int64(math.MinInt64)
+		if !since.IsZero() {
+			from = since.UnixNano()
+		}
+		for _, r := range kept.rows {
+			if r.at >= from {
+				l.Add(r.predicted, r.observed)
+			}
+		}
+		return l
 	}
 }
 
 func (o *outcomes) reset() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	clear(o.counts)
+	clear(o.rows)
 }
 
 // followOutcomes counts labelled rows as they are joined.
@@ -65,7 +113,15 @@ func (s *Service) followOutcomes(ctx context.Context) error {
 		return fmt.Errorf("read outcomes: %w", err)
 	}
 	filters := []string{events.WildcardOf(events.TypeExampleJoined)}
-	return s.cfg.Bus.Follow(ctx, bus.FollowConfig{Name: "registry", Stream: events.Training, Filters: filters, From: firstOutcome(last), OnReset: s.outcomes.reset},
+	return s.cfg.Bus.Follow(ctx, bus.FollowConfig{Name: "registry", Stream: events.Training, Filters: filters, From: firstOutcome(last),
+		OnCaughtUp: func() {
+			s.read.outcomes.Store(true)
+			s.nudge()
+		},
+		OnReset: func() {
+			s.read.outcomes.Store(false)
+			s.outcomes.reset()
+		}},
 		func(_ context.Context, m bus.Message) error {
 			if x, ok := m.Event.Payload.(*events.ExampleJoined); ok && m.Err == nil {
 				s.outcomes.add(m.Event.Model, x)
@@ -131,6 +187,9 @@ func (s *Service) decideRollout(name string, check OwnCheck) (d RolloutDecision)
 	r, ok := s.rulesOf(name)
 	if !ok {
 		return RolloutDecision{Action: RolloutNone} // the registry that knows its spec decides
+	}
+	if !s.read.all() {
+		return RolloutDecision{Action: RolloutNone} // what instances counted and what came true is still being read
 	}
 	in := RolloutInput{
 		Watch: rollout.WatchOf(r.rollout.Watch), Labels: s.outcomes.of(name), Known: s.references.get, Check: check, Actor: s.cfg.Actor, Now: s.cfg.Now(),

@@ -39,8 +39,8 @@ type RolloutDecision struct {
 type RolloutInput struct {
 	// Watch are the limits of a fresh Production that no rollout with limits of its own completed.
 	Watch events.RolloutWatch
-	// Labels returns the labelled rows that a version answered under a promotion.
-	Labels func(version int, promotion uint64) rollout.Labels
+	// Labels returns the last labelled rows that a version answered under a promotion, of those predicted since a time.
+	Labels func(version int, promotion uint64, since time.Time) rollout.Labels
 	// Reference is the score baseline of the watched bundle, nil if it has none. With ScoresUnknown it could not be read yet: scores are not judged, and
 	// nothing passes meanwhile.
 	Reference     *baseline.Reference
@@ -86,6 +86,15 @@ func (in RolloutInput) ofFresh(p Promotion) RolloutInput {
 	return in
 }
 
+// labelsOf returns the labelled rows of both sides of a canary, predicted since it began: what Production was right about before says nothing of today.
+func (in RolloutInput) labelsOf(c *Catalog, key string, o Rollout) (candidate, production rollout.Labels) {
+	since := o.At
+	if begun, ok := c.Begun(key); ok {
+		since = begun.At
+	}
+	return in.Labels(o.Version, o.PromotionSequence, since), in.Labels(o.Production, o.PromotionSequence, since)
+}
+
 // watchedBy returns what is watched of a model at the moment: its bundle, and since when that is named.
 func watchedBy(c *Catalog, key string) (v Version, ok bool) {
 	if o, running := c.Rollout(key); running {
@@ -129,8 +138,8 @@ func decideRunning(c *Catalog, f *Fleet, key string, o Rollout, in RolloutInput)
 	var names []string
 	sides.Watched, names = m.Sum(candidate)
 	sides.Other, _ = m.Sum(other)
-	sides.WatchedLabels, sides.OtherLabels = in.Labels(o.Version, o.PromotionSequence), in.Labels(o.Production, o.PromotionSequence)
-	step := rollout.Step{Since: o.At, Watch: o.Watch, Records: sides.Watched.Records}
+	sides.WatchedLabels, sides.OtherLabels = in.labelsOf(c, key, o)
+	step := rollout.Step{Since: o.At, Watch: o.Watch, Watched: sides.Watched}
 	action, reason := d.judge(step, sides, presenceOf(f, key, o.At, in.Now, func(i Instance) (adopted, serves bool) {
 		return i.RolloutRevision == o.Revision, i.RolloutRevision == o.Revision && i.Candidate == o.Version
 	}), m.Through(), names, in)
@@ -164,7 +173,7 @@ func overtakenRollout(c *Catalog, f *Fleet, key string, o Rollout, in RolloutInp
 		if p.Rollout == o.Revision && p.Cause == events.PromotedByGate {
 			cause = events.RolloutPassed
 		}
-		d.Evidence, d.Reason = lastEvidence(f, key, o, in), p.Reason
+		d.Evidence, d.Reason = lastEvidence(c, f, key, o, in), p.Reason
 		done := o
 		if o.Mode == events.RolloutCanary {
 			done.Step, done.Share = len(o.Plan)-1, 1
@@ -176,12 +185,12 @@ func overtakenRollout(c *Catalog, f *Fleet, key string, o Rollout, in RolloutInp
 	if p.Version == 0 {
 		d.Reason = "the model was withdrawn"
 	}
-	d.Evidence = lastEvidence(f, key, o, in)
+	d.Evidence = lastEvidence(c, f, key, o, in)
 	return d.change(c, key, o, events.RolloutAborted, events.RolloutSuperseded, in)
 }
 
 // lastEvidence is what was seen under the last revision of a rollout, for the record: nothing is decided by it any more.
-func lastEvidence(f *Fleet, key string, o Rollout, in RolloutInput) *events.Evidence {
+func lastEvidence(c *Catalog, f *Fleet, key string, o Rollout, in RolloutInput) *events.Evidence {
 	if o.Mode != events.RolloutCanary {
 		return nil
 	}
@@ -190,9 +199,9 @@ func lastEvidence(f *Fleet, key string, o Rollout, in RolloutInput) *events.Evid
 	var names []string
 	sides.Watched, names = m.Sum(func(k rollout.Key) bool { return k.Revision == o.Revision && k.Arm == events.ArmCanary })
 	sides.Other, _ = m.Sum(func(k rollout.Key) bool { return k.Revision == o.Revision && k.Arm == events.ArmProduction })
-	sides.WatchedLabels, sides.OtherLabels = in.Labels(o.Version, o.PromotionSequence), in.Labels(o.Production, o.PromotionSequence)
+	sides.WatchedLabels, sides.OtherLabels = in.labelsOf(c, key, o)
 	var d RolloutDecision
-	d.judge(rollout.Step{Since: o.At, Watch: o.Watch, Records: sides.Watched.Records}, sides, rollout.Presence{}, m.Through(), names, in)
+	d.judge(rollout.Step{Since: o.At, Watch: o.Watch, Watched: sides.Watched}, sides, rollout.Presence{}, m.Through(), names, in)
 	return d.Evidence
 }
 
@@ -218,10 +227,10 @@ func decideFresh(c *Catalog, f *Fleet, key string, p, before Promotion, in Rollo
 		sides.Other, _ = m.Recent(func(k rollout.Key) bool {
 			return k.Version == before.Version && k.Digest == before.Bundle.Digest && k.Promotion < p.Sequence && k.Arm == events.ArmProduction
 		})
-		sides.OtherLabels = in.Labels(before.Version, before.Sequence)
+		sides.OtherLabels = in.Labels(before.Version, before.Sequence, time.Time{})
 	}
-	sides.WatchedLabels = in.Labels(p.Version, p.Sequence)
-	step := rollout.Step{Since: p.At, Watch: w, Records: sides.Watched.Records}
+	sides.WatchedLabels = in.Labels(p.Version, p.Sequence, p.At)
+	step := rollout.Step{Since: p.At, Watch: w, Watched: sides.Watched}
 	action, reason := d.judge(step, sides, presenceOf(f, key, p.At, in.Now, func(i Instance) (adopted, serves bool) {
 		yes := i.PromotionSequence >= p.Sequence && i.Serving.Version == p.Version
 		return yes, yes

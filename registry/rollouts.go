@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"telco-churn-mlops/events"
 	"telco-churn-mlops/internal/bus"
@@ -319,12 +320,12 @@ func (d *desk) abortRollout(ctx context.Context, name string, a RolloutAct) (Rol
 			return draft{}, err
 		}
 		in := RolloutInput{Labels: noLabels, ScoresUnknown: true, Actor: a.Actor, Now: d.now()}
-		end := RolloutDecision{Mode: o.Mode, Version: o.Version, Revision: o.Revision, Reason: a.Reason, Evidence: lastEvidence(f, m.Key, o, in)}
+		end := RolloutDecision{Mode: o.Mode, Version: o.Version, Revision: o.Revision, Reason: a.Reason, Evidence: lastEvidence(c, f, m.Key, o, in)}
 		return end.change(c, m.Key, o, events.RolloutAborted, events.RolloutManually, in).write, nil
 	})
 }
 
-func noLabels(int, uint64) rollout.Labels { return rollout.Labels{} }
+func noLabels(int, uint64, time.Time) rollout.Labels { return rollout.Labels{} }
 
 // runningRollout returns the rollout of a model that is in force.
 func runningRollout(c *Catalog, name string, a RolloutAct) (Model, Rollout, error) {

@@ -34,6 +34,7 @@ type Service struct {
 	book       *tracking.Book
 	held       holds
 	outcomes   *outcomes
+	read       caughtUp
 	references *references
 	rolls      rolls
 	model      string
@@ -206,7 +207,14 @@ func (s *Service) followLifecycle(ctx context.Context) error {
 
 func (s *Service) followFleet(ctx context.Context, from uint64) error {
 	return s.cfg.Bus.Follow(ctx, bus.FollowConfig{
-		Name: "registry", Stream: events.Fleet, From: from, OnReset: func() { s.ledger.reset(events.Fleet) }, OnCaughtUp: s.nudge,
+		Name: "registry", Stream: events.Fleet, From: from, OnReset: func() {
+			s.read.fleet.Store(false)
+			s.ledger.reset(events.Fleet)
+		},
+		OnCaughtUp: func() {
+			s.read.fleet.Store(true)
+			s.nudge()
+		},
 	}, s.onFleet)
 }
 

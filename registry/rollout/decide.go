@@ -30,14 +30,19 @@ type Presence struct {
 type Step struct {
 	Since time.Time // by the stream's clock
 	Watch events.RolloutWatch
-	// Records is how many the watched version answered since.
-	Records uint64
+	// Watched is what the watched version answered since.
+	Watched Counts
 }
 
-// Over reports whether a step has seen what it waits for: so many records, or so much time.
+// Over reports whether a step has seen what it waits for: so much time, or so many records, with requests enough among them for errors and latency
+// to be judged by. A few long lists are many records and tell little of either.
 func (s Step) Over(now time.Time) bool {
 	w := s.Watch
-	return w.Requests > 0 && s.Records >= uint64(w.Requests) || w.DurationMS > 0 && now.Sub(s.Since) >= time.Duration(w.DurationMS)*time.Millisecond
+	if w.DurationMS > 0 && now.Sub(s.Since) >= time.Duration(w.DurationMS)*time.Millisecond {
+		return true
+	}
+	return w.Requests > 0 && s.Watched.Records >= uint64(w.Requests) &&
+		(w.ErrorRatio <= 0 || s.Watched.Requests >= minRequests) && (w.P95Ratio <= 0 || less(s.Watched.Requests, s.Watched.Errors) >= uint64(max(0, min(w.MinRows, w.Requests))))
 }
 
 // Decide returns what follows from the checks of a step, with the reason in words. A breach counts at once. A step that is over waits until every live
@@ -48,7 +53,7 @@ func Decide(s Step, checks []events.EvidenceCheck, p Presence, now time.Time) (A
 	}
 	switch {
 	case !s.Over(now):
-		return Wait, fmt.Sprintf("%d records in %s", s.Records, now.Sub(s.Since).Round(time.Second))
+		return Wait, fmt.Sprintf("%d records in %s", s.Watched.Records, now.Sub(s.Since).Round(time.Second))
 	case p.Served == 0 && p.Lagging && p.Live > 0:
 		return Wait, "no live instance serves it yet"
 	case p.Served == 0:

@@ -38,10 +38,18 @@ func TestDecide(t *testing.T) {
 		{"nobody serves it", 500, time.Hour, nil, Presence{Live: 2}, Hold, "none of 2"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, reason := Decide(Step{Since: began, Watch: w, Records: c.records}, c.checks, c.who, began.Add(c.after))
+			got, reason := Decide(Step{Since: began, Watch: w, Watched: Counts{Records: c.records, Requests: c.records}}, c.checks, c.who, began.Add(c.after))
 			require.Equal(t, c.want, got, reason)
 			require.Contains(t, reason, c.reason)
 		})
 	}
-	require.False(t, Step{Since: began, Records: 1e9}.Over(began.Add(1000*time.Hour)), "without an end it goes on")
+	w.ErrorRatio, w.P95Ratio, w.MinRows = 0.01, 3, 300
+	long := Step{Since: began, Watch: w, Watched: Counts{Records: 30_000, Requests: 150}}
+	require.False(t, long.Over(began.Add(time.Second)), "a few long lists are many records and few requests")
+	require.True(t, long.Over(began.Add(time.Minute)), "but time passes")
+	long.Watched.Requests, long.Watched.Errors = 400, 101
+	require.False(t, long.Over(began.Add(time.Second)), "what failed tells nothing of latency")
+	long.Watched.Requests++
+	require.True(t, long.Over(began.Add(time.Second)))
+	require.False(t, Step{Since: began, Watched: Counts{Records: 1e9, Requests: 1e9}}.Over(began.Add(1000*time.Hour)), "without an end it goes on")
 }
