@@ -24,11 +24,13 @@ const model = "telco-churn"
 // promotion made by hand. No service may have been denied anything, and nobody may do what is another's.
 func TestStackPlaysATurn(t *testing.T) {
 	t.Run("one server, artifacts in NATS", func(t *testing.T) {
+		t.Parallel() // most of a turn is waiting
 		s := newStack(t, "nats-1")
 		s.nats = true
 		s.turn()
 	})
 	t.Run("a cluster of three, artifacts in S3", func(t *testing.T) {
+		t.Parallel()
 		s := newStack(t, "nats-1", "nats-2", "nats-3")
 		s.turn()
 		s.replicated()
