@@ -340,11 +340,22 @@ func FuzzDecodeJSON(f *testing.F) {
 	f.Add([]byte("{\"kind\":\"\xff\u00a0 \",\"kind \":1}"))
 	f.Add([]byte(`{"weight":Infinity,"price":1e999,"`))
 	h := schemaOf(f, fruit)
+	f.Add([]byte(`{"key":"1","weight":01,"price":-0.,"kind" : "a","weight":1.5.2,"price":.5}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		row := h.NewRow()
 		before := string(data)
 		warnings, err := h.DecodeJSON(data, row, DecodeOptions{})
 		require.Equal(t, before, string(data))
+		// A decoder knows the order of the keys of the records before: at first another's, then that of this one.
+		d, same := h.NewDecoder(), h.NewRow()
+		_, other := d.Decode([]byte(`{"key":"1","weight":1,"price":2,"kind":"a","organic":true,"ripe":"Yes"}`), same, DecodeOptions{})
+		require.NoError(t, other)
+		for range 2 {
+			said, refused := d.Decode(data, same, DecodeOptions{})
+			require.Equal(t, err, refused)
+			require.Equal(t, warnings, said)
+			sameRow(t, row, same)
+		}
 		if err != nil {
 			faults := faultsOf(t, err)
 			require.NotEmpty(t, faults)

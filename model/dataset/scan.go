@@ -176,6 +176,49 @@ func (s *scanner) number() error {
 	return nil
 }
 
+// decimal reads a number of at most 15 digits without an exponent at once, which is exact as that of the function of this name, and leaves any other
+// one, and what is no number, where it stands.
+func (s *scanner) decimal() (v float64, ok bool) {
+	at, negative := s.pos, false
+	if at < len(s.data) && s.data[at] == '-' {
+		negative = true
+		at++
+	}
+	first, point := at, -1
+	var m uint64
+	for ; at < len(s.data); at++ {
+		b := s.data[at]
+		if d := b - '0'; d <= 9 {
+			m = m*10 + uint64(d)
+			continue
+		}
+		if b != '.' || point >= 0 {
+			if b == '.' || b|0x20 == 'e' {
+				return 0, false
+			}
+			break
+		}
+		point = at
+	}
+	n, whole := at-first, at-first
+	v = float64(m)
+	if point >= 0 {
+		n, whole = n-1, point-first
+		if n == whole || n > 15 {
+			return 0, false
+		}
+		v /= powers[n-whole]
+	}
+	if n == 0 || n > 15 || whole == 0 || whole > 1 && s.data[first] == '0' {
+		return 0, false
+	}
+	if negative {
+		v = -v
+	}
+	s.pos = at
+	return v, true
+}
+
 func (s *scanner) digits() int {
 	start := s.pos
 	for s.pos < len(s.data) && s.data[s.pos] >= '0' && s.data[s.pos] <= '9' {

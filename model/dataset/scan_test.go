@@ -1,7 +1,9 @@
 package dataset
 
 import (
+	"math"
 	"math/rand/v2"
+	"strconv"
 	"testing"
 	"unicode/utf8"
 
@@ -88,5 +90,27 @@ func TestDecoderReadsWhatDecodeJSONReads(t *testing.T) {
 			require.Equal(t, h.AppendJSON(nil, want, true), h.AppendJSON(nil, row, true))
 			require.Equal(t, want.ID, row.ID)
 		}
+	}
+}
+
+// TestScanDecimal holds that a number read at once is the one that the slow way reads, to the bit, and ends where that ends, or is left to it.
+func TestScanDecimal(t *testing.T) {
+	for text, want := range map[string]bool{
+		"0": true, "-0": true, "7,": true, "-12.50}": true, "0.1 ": true, "123456789012345": true, "12345678901234.5": true,
+		"1234567890123456": false, "1234567890.123456": false, "01": false, "-01.5": false, "00": false, "1.": false, ".5": false, "-": false, "": false,
+		"-.5": false, "1.2.3": false, "1e5": false, "1.5E2": false, "+1": false, "x": false, "-x": false, "0.000000000000001": false, "0.00000000000001": true,
+	} {
+		fast, slow := scanner{data: []byte(text)}, scanner{data: []byte(text)}
+		v, ok := fast.decimal()
+		require.Equal(t, want, ok, text)
+		if !ok {
+			require.Zero(t, fast.pos, text)
+			continue
+		}
+		require.NoError(t, slow.number(), text)
+		require.Equal(t, slow.pos, fast.pos, text)
+		exact, err := strconv.ParseFloat(text[:slow.pos], 64)
+		require.NoError(t, err)
+		require.Equal(t, math.Float64bits(exact), math.Float64bits(v), text)
 	}
 }

@@ -28,6 +28,8 @@ type slot struct {
 	name  string
 	// optional says that the column may be absent.
 	optional bool
+	// opening is the key as JSON has it, quotes and the colon included; "" where it can't be written without escapes.
+	opening string
 }
 
 // bounds of a numeric column; infinite where the spec has none.
@@ -115,6 +117,7 @@ func NewSchema(s *spec.Spec) (*Schema, error) {
 	}
 	h.keys = make(map[string]*slot, len(h.slots))
 	for name, s := range h.slots {
+		s.opening = opening(name)
 		h.keys[name] = &s
 	}
 	return h, nil
@@ -288,4 +291,14 @@ func parseNumber(text string) (v float64, rule string) {
 		return math.NaN(), RuleNotFinite
 	}
 	return math.NaN(), RuleType
+}
+
+// opening returns a key with its quotes and its colon, and "" for one that has to be escaped.
+func opening(key string) string {
+	for i := range len(key) {
+		if special[key[i]] {
+			return ""
+		}
+	}
+	return `"` + key + `":`
 }
