@@ -30,6 +30,9 @@ const (
 	DefaultStopTimeout = 15 * time.Second
 )
 
+// GarbageRoom is for [app.RoomForGarbage] in a process that only serves, in bytes: what a second or so of full load over NATS leaves behind.
+const GarbageRoom = 64 << 20
+
 // Config says what one instance serves and how. Dial, or Bus with Store, is required, and so are Log, Metrics, Health and Instance; the
 // rest has its default in DefaultConfig.
 type Config struct {

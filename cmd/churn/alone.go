@@ -108,6 +108,7 @@ type inferenceCmd struct {
 
 // Run serves until stopped.
 func (c inferenceCmd) Run(r *run) error {
+	app.RoomForGarbage(inference.GarbageRoom)
 	if c.Instance == "" { // two instances on one host differ by their port
 		host, err := os.Hostname()
 		if err != nil {

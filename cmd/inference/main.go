@@ -88,6 +88,7 @@ func health(ctx context.Context, s settings) error {
 
 // run serves until ctx ends.
 func run(ctx context.Context, s settings) error {
+	app.RoomForGarbage(inference.GarbageRoom)
 	log, err := app.NewLogger(os.Stderr, s.LogLevel, s.LogFormat)
 	if err != nil {
 		return err
