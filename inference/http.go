@@ -77,10 +77,7 @@ func (s *Service) servePredict(ctx *fasthttp.RequestCtx, began time.Time) {
 // requestOf reads what a request says outside of its body.
 func requestOf(ctx *fasthttp.RequestCtx, rq *request, began time.Time) (err *RequestError) {
 	h := &ctx.Request.Header
-	id := h.PeekCanonical(keyRequestID)
-	if len(id) == 0 {
-		id = h.PeekCanonical(keyXRequestID)
-	}
+	id := callerID(h)
 	if err := badRequestID(id); err != nil {
 		return err
 	}
@@ -96,6 +93,14 @@ func requestOf(ctx *fasthttp.RequestCtx, rq *request, began time.Time) (err *Req
 		return nil
 	}
 	return rq.options(ctx.QueryArgs())
+}
+
+// callerID returns the caller's id of the request, as it stands in the header; none is empty.
+func callerID(h *fasthttp.RequestHeader) []byte {
+	if id := h.PeekCanonical(keyRequestID); len(id) > 0 {
+		return id
+	}
+	return h.PeekCanonical(keyXRequestID)
 }
 
 // options takes the options from a query, whatever the case of their names, as over NATS; of one that stands there twice the first counts. Others are

@@ -30,7 +30,7 @@ func (o oip) Served() openinference.Served {
 		return served
 	}
 	for _, h := range now.named {
-		served.Versions = append(served.Versions, openinference.Version{Number: h.predictor.promotion.Version, Bundle: h.predictor.bundle})
+		served.Versions = append(served.Versions, openinference.Version{Number: h.predictor.promotion.Version, Bundle: h.predictor.bundle, Digest: h.predictor.promotion.Digest})
 	}
 	return served
 }
@@ -62,6 +62,9 @@ func (o oip) Infer(ctx context.Context, c openinference.Call) ([]openinference.R
 	if err != nil {
 		return nil, oipError(err)
 	}
+	for i := range out.results {
+		out.results[i].Revision = w.serving.revision
+	}
 	return out.results, nil
 }
 
@@ -75,7 +78,7 @@ func (*collected) begin(bool) {}
 func (c *collected) row(r *scored, x *explain.Explanation) {
 	res := openinference.Result{PredictionID: string(r.id[:]), Version: r.by.promotion.Version, Probability: r.probability, Label: r.by.label(r.positive)}
 	for _, p := range r.warnings {
-		res.Warnings = append(res.Warnings, p.Msg)
+		res.Warnings = append(res.Warnings, warningOf(p))
 	}
 	if x != nil {
 		res.Explanation = x.Clone()
@@ -94,21 +97,40 @@ func (p *Predictor) label(positive bool) string {
 	return p.bundle.Schema.Negative()
 }
 
-// oipError says what is wrong with a request by row and column.
+// warningOf is a sentence that names the column that it is about.
+func warningOf(p Problem) string {
+	f := faultOf(p)
+	if f.Column == "" || strings.HasPrefix(f.Message, f.Column+": ") {
+		return f.Message
+	}
+	return f.Column + ": " + f.Message
+}
+
+// faultOf finds row and column in where a problem is.
+func faultOf(p Problem) openinference.Fault {
+	f := openinference.Fault{Message: p.Msg}
+	for _, l := range p.Loc[min(1, len(p.Loc)):] {
+		switch l := l.(type) {
+		case int:
+			f.Row = l
+		case string:
+			f.Column = l
+		}
+	}
+	return f
+}
+
+// oipError says what is wrong with a request: by row and column, or by the header or the option that can't be read.
 func oipError(err *RequestError) *openinference.Error {
 	e := &openinference.Error{Code: err.Code, Text: err.Text}
 	if e.Code == http.StatusUnprocessableEntity {
 		e.Code = http.StatusBadRequest // the protocol's word for a bad input
 	}
 	for _, p := range err.Problems {
-		f := openinference.Fault{Message: p.Msg}
-		for _, l := range p.Loc[min(1, len(p.Loc)):] {
-			switch l := l.(type) {
-			case int:
-				f.Row = l
-			case string:
-				f.Column = l
-			}
+		f := faultOf(p)
+		if len(p.Loc) > 0 && p.Loc[0] != "body" {
+			e.Text = f.Column + ": " + f.Message
+			return e
 		}
 		e.Faults = append(e.Faults, f)
 	}

@@ -42,7 +42,58 @@ func (s *Service) handler() http.Handler {
 		w.WriteHeader(http.StatusNotFound)
 		_, _ = w.Write((&RequestError{Code: http.StatusNotFound, Text: "Not Found"}).Body()) // the client has gone: nobody is left to tell
 	})
-	return deadlines(s.cfg.Now, mux)
+	return identified(deadlines(s.cfg.Now, mux))
+}
+
+// identified has every answer name its request where the caller did, and every error name it in any case; those that a client should repeat say when.
+func identified(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := r.Header.Get(HeaderRequestID)
+		if id == "" {
+			id = r.Header.Get(headerXRequestID)
+		}
+		if id != "" && badRequestID(id) == nil {
+			w.Header().Set(HeaderRequestID, id)
+		}
+		next.ServeHTTP(naming{w}, r)
+	})
+}
+
+// naming adds what an error has to say before its header is written.
+type naming struct{ http.ResponseWriter }
+
+// WriteHeader implements [http.ResponseWriter].
+func (n naming) WriteHeader(code int) {
+	if code >= http.StatusBadRequest && n.Header().Get(HeaderRequestID) == "" {
+		n.Header().Set(HeaderRequestID, newRequestID())
+	}
+	if retryable(code) {
+		n.Header().Set(headerRetryAfter, retryAfter)
+	}
+	n.ResponseWriter.WriteHeader(code)
+}
+
+// refusal is what a route says of a request that it does not take: the Open Inference Protocol has words of its own.
+func refusal(route string, err *RequestError) (code int, body []byte) {
+	if route != routeOIP {
+		return err.Code, err.Body()
+	}
+	e := oipError(err)
+	return e.Code, e.Body()
+}
+
+// refuseRoute answers a request that did not reach its handler, in the words of its route.
+func (s *Service) refuseRoute(ctx *fasthttp.RequestCtx, err *RequestError) {
+	rq := request{}
+	if id := callerID(&ctx.Request.Header); badRequestID(id) == nil {
+		rq.id = string(id)
+	}
+	out := newAnswer()
+	defer out.release()
+	out.refuse(err)
+	code, body := refusal(routeLabel(string(ctx.Path())), err)
+	out.code, out.body = code, append(out.body[:0], body...)
+	writeAnswer(ctx, &rq, out)
 }
 
 // deadlines gives the context of a request the deadline that its caller set.
@@ -55,9 +106,10 @@ func deadlines(now func() time.Time, next http.Handler) http.Handler {
 		}
 		deadline, err := parseDeadline(v, now())
 		if err != nil {
+			code, body := refusal(routeLabel(r.URL.Path), err)
 			w.Header().Set("Content-Type", contentJSON)
-			w.WriteHeader(err.Code)
-			_, _ = w.Write(err.Body()) // the client has gone: nobody is left to tell
+			w.WriteHeader(code)
+			_, _ = w.Write(body) // the client has gone: nobody is left to tell
 			return
 		}
 		ctx, cancel := context.WithDeadline(r.Context(), deadline)
@@ -74,13 +126,13 @@ func (s *Service) serveRoute(ctx *fasthttp.RequestCtx, began time.Time) {
 		s.metrics.routed(route, methodLabel(ctx), ctx.Response.StatusCode(), s.cfg.Now().Sub(began))
 	}()
 	if _, err := url.ParseRequestURI(string(ctx.RequestURI())); err != nil { // on which the adapter would answer 500
-		s.refuseHTTP(ctx, &request{}, &RequestError{Code: http.StatusBadRequest, Text: "the request's address can't be read"})
+		s.refuseRoute(ctx, &RequestError{Code: http.StatusBadRequest, Text: "the request's address can't be read"})
 		return
 	}
 	in := s.bodies.get()
 	defer in.free()
 	if err := s.readBody(ctx, in); err != nil {
-		s.refuseHTTP(ctx, &request{}, err)
+		s.refuseRoute(ctx, err)
 		return
 	}
 	ctx.Request.SetBodyRaw(in.data)

@@ -86,6 +86,9 @@ func wire(c Config, cached *cache, ln net.Listener, m *metrics) *Service {
 	s.routes = adapt(s.handler())
 	c.HTTP.Body = c.MaxBody
 	s.server = app.NewFastServer(ln, s.serveHTTP, c.HTTP, c.Log)
+	s.server.Refuse = func(ctx *fasthttp.RequestCtx, code int, text string) {
+		s.refuseRoute(ctx, &RequestError{Code: code, Text: text})
+	}
 	return s
 }
 

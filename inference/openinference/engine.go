@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"telco-churn-mlops/model"
+	"telco-churn-mlops/model/dataset"
 	"telco-churn-mlops/model/explain"
 )
 
@@ -36,6 +37,8 @@ type Served struct {
 type Version struct {
 	Number int
 	Bundle *model.Bundle
+	// Digest is that of the bundle's file, sha256:..., as it is named everywhere else.
+	Digest string
 }
 
 // version returns the version of a number, 0 for the one in Production; nil if it is not held.
@@ -66,8 +69,10 @@ type Call struct {
 type Result struct {
 	PredictionID string
 	Version      int
-	Probability  float64
-	Label        string
+	// Revision is that of the split in force, 0 for none. It is the same in all results of a call.
+	Revision    int
+	Probability float64
+	Label       string
 	// Warnings are sentences that name their column.
 	Warnings []string
 	// Explanation is nil unless it was asked for.
@@ -91,6 +96,11 @@ type Error struct {
 
 // shownFaults bounds the faults in an error's text.
 const shownFaults = 50
+
+// Body returns what the client reads: {"error": text}.
+func (e *Error) Body() []byte {
+	return append(dataset.AppendString([]byte(`{"error":`), e.Error()), "}\n"...)
+}
 
 // Error returns the text, or the first faults with row and column and how many more there are.
 func (e *Error) Error() string {

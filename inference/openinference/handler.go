@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-
-	"telco-churn-mlops/model/dataset"
 )
 
 // Options of a handler.
@@ -26,6 +24,7 @@ const (
 	headerXRequestID   = "X-Request-Id"
 	headerModelVersion = "Model-Version"
 	headerPredictionID = "Prediction-Id"
+	headerRevision     = "Rollout-Revision"
 )
 
 type handler struct {
@@ -153,7 +152,8 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, rq *request, se
 		fail(w, err)
 		return
 	}
-	rs, err := h.engine.Infer(r.Context(), Call{Version: number, Records: recs.rows, Explain: rq.explain, Strict: rq.strict, RequestID: requestID(r, rq)})
+	id := requestID(r, rq)
+	rs, err := h.engine.Infer(r.Context(), Call{Version: number, Records: recs.rows, Explain: rq.explain, Strict: rq.strict, RequestID: id})
 	switch {
 	case err != nil:
 		fail(w, err)
@@ -164,6 +164,12 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, rq *request, se
 	case rq.explain && !alike(rs):
 		fail(w, bad("two versions with different columns answered: ask for the explanation of one, by its path"))
 		return
+	}
+	if id != "" {
+		w.Header().Set(headerRequestID, id)
+	}
+	if rs[0].Revision > 0 {
+		w.Header().Set(headerRevision, strconv.Itoa(rs[0].Revision))
 	}
 	if v := oneVersion(rs); v > 0 {
 		w.Header().Set(headerModelVersion, strconv.Itoa(v))
@@ -232,7 +238,7 @@ func fail(w http.ResponseWriter, err error) {
 	if e.Code == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", "1")
 	}
-	write(w, e.Code, append(dataset.AppendString([]byte(`{"error":`), e.Error()), "}\n"...))
+	write(w, e.Code, e.Body())
 }
 
 func write(w http.ResponseWriter, code int, body []byte) {

@@ -22,10 +22,11 @@ import (
 
 // engine scores with bundles, as the service does, and keeps what it was called with.
 type engine struct {
-	served openinference.Served
-	fails  error // of Infer
-	full   bool  // Admit refuses
-	odd    bool  // odd rows are answered by the second version
+	served   openinference.Served
+	fails    error // of Infer
+	full     bool  // Admit refuses
+	odd      bool  // odd rows are answered by the second version
+	revision int
 
 	mu       sync.Mutex
 	call     openinference.Call
@@ -74,7 +75,7 @@ func (e *engine) Infer(ctx context.Context, c openinference.Call) ([]openinferen
 			continue
 		}
 		p := b.NewScorer().Score(row)
-		r := openinference.Result{PredictionID: fmt.Sprint("id-", i), Version: v.Number, Probability: p.Probability, Label: p.Label}
+		r := openinference.Result{PredictionID: fmt.Sprint("id-", i), Version: v.Number, Revision: e.revision, Probability: p.Probability, Label: p.Label}
 		for _, w := range warnings {
 			r.Warnings = append(r.Warnings, w.Column+": "+w.Message)
 		}

@@ -280,12 +280,13 @@ func TestOutputsIDAndExplanation(t *testing.T) {
 // Under a split the rows of a request may be answered by two versions: which one is then an output.
 func TestRowsOfTwoVersions(t *testing.T) {
 	e := newEngine(t)
-	e.odd = true
+	e.odd, e.revision = true, 12
 	rows := records(t, 3)
 	w, answer := ask(t, e, "POST", inferPath, body(t, columnInputs(t, e.served.Versions[0].Bundle, rows), nil))
 	require.Equal(t, 200, w.Code, "%s", w.Body)
 	require.NotContains(t, answer, "model_version")
 	require.Empty(t, w.Header().Get("Model-Version"))
+	require.Equal(t, "12", w.Header().Get("Rollout-Revision"))
 	require.Equal(t, []any{7.0, 4.0, 7.0}, outputNamed(t, answer, "model_version")["data"])
 }
 

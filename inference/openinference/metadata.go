@@ -75,7 +75,7 @@ func (h *handler) model(w http.ResponseWriter, r *http.Request) {
 	}
 	m := modelMetadata{
 		Name: served.Model, Versions: make([]string, len(served.Versions)), Platform: Platform, Inputs: Inputs(v.Bundle),
-		Parameters: map[string]any{"content_type": "pd", "version": strconv.Itoa(v.Number), "digest": v.Bundle.Manifest.Digest},
+		Parameters: map[string]any{"content_type": "pd", "version": strconv.Itoa(v.Number), "digest": v.Digest},
 	}
 	for i := range served.Versions {
 		m.Versions[i] = strconv.Itoa(served.Versions[i].Number)

@@ -81,7 +81,7 @@ func columnsOf(in *input, known map[string]struct{}, taken map[string]bool, out 
 	all := in.columns
 	if all == nil {
 		if in.rank == 2 && in.dims[1] != 1 {
-			return nil, nil, bad("input %.60q: its shape has %d columns; name them in its parameter \"columns\", or send one input for each column", in.name, in.dims[1])
+			return nil, nil, unnamed(in)
 		}
 		all = []string{in.name}
 	}
@@ -102,6 +102,11 @@ func columnsOf(in *input, known map[string]struct{}, taken map[string]bool, out 
 		}
 	}
 	return names, wanted, nil
+}
+
+// unnamed is the error of a matrix that does not say what its columns are.
+func unnamed(in *input) error {
+	return bad("input %.60q: its shape has %d columns; name them in its parameter \"columns\", or send one input for each column", in.name, in.dims[1])
 }
 
 // maxWarnings bounds what is said about inputs and rows.

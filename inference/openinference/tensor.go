@@ -2,7 +2,9 @@ package openinference
 
 import (
 	"encoding/base64"
+	"fmt"
 	"math"
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -62,7 +64,9 @@ func parseTensor(in *input, maxRows int, wanted []bool) (*tensor, error) {
 	case n == 0:
 		return nil, bad("input %.60q: its shape has no rows", in.name)
 	case n > uint64(maxRows):
-		return nil, bad("input %.60q: its shape has %d rows, at most %d are allowed", in.name, n, maxRows)
+		return nil, &Error{Code: http.StatusRequestEntityTooLarge, Text: fmt.Sprintf("input %.60q: its shape has %d rows, at most %d are allowed", in.name, n, maxRows)}
+	case width > 1 && in.columns == nil:
+		return nil, unnamed(in)
 	case width != uint64(len(wanted)):
 		return nil, bad("input %.60q: its shape has %d columns, want %d", in.name, width, len(wanted))
 	case n*width > uint64(len(in.data)):

@@ -66,6 +66,10 @@ func (l FastLimits) Validate() error {
 // they may keep of a request (nothing). Bodies are never read by the server: a handler reads ctx.RequestBodyStream() as far as it wants to, so that
 // what bodies hold is the handler's to bound. A panic of the handler is logged and answered 500.
 type FastServer struct {
+	// Refuse, if set before Run, writes the answer to a request that the handler does not see. Its path may be unknown. It must not keep ctx. By default the
+	// answer is {"detail": text}.
+	Refuse func(ctx *fasthttp.RequestCtx, code int, text string)
+
 	ln     *fastListener
 	fast   *fasthttp.Server
 	limits FastLimits
@@ -179,6 +183,7 @@ func (s *FastServer) serve(ctx *fasthttp.RequestCtx) {
 // expect answers a client that asks before it sends a body.
 func (s *FastServer) expect(ctx *fasthttp.RequestCtx) int {
 	if int64(ctx.Request.Header.ContentLength()) > s.limits.Body {
+		s.say(ctx, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes", s.limits.Body))
 		return http.StatusRequestEntityTooLarge
 	}
 	return http.StatusContinue
@@ -195,8 +200,17 @@ func (s *FastServer) refuse(ctx *fasthttp.RequestCtx, err error) {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		code, text = http.StatusRequestTimeout, "the request did not come in time"
 	}
-	writeDetail(ctx, code, text)
+	s.say(ctx, code, text)
 	LeaveUnread(ctx)
+}
+
+// say answers a request that the handler does not see.
+func (s *FastServer) say(ctx *fasthttp.RequestCtx, code int, text string) {
+	if s.Refuse != nil {
+		s.Refuse(ctx, code, text)
+		return
+	}
+	writeDetail(ctx, code, text)
 }
 
 // writeDetail answers with {"detail": text}.

@@ -165,8 +165,9 @@ func TestFastServerSpeaksHTTP(t *testing.T) {
 	t.Run("Expect: 100-continue of too much", func(t *testing.T) {
 		c, r := f.dial(t)
 		send(t, c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 104857600\r\nExpect: 100-continue\r\n\r\n")
-		resp, _ := receive(t, r, "POST")
+		resp, body := receive(t, r, "POST")
 		require.Equal(t, http.StatusRequestEntityTooLarge, resp.StatusCode)
+		require.JSONEq(t, `{"detail":"the body has more than 1048576 bytes"}`, body)
 		closed(t, r)
 	})
 	t.Run("no HTTP", func(t *testing.T) {
