@@ -82,10 +82,14 @@ type logState struct{ l *predictionLog }
 
 // MarshalJSON writes how many answers wait and how many were dropped since the start.
 func (s logState) MarshalJSON() ([]byte, error) {
-	s.l.mu.Lock()
-	queued := s.l.queued
-	s.l.mu.Unlock()
-	return json.Marshal(map[string]uint64{"queued": uint64(queued), "dropped": s.l.dropped.Load()})
+	return json.Marshal(map[string]uint64{"queued": uint64(s.l.waiting()), "dropped": s.l.dropped.Load()})
+}
+
+// waiting returns how many answers are queued or under way.
+func (l *predictionLog) waiting() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.queued
 }
 
 // add queues the answers of a request or drops them. buf is used for their encoding, and returned as it has grown; nothing of rows is kept.
@@ -219,7 +223,6 @@ func (l *predictionLog) run(ctx context.Context, ln *link) error {
 func (l *predictionLog) takeFull() *page {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.metrics.logQueued.Set(float64(l.queued))
 	return l.oldest()
 }
 
@@ -237,7 +240,6 @@ func (l *predictionLog) oldest() *page {
 func (l *predictionLog) take(ctx context.Context) *page {
 	for lingered := false; ; {
 		l.mu.Lock()
-		l.metrics.logQueued.Set(float64(l.queued))
 		p := l.oldest()
 		if p == nil && l.filling != nil && (lingered || ctx.Err() != nil) {
 			p, l.filling = l.filling, nil

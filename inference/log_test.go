@@ -142,6 +142,8 @@ func TestFullLogDropsAndCounts(t *testing.T) {
 	w.promote(t, w.upload(t, 1))
 	i.serves(t, 1, all[0])
 	w.server.Stop(t)
+	i.predict(t, all[0])
+	bustest.Eventually(t, func() bool { return metric(t, i, "churn_prediction_log_retries_total") > 0 }, "one is under way")
 	for range 3 {
 		for _, record := range all {
 			i.predict(t, record)
@@ -149,6 +151,7 @@ func TestFullLogDropsAndCounts(t *testing.T) {
 	}
 	dropped := metric(t, i, `churn_prediction_log_dropped_total{reason="queue_full"}`)
 	require.Greater(t, dropped, 100)
+	require.Equal(t, 10, metric(t, i, "churn_prediction_log_queued"), "as it is, with nothing published")
 	answered := metric(t, i, `churn_predictions_total{model="telco-churn",outcome="ok",transport="http",version="1"}`)
 	w.server.Resume(t)
 	i.stop()
@@ -186,4 +189,20 @@ func TestBytesBoundTheLogToo(t *testing.T) {
 	require.Equal(t, 1, metric(t, i, `churn_prediction_log_dropped_total{reason="queue_full"}`))
 	i.stop()
 	require.Empty(t, read[*events.PredictionMade](t, w, events.Predictions))
+}
+
+// TestAnEventThatIsTooLargeHoldsNobodyUp has the stream refuse one for good.
+func TestAnEventThatIsTooLargeHoldsNobodyUp(t *testing.T) {
+	w, i, good := answering(t, nil)
+	stream, err := w.bus.JetStream().Stream(t.Context(), string(events.Predictions))
+	require.NoError(t, err)
+	c := stream.CachedInfo().Config
+	c.MaxMsgSize = 3000
+	_, err = w.bus.JetStream().UpdateStream(t.Context(), c)
+	require.NoError(t, err)
+	published := metric(t, i, "churn_prediction_log_published_total")
+	i.predict(t, record(t, map[string]any{"Remark": string(bytes.Repeat([]byte("x"), 3000))}))
+	i.predict(t, good)
+	bustest.Eventually(t, func() bool { return metric(t, i, "churn_prediction_log_published_total") > published }, "what comes behind is logged")
+	bustest.Eventually(t, func() bool { return metric(t, i, `churn_prediction_log_dropped_total{reason="invalid"}`) == 1 }, "it is dropped and counted")
 }

@@ -3,6 +3,7 @@ package inference
 import (
 	"fmt"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,6 +22,7 @@ const (
 	rejectInFlight = "in_flight" // more requests than may be in work
 	rejectBodies   = "bodies"    // the bodies of other requests take all the room
 	rejectNoReply  = "no_reply"  // published over NATS instead of requested
+	rejectReply    = "reply"     // its reply subject is one of the loop's own or of the server's
 	rejectDeadline = "deadline"  // its deadline had passed before any work
 )
 
@@ -37,6 +39,10 @@ type metrics struct {
 	rejected     *prometheus.CounterVec   // reason
 	series       seriesBook
 	since        atomic.Pointer[loadedSince]
+	failures     struct { // over NATS
+		sync.Mutex
+		byCode map[int]uint64
+	}
 
 	info         *prometheus.GaugeVec // model, version, digest
 	loadedAt     prometheus.Gauge
@@ -47,7 +53,6 @@ type metrics struct {
 	rolloutJunk  prometheus.Counter
 	cacheErrors  prometheus.Counter
 
-	logQueued  prometheus.Gauge
 	logged     prometheus.Counter
 	logRetries prometheus.Counter
 	logDropped *prometheus.CounterVec // reason
@@ -90,17 +95,17 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		rolloutJunk:  prometheus.NewCounter(counter("rollout_junk_total", "Messages on rollout.changed that could not be read or were no news.")),
 		cacheErrors:  prometheus.NewCounter(counter("bundle_cache_errors_total", "Reads and writes of the local bundle folder that failed.")),
 
-		logQueued:  prometheus.NewGauge(gauge("prediction_log_queued", "Answers that wait to be published.")),
 		logged:     prometheus.NewCounter(counter("prediction_log_published_total", "Answers published and acknowledged.")),
 		logRetries: prometheus.NewCounter(counter("prediction_log_retries_total", "Publishes of answers that were repeated.")),
 		logDropped: prometheus.NewCounterVec(counter("prediction_log_dropped_total", "Answers that were not published."), []string{"reason"}),
 	}
 	for _, c := range []prometheus.Collector{m.httpRequests, m.httpDuration, m.natsRequests, m.predictions, m.duration, m.score, m.warnings,
-		m.rejected, m.info, m.loadedAt, m.loadDuration, m.loadFailures, m.unservable, m.junk, m.rolloutJunk, m.cacheErrors, m.logQueued, m.logged, m.logRetries, m.logDropped} {
+		m.rejected, m.info, m.loadedAt, m.loadDuration, m.loadFailures, m.unservable, m.junk, m.rolloutJunk, m.cacheErrors, m.logged, m.logRetries, m.logDropped} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
 	}
+	m.failures.byCode = map[int]uint64{}
 	return m, nil
 }
 
@@ -142,6 +147,7 @@ func (m *metrics) watch(reg prometheus.Registerer, s *Service) error {
 		{"inference_in_flight", "Requests in work, HTTP and NATS together.", func() float64 { return float64(s.gate.inFlight()) }},
 		{"inference_body_bytes", "Bytes that the bodies of HTTP requests hold.", func() float64 { return float64(s.bodies.held.Load()) }},
 		{"http_connections", "Open HTTP connections.", func() float64 { return float64(s.server.Connections()) }},
+		{"prediction_log_queued", "Answers that wait to be published.", func() float64 { return float64(s.plog.waiting()) }},
 		{"rollout_revision", "Revision of the split in force, 0 for none.", func() float64 { return float64(s.slot.now().revision) }},
 		{"rollout_share", "Share of the entities that the candidate answers.", func() float64 { return s.slot.now().share }},
 	} {

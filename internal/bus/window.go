@@ -127,7 +127,8 @@ func (w *Window) acked(ack *nats.Msg) {
 	}
 }
 
-// Err returns nil where message i was stored, now or by an earlier publish with the same message id; the server's refusal; or [ErrNoAck].
+// Err returns nil where message i was stored, now or by an earlier publish with the same message id; the server's refusal, which is permanent if
+// the message is larger than the stream takes; or [ErrNoAck].
 func (w *Window) Err(i int) error { return w.errs[i] }
 
 // place reads a message's place.
@@ -159,6 +160,8 @@ func refusal(ack *nats.Msg) error {
 	switch err := json.Unmarshal(ack.Data, &answer); {
 	case err != nil:
 		return fmt.Errorf("%w: the answer %.100q: %w", ErrNoAck, ack.Data, err)
+	case answer.Error != nil && answer.Error.ErrorCode == jetstream.JSErrCodeStreamMessageExceedsMaximum:
+		return Permanent(answer.Error)
 	case answer.Error != nil:
 		return answer.Error
 	case answer.Stream == "":

@@ -100,6 +100,18 @@ func TestWindowTellsWhichMessageWasNotStored(t *testing.T) {
 	require.ErrorIs(t, errs[2], nats.ErrNoResponders)
 	require.ErrorIs(t, errs[3], nats.ErrMaxPayload)
 	require.Equal(t, ids(0, 1), predictions(t, c))
+
+	stream, err := c.JetStream().Stream(t.Context(), string(events.Predictions))
+	require.NoError(t, err)
+	config := stream.CachedInfo().Config
+	config.MaxMsgSize = 2000
+	_, err = c.JetStream().UpdateStream(t.Context(), config)
+	require.NoError(t, err)
+	msgs = made(t, c, 4, 2)
+	msgs[0].Data = make([]byte, 2001)
+	errs = publishAll(t, w, msgs)
+	require.True(t, bus.IsPermanent(errs[0]), "%v", errs[0])
+	require.NoError(t, errs[1])
 }
 
 func TestWindowPassesLateAcksOver(t *testing.T) {
