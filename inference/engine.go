@@ -92,7 +92,9 @@ func (w *work) release() {
 // allocates nothing, unless there is something to say about the record. into must be empty.
 func (s *Service) answer(rq *request, into *answer) {
 	w := works.Get().(*work)
-	w.began = s.cfg.Now()
+	if w.began = rq.began; w.began.IsZero() {
+		w.began = s.cfg.Now()
+	}
 	err := s.work(rq, w, into)
 	if w.serving != nil {
 		into.revision = w.serving.revision
@@ -260,6 +262,7 @@ func (w *work) identify(rq *request, r *scored, i int) {
 // account counts a request for the metrics and for its versions, and hands its answers to the prediction log.
 func (s *Service) account(rq *request, w *work, err *RequestError) {
 	at := s.cfg.Now()
+	rq.ended = at
 	took := at.Sub(w.began)
 	s.metrics.took(rq.transport, took)
 	if w.first == nil { // no model, or not the one that was asked for

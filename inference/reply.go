@@ -148,9 +148,11 @@ func (w *replier) run(from <-chan job, sharers int) {
 
 // serve answers admitted requests, no more than the replier has room for.
 func (w *replier) serve(jobs []job) {
+	var at time.Time // the end of one is the beginning of the next
 	for i := range jobs {
-		w.requests[i] = request{transport: transportNATS, body: jobs[i].request.Data(), version: jobs[i].version}
+		w.requests[i] = request{transport: transportNATS, body: jobs[i].request.Data(), version: jobs[i].version, began: at}
 		w.work(&jobs[i], &w.requests[i], w.answers[i])
+		at = w.requests[i].ended
 	}
 	for i := range jobs {
 		w.send(jobs[i].request, &w.requests[i], w.answers[i])

@@ -22,6 +22,8 @@ type request struct {
 	id        string // the caller's id of the request, "" for none
 	deadline  time.Time
 	transport string
+	// began is when the work on it begins, for who has just looked at the clock; the engine looks itself otherwise, and writes into ended when it is done.
+	began, ended time.Time
 }
 
 // named reports whether the answer has to name the request, and gives one that failed an id if it has none yet.

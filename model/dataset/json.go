@@ -184,6 +184,12 @@ func (d *decoder) value(s *scanner, c *slot) error {
 	start := s.pos
 	switch b := s.peek(); {
 	case b == '"':
+		if c.kind == slotCategorical {
+			if w, ok := d.h.words[c.index].read(s); ok {
+				d.row.Cat[c.index] = w
+				return nil
+			}
+		}
 		text, err := s.str()
 		if err == nil && use {
 			d.jsonText(c, text)

@@ -9,6 +9,11 @@ type wordIndex struct {
 	texts []string   // from 1 on
 	words []string   // what they stand for
 	rest  map[string]string
+
+	// For JSON: the texts between quotes, as far as they need no escapes, by their first byte; a chain leads to those that share it.
+	quoted  []string
+	byFirst [256]uint8 // place in quoted, 0 for none
+	chain   []uint8
 }
 
 func newWordIndex(set map[string]string, missing map[string]bool) wordIndex {
@@ -28,6 +33,7 @@ func newWordIndex(set map[string]string, missing map[string]bool) wordIndex {
 	if len(x.texts) == 1 {
 		return wordIndex{}
 	}
+	x.quote()
 	for x.key = keyLength; x.key < keyNone; x.key++ {
 		if x.tellsApart() {
 			return x
@@ -75,6 +81,37 @@ func (x *wordIndex) tellsApart() bool {
 		x.byKey[k] = uint8(i + 1)
 	}
 	return true
+}
+
+// quote fills the part for JSON. A column of many words goes without it.
+func (x *wordIndex) quote() {
+	const most = 64
+	if len(x.texts) > most {
+		return
+	}
+	x.quoted, x.chain = make([]string, len(x.texts)), make([]uint8, len(x.texts))
+	for i, text := range x.texts[1:] {
+		s := scanner{data: []byte(`"` + text + `"`)}
+		if t, err := s.str(); err != nil || !t.plain || t.string != text {
+			continue // read the slow way
+		}
+		x.quoted[i+1] = string(s.data)
+		x.chain[i+1] = x.byFirst[text[0]]
+		x.byFirst[text[0]] = uint8(i + 1)
+	}
+}
+
+// read steps over a string and returns what it stands for, and false where it does not know it.
+func (x *wordIndex) read(s *scanner) (word string, ok bool) {
+	if s.pos+1 >= len(s.data) {
+		return "", false
+	}
+	for i := x.byFirst[s.data[s.pos+1]]; i != 0; i = x.chain[i] {
+		if s.word(x.quoted[i]) {
+			return x.words[i], true
+		}
+	}
+	return "", false
 }
 
 // find returns what a trimmed text stands for, and false for one that it does not know.
