@@ -276,6 +276,19 @@ func TestSecondDelivery(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
+// A scorer without NATS has no queue: it is not ready.
+func TestHealthSeesNATS(t *testing.T) {
+	w := newWorld(t)
+	c, err := config("one", w.root, t.TempDir(), w.bus, w.store)
+	require.NoError(t, err)
+	_, err = scorer.New(c)
+	require.NoError(t, err)
+	require.True(t, c.Health.Checks()["nats"].OK)
+	w.bus.Conn().Close()
+	require.False(t, c.Health.Checks()["nats"].OK)
+	require.False(t, c.Health.Ready())
+}
+
 // Two scorers share the queue: while one is busy, the other does the jobs behind it.
 func TestTwoShareTheQueue(t *testing.T) {
 	w := newWorld(t)

@@ -53,6 +53,12 @@ func New(c Config) (*Service, error) {
 		return nil, err
 	}
 	c.Health.Set("queue", false, "streams are not provisioned yet")
+	c.Health.Ask("nats", func() app.Check {
+		if !c.Bus.Connected() {
+			return app.Check{Detail: "not connected: there is no queue to take work from"}
+		}
+		return app.Check{OK: true}
+	})
 	return &Service{cfg: c, log: c.Log.With("component", "scorer"), admin: admin, metrics: m,
 		shelf: &shelf{store: c.Store, limit: c.MaxBundle, bundles: map[artifact.Digest]*model.Bundle{}}, ledger: newLedger(c.Bus), step: func(string) {}}, nil
 }

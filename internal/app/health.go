@@ -28,12 +28,13 @@ type Check struct {
 type Health struct {
 	mu     sync.RWMutex
 	checks map[string]Check
+	asked  map[string]func() Check
 	notes  map[string]any
 }
 
 // NewHealth returns a Health with no checks. It is not ready: a process that has said nothing yet can't promise anything.
 func NewHealth() *Health {
-	return &Health{checks: map[string]Check{}, notes: map[string]any{}}
+	return &Health{checks: map[string]Check{}, asked: map[string]func() Check{}, notes: map[string]any{}}
 }
 
 // Set records the condition of the check called name, replacing the former one. A component that will matter should set its
@@ -42,6 +43,22 @@ func (h *Health) Set(name string, ok bool, detail string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.checks[name] = Check{OK: ok, Detail: detail}
+}
+
+// Ask has fn say how the check called name is, whenever health is looked at, in place of Set. It must be quick, and safe for concurrent use, and not use h.
+func (h *Health) Ask(name string, fn func() Check) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.asked[name] = fn
+}
+
+// all returns the checks as they are now.
+func (h *Health) all() map[string]Check {
+	checks := maps.Clone(h.checks)
+	for name, fn := range h.asked {
+		checks[name] = fn()
+	}
+	return checks
 }
 
 // Note shows value under name at the top of the body of /health, without any effect on readiness. The value must be one
@@ -61,23 +78,23 @@ func (h *Health) Note(name string, value any) {
 func (h *Health) Ready() bool {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	return h.ready()
+	return ready(h.all())
 }
 
-func (h *Health) ready() bool {
-	for _, c := range h.checks {
+func ready(checks map[string]Check) bool {
+	for _, c := range checks {
 		if !c.OK {
 			return false
 		}
 	}
-	return len(h.checks) > 0
+	return len(checks) > 0
 }
 
 // Checks returns a copy of the checks.
 func (h *Health) Checks() map[string]Check {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	return maps.Clone(h.checks)
+	return h.all()
 }
 
 // MarshalJSON writes the body of /health: the notes, "status" (StatusOK or StatusUnavailable) and "checks".
@@ -90,13 +107,14 @@ func (h *Health) MarshalJSON() ([]byte, error) {
 func (h *Health) report() (bool, []byte, error) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	ready := h.ready()
+	checks := h.all()
+	ready := ready(checks)
 	body := maps.Clone(h.notes)
 	body["status"] = StatusUnavailable
 	if ready {
 		body["status"] = StatusOK
 	}
-	body["checks"] = h.checks
+	body["checks"] = checks
 	b, err := json.Marshal(body)
 	if err != nil {
 		return ready, nil, fmt.Errorf("encode health: %w", err)
