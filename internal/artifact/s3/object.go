@@ -60,9 +60,20 @@ func OpenObject(ctx context.Context, cfg Config) (*Object, error) {
 	}
 	info, err := core.Client.StatObject(ctx, cfg.Bucket, cfg.Prefix, minio.StatObjectOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", cfg.place(), translate(err))
+		return nil, fmt.Errorf("open %s: %w", cfg.place(), missing(ctx, core, cfg.Bucket, translate(err)))
 	}
 	return &Object{core: core, cfg: cfg, ctx: ctx, size: info.Size, etag: info.ETag}, nil
+}
+
+// missing says that it is the bucket, if it is, which the answer to a HEAD doesn't. Whoever may not ask for it gets the error that there was.
+func missing(ctx context.Context, core minio.Core, bucket string, err error) error {
+	if !errors.Is(err, artifact.ErrNotFound) {
+		return err
+	}
+	if there, lookErr := core.BucketExists(ctx, bucket); lookErr == nil && !there {
+		return fmt.Errorf("%w: %w", errNoBucket, artifact.ErrNotFound)
+	}
+	return err
 }
 
 // Size returns the size in bytes.
@@ -202,10 +213,10 @@ func (r *objectReader) Close() error {
 	return nil
 }
 
-// ObjectExists reports whether there is an object whose key is cfg.Prefix.
+// ObjectExists reports whether there is an object whose key is cfg.Prefix. A bucket that is not there is an error, an artifact.ErrNotFound.
 func ObjectExists(ctx context.Context, cfg Config) (bool, error) {
 	_, err := OpenObject(ctx, cfg)
-	if errors.Is(err, artifact.ErrNotFound) {
+	if errors.Is(err, artifact.ErrNotFound) && !errors.Is(err, errNoBucket) {
 		return false, nil
 	}
 	return err == nil, err

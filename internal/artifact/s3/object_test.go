@@ -30,6 +30,11 @@ func TestObjectIsReadAsItWas(t *testing.T) {
 	there, err := ObjectExists(t.Context(), cfg)
 	require.NoError(t, err)
 	require.False(t, there)
+	elsewhere := cfg
+	elsewhere.Bucket = "no-such-bucket"
+	_, err = ObjectExists(t.Context(), elsewhere)
+	require.ErrorIs(t, err, errNoBucket)
+	require.ErrorIs(t, err, artifact.ErrNotFound)
 
 	content := artifacttest.Content(2*minPartSize + 123) // three parts
 	require.NoError(t, PutObject(t.Context(), cfg, bytes.NewReader(content), int64(len(content))))
