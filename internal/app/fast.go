@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -99,6 +100,7 @@ func NewFastServer(ln net.Listener, h fasthttp.RequestHandler, l FastLimits, log
 		DisablePreParseMultipartForm: true,
 		NoDefaultServerHeader:        true,
 		LazyRequestTime:              true,
+		SecureErrorLogMessage:        true,
 	}
 	return s
 }
@@ -108,6 +110,9 @@ func (s *FastServer) Addr() string { return s.ln.Addr().String() }
 
 // Connections returns the number of open connections.
 func (s *FastServer) Connections() int { return s.ln.open() }
+
+// TurnedAway returns the number of connections that were closed at once because there were Connections of them.
+func (s *FastServer) TurnedAway() int { return int(s.fast.GetRejectedConnectionsCount()) }
 
 // Draining reports whether the server has begun to stop.
 func (s *FastServer) Draining() bool { return s.draining.Load() }
@@ -156,9 +161,28 @@ func LeaveUnread(ctx *fasthttp.RequestCtx) {
 	}
 }
 
-// changed notes what a connection is doing.
+// AfterAnswer calls then once the answer to the request of ctx has been written, or can't be any more. The last call for a request is the one that
+// counts.
+func AfterAnswer(ctx *fasthttp.RequestCtx, then func()) {
+	if c, ok := ctx.Conn().(*fastConn); ok {
+		c.after = then
+	}
+}
+
+// OutOfTime reports whether the time for a request ran out while it was read, of which not every error that comes of it says so.
+func OutOfTime(ctx *fasthttp.RequestCtx) bool {
+	c, ok := ctx.Conn().(*fastConn)
+	return ok && c.late
+}
+
+// changed notes what a connection is doing. It is called by who serves the connection.
 func (s *FastServer) changed(c net.Conn, state fasthttp.ConnState) {
-	c.(*fastConn).state.Store(int32(state))
+	fc := c.(*fastConn)
+	fc.state.Store(int32(state))
+	if then := fc.after; then != nil && state != fasthttp.StateActive {
+		fc.after = nil
+		then()
+	}
 	if s.draining.Load() {
 		s.ln.stirred.Add(1)
 	}
@@ -189,7 +213,8 @@ func (s *FastServer) expect(ctx *fasthttp.RequestCtx) int {
 	return http.StatusContinue
 }
 
-// refuse answers what could not be read as a request.
+// refuse answers what could not be read as a request. Who asked for nothing gets no answer, which could be taken for that to a request that is on
+// its way.
 func (s *FastServer) refuse(ctx *fasthttp.RequestCtx, err error) {
 	code, text := http.StatusBadRequest, "the request can't be read as HTTP"
 	var small *fasthttp.ErrSmallBuffer
@@ -200,12 +225,17 @@ func (s *FastServer) refuse(ctx *fasthttp.RequestCtx, err error) {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		code, text = http.StatusRequestTimeout, "the request did not come in time"
 	}
+	if c, ok := ctx.Conn().(*fastConn); ok && fasthttp.ConnState(c.state.Load()) == fasthttp.StateNew {
+		_ = c.Close() // the client may have closed it already
+		return
+	}
 	s.say(ctx, code, text)
 	LeaveUnread(ctx)
 }
 
-// say answers a request that the handler does not see.
+// say answers a request that the handler does not see. What the client sent is not logged: there are records and credentials in it.
 func (s *FastServer) say(ctx *fasthttp.RequestCtx, code int, text string) {
+	s.log.Debug("http request refused", "remote", ctx.RemoteAddr(), "code", code, "reason", text)
 	if s.Refuse != nil {
 		s.Refuse(ctx, code, text)
 		return
@@ -224,10 +254,16 @@ func writeDetail(ctx *fasthttp.RequestCtx, code int, text string) {
 	ctx.SetBody(append(body, '\n'))
 }
 
-// fastLogger takes what fasthttp has to say about connections.
+// fastLogger takes what fasthttp has to say.
 type fastLogger struct{ log *slog.Logger }
+
+// ofConnections begins what fasthttp says of every connection that did not end well. It quotes what the client sent, and refuse has seen the error.
+const ofConnections = "error when serving connection"
 
 // Printf logs one line.
 func (l fastLogger) Printf(format string, args ...any) {
-	l.log.Warn("http connection", "err", fmt.Sprintf(format, args...))
+	if strings.HasPrefix(format, ofConnections) {
+		return
+	}
+	l.log.Warn("http server", "err", fmt.Sprintf(format, args...))
 }

@@ -231,7 +231,7 @@ func TestFastServerCutsOffWhoSaysNothing(t *testing.T) {
 	_, body := receive(t, idle, "GET")
 	require.Equal(t, "echo ", body)
 	require.Empty(t, closed(t, idle), "an idle connection ends without a word")
-	closed(t, silent)
+	require.Empty(t, closed(t, silent), "and so does one that never asked")
 }
 
 // TestFastServerCutsOffWhoDoesNotRead pipelines requests for large answers and reads none.
@@ -350,6 +350,7 @@ func TestFastServerBoundsConnections(t *testing.T) {
 	_, r := f.dial(t)
 	resp, _ := receive(t, r, "GET")
 	require.Equal(t, http.StatusServiceUnavailable, resp.StatusCode)
+	require.Equal(t, 1, f.TurnedAway())
 	require.NoError(t, first.Close())
 	require.Eventually(t, func() bool {
 		c, r := f.dial(t)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -135,6 +136,19 @@ type fastConn struct {
 	state  atomic.Int32 // a fasthttp.ConnState
 	linger atomic.Bool  // the client is sending what nobody reads
 	once   sync.Once
+
+	// Of who serves the connection, and nobody else:
+	after func() // once the answer is written
+	late  bool   // a read took longer than it may
+}
+
+// Read notes that a read took too long.
+func (c *fastConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		c.late = true
+	}
+	return n, err
 }
 
 // Close closes the connection. Data that was not read would make the system tell the client that the connection is reset, and the answer that
