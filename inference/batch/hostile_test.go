@@ -2,13 +2,18 @@ package batch_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"io"
 	"math/rand/v2"
+	"os"
 	"testing"
 
+	"github.com/parquet-go/parquet-go/encoding/thrift"
+	"github.com/parquet-go/parquet-go/format"
 	"github.com/stretchr/testify/require"
 
 	"telco-churn-mlops/inference/batch"
+	"telco-churn-mlops/model/dataset"
 	"telco-churn-mlops/model/modeltest"
 )
 
@@ -32,9 +37,39 @@ func TestDamagedParquet(t *testing.T) {
 			MaxFaults: batch.AnyFaults, Threads: 1})
 		if err != nil {
 			failed++
+			var data *dataset.DataError
+			require.ErrorAs(t, err, &data, "a damaged file is not a store that is away")
 		}
 	}
 	require.Greater(t, failed, 15)
+}
+
+// A footer that asks for memory beyond measure is refused before it is followed.
+func TestHugeFooter(t *testing.T) {
+	good := content(t, modeltest.Table(t, modeltest.Options{Rows: 60, Seed: 4}), batch.Parquet)
+	at := len(good) - 8 - int(binary.LittleEndian.Uint32(good[len(good)-8:]))
+	for want, change := range map[string]func(*format.FileMetaData){
+		"nested more than": func(m *format.FileMetaData) {
+			for range 100 {
+				m.Schema = append(m.Schema, format.SchemaElement{Name: "deep", NumChildren: thrift.New(int32(1))})
+			}
+			m.Schema[0].NumChildren.V++
+		},
+		"20020 columns": func(m *format.FileMetaData) {
+			for len(m.Schema) < 20020 {
+				m.Schema = append(m.Schema, m.Schema[1])
+			}
+		},
+	} {
+		var meta format.FileMetaData
+		require.NoError(t, thrift.Unmarshal(new(thrift.CompactProtocol), good[at:len(good)-8], &meta))
+		change(&meta)
+		footer, err := thrift.Marshal(new(thrift.CompactProtocol), &meta)
+		require.NoError(t, err)
+		bad := append(binary.LittleEndian.AppendUint32(append(bytes.Clone(good[:at]), footer...), uint32(len(footer))), "PAR1"...)
+		_, err = batch.Run(t.Context(), batch.Job{Bundle: bundle(t), Input: file(t, "in", bad), InputFormat: batch.Parquet, Folder: folder(t), Output: "out"})
+		require.ErrorContains(t, err, want)
+	}
 }
 
 // A file that is one row without an end is refused before it fills the memory.
@@ -59,6 +94,7 @@ func (endless) ReadAt([]byte, int64) (int, error) { return 0, io.EOF }
 func (endless) Size() int64                       { return 1 << 50 }
 func (endless) Identity() string                  { return "endless" }
 func (endless) Check() error                      { return nil }
+func (endless) Is(os.FileInfo) bool               { return false }
 
 // blank is text without end.
 type blank struct{}

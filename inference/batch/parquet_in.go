@@ -18,6 +18,7 @@ import (
 // columnar is a Parquet file. Its pages are decoded in their order by the reading goroutine, each once: to have several decode parts of one row
 // group each would have to read all pages before its own in files without a page index, which most writers leave out.
 type columnar struct {
+	source  *watched
 	file    *parquet.File
 	parser  *dataset.ColumnParser
 	columns []columnReader
@@ -44,14 +45,17 @@ type columnReader struct {
 func openParquet(j *Job, row int64) (_ input, err error) {
 	defer damaged(&err)
 	source := &watched{r: j.Input}
-	file, err := parquet.OpenFile(source, j.Input.Size(), parquet.SkipBloomFilters(true))
+	var file *parquet.File
+	if err = checkFooter(source, j.Input.Size()); err == nil {
+		file, err = parquet.OpenFile(source, j.Input.Size(), parquet.SkipBloomFilters(true))
+	}
 	if failed := source.failed(); failed != nil {
 		return nil, fmt.Errorf("read input: %w", failed)
 	}
 	if err != nil {
 		return nil, &dataset.DataError{Message: fmt.Sprintf("the file is not valid Parquet: %s", err)}
 	}
-	c := &columnar{file: file, block: int64(j.block), row: row}
+	c := &columnar{source: source, file: file, block: int64(j.block), row: row}
 	var names []string
 	for _, column := range file.Root().Columns() {
 		names = append(names, column.Name())
@@ -88,6 +92,9 @@ type watched struct {
 
 // ReadAt reads from the source.
 func (w *watched) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 { // the file says so, and the source could not but fail
+		return 0, errors.New("an offset is negative")
+	}
 	n, err := w.r.ReadAt(p, off)
 	if err != nil && err != io.EOF { // io.ReaderAt gives the bare value at the end
 		w.err.CompareAndSwap(nil, &err)
@@ -162,11 +169,19 @@ func (c *columnar) next() (t *task, err error) {
 	c.parser.Begin(int(n))
 	for i := range c.columns {
 		if err := c.columns[i].read(c.parser, int(n)); err != nil {
-			return nil, fmt.Errorf("read column %q of rows %d to %d: %w", c.columns[i].name, c.row+1, c.row+n, err)
+			return nil, c.failed(fmt.Errorf("column %q of rows %d to %d: %w", c.columns[i].name, c.row+1, c.row+n, err))
 		}
 	}
 	c.at, c.row = c.at+n, c.row+n
 	return &task{rows: c.parser.End(), end: c.row}, nil
+}
+
+// failed tells a source that can't be read, which a second try may heal, from content that can't.
+func (c *columnar) failed(err error) error {
+	if failed := c.source.failed(); failed != nil {
+		return fmt.Errorf("read input: %w", failed)
+	}
+	return &dataset.DataError{Message: fmt.Sprintf("the Parquet file is damaged: %s", err)}
 }
 
 // enter opens the columns of a row group at the row where it stands.
@@ -177,7 +192,7 @@ func (c *columnar) enter(group parquet.RowGroup) error {
 		r.pages = chunks[r.leaf].Pages()
 		if c.at > 0 {
 			if err := r.pages.SeekToRow(c.at); err != nil {
-				return fmt.Errorf("go to row %d of row group %d: %w", c.at, c.group, err)
+				return c.failed(fmt.Errorf("row %d of row group %d: %w", c.at, c.group, err))
 			}
 		}
 	}
