@@ -59,6 +59,8 @@ func (c scoreCmd) Run(r *run) error {
 		return errors.New("--wait and --job-id go with --queue")
 	case c.MaxFaults < batch.AnyFaults || c.Version < 0 || c.Threads < 0 || c.Reasons < 1:
 		return errors.New("--version and --score-threads must not be negative, --max-faults not below -1, --reasons at least 1")
+	case c.In == "-" || c.Out == "-":
+		return errors.New("--in and --out are files or objects: a stream could not be gone on with")
 	case len([]rune(c.Delimiter)) > 1:
 		return errors.New("--delimiter: want one character")
 	}
@@ -81,6 +83,9 @@ func (c scoreCmd) score(r *run) (err error) {
 		return hinted(err)
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
+	if err := out.Apart(in); err != nil {
+		return err
+	}
 	b, version, digest, err := c.bundle(r, in, out)
 	if err != nil {
 		return err

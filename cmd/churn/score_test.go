@@ -86,6 +86,10 @@ func TestScoreWithABundle(t *testing.T) {
 	require.NoError(t, err)
 
 	for _, bad := range [][]string{line("--version=2"), line("--queue"), line("--wait"), line("--max-faults=-2"), line("--delimiter=ab"), line("--reasons=0"),
+		{"score", "--bundle", at("bundle.tar"), "--in", at("in.csv"), "--out", dir, "--force"},
+		{"score", "--bundle", at("bundle.tar"), "--in", at("in.csv"), "--out", at("new") + "/"},
+		{"score", "--bundle", at("bundle.tar"), "--in", at("in.csv"), "--out", "-"},
+		{"score", "--bundle", at("bundle.tar"), "--in", at("in.csv"), "--out", at("in.csv"), "--force"},
 		{"score", "--bundle", at("in.csv"), "--in", at("in.csv"), "--out", at("x.csv")},
 		{"score", "--bundle", at("bundle.tar"), "--in", at("nothing.csv"), "--out", at("x.csv")}} {
 		_, _, err := churn(t, bad...)

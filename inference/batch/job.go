@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"telco-churn-mlops/model"
+	"telco-churn-mlops/model/explain"
 )
 
 // Format is the format of a file of records or scores.
@@ -65,6 +66,8 @@ type Source interface {
 	Identity() string
 	// Check returns an error if the content is no longer the one that Identity names.
 	Check() error
+	// Is reports whether the content is in this file.
+	Is(os.FileInfo) bool
 }
 
 // Job says what to score. Bundle, Version, Input, Folder and Output are required; the zero value of the rest is usable but for MaxFaults, whose
@@ -134,7 +137,7 @@ type Result struct {
 }
 
 var (
-	// ErrExists says that the output is there and no checkpoint is. Nothing was changed.
+	// ErrExists says that the output, or a list of faulty rows of its name, is there and is not of this work. It was not changed.
 	ErrExists = errors.New("the output exists")
 	// ErrOther says that the checkpoint beside the output is of other work: another input, bundle or options, or that the file of that name is no checkpoint at
 	// all. Nothing was changed.
@@ -193,6 +196,11 @@ func (j *Job) complete() error {
 			return errors.New("a column to copy has no name")
 		}
 	}
+	if j.Explain {
+		if _, err := explain.New(j.Bundle); err != nil {
+			return err
+		}
+	}
 	if j.Reasons == 0 {
 		j.Reasons = DefaultReasons
 	}
@@ -229,6 +237,16 @@ const (
 	// parquetGroup is about how many rows a row group of the output has.
 	parquetGroup = 128 << 10
 )
+
+// apart refuses an input that is one of the files that the work writes, replaces or removes.
+func (j *Job) apart() error {
+	for _, suffix := range []string{"", FaultsSuffix, partialSuffix, partFaultsSuffix, checkpointSuffix} {
+		if info, err := j.Folder.Stat(j.Output + suffix); err == nil && j.Input.Is(info) {
+			return fmt.Errorf("the input is the file %s, which the output would take the place of", j.Output+suffix)
+		}
+	}
+	return nil
+}
 
 // header returns the names of the output's columns.
 func (j *Job) header() []string {
@@ -289,6 +307,12 @@ func (f *File) Check() error {
 		return fmt.Errorf("%w: it was a %s, and is a %s", ErrChanged, f.identity, now)
 	}
 	return nil
+}
+
+// Is compares by the system's number of the file, whatever it is called.
+func (f *File) Is(info os.FileInfo) bool {
+	own, err := f.f.Stat()
+	return err == nil && os.SameFile(own, info)
 }
 
 // lines returns how many lines of the input come before its rows.

@@ -1,8 +1,10 @@
 package batch
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
@@ -24,8 +26,8 @@ type output struct {
 	resumed int64
 }
 
-// openOutput begins the work or finds where it stands. done says that nothing is left to do but to give the files their names.
-func openOutput(j *Job) (o *output, err error) {
+// openOutput begins the work or finds where it stands.
+func openOutput(ctx context.Context, j *Job) (o *output, err error) {
 	log, err := openJournal(j.Folder, j.Output)
 	if err != nil {
 		return nil, err
@@ -41,18 +43,31 @@ func openOutput(j *Job) (o *output, err error) {
 		return o, err
 	}
 	if w != nil {
-		err := o.resume(w, states)
+		err := o.resume(ctx, w, states)
+		if err == nil && !o.state.Done {
+			err = o.free("", FaultsSuffix)
+		}
 		if err == nil || !j.Force || !errors.Is(err, ErrOther) {
 			return o, err
 		}
 	}
-	if _, err := j.Folder.Lstat(j.Output); err == nil && !j.Force {
+	if err := o.free("", FaultsSuffix); err != nil {
 		if w == nil {
-			err = log.remove() // it is the one that was just made
+			err = errors.Join(err, log.remove()) // it is the one that was just made
 		}
-		return o, errors.Join(fmt.Errorf("%w: %s", ErrExists, j.Output), err)
+		return o, err
 	}
 	return o, o.begin()
+}
+
+// free returns ErrExists if there is a file, of the output's name and one of these suffixes, that may not be replaced.
+func (o *output) free(suffixes ...string) error {
+	for _, suffix := range suffixes {
+		if _, err := o.job.Folder.Lstat(o.job.Output + suffix); err == nil && !o.job.Force {
+			return fmt.Errorf("%w: %s", ErrExists, o.job.Output+suffix)
+		}
+	}
+	return nil
 }
 
 // begin starts with empty files.
@@ -82,7 +97,7 @@ func (o *output) openFiles(flag int) (err error) {
 }
 
 // resume goes on behind the last state. ErrOther says that it can't, and that nothing was changed.
-func (o *output) resume(w *work, states []state) error {
+func (o *output) resume(ctx context.Context, w *work, states []state) error {
 	if other := w.differs(o.job.work()); other != "" {
 		return fmt.Errorf("%w: %s", ErrOther, other)
 	}
@@ -94,15 +109,19 @@ func (o *output) resume(w *work, states []state) error {
 	}
 	o.resumed = o.state.Rows
 	if o.state.Done {
-		return nil
+		return o.proveWhole(ctx)
 	}
 	if err := o.openFiles(0); err != nil {
 		return err
 	}
-	for _, part := range []struct {
+	if err := o.prove(ctx, o.out); err != nil {
+		return err
+	}
+	parts := []struct {
 		f    *os.File
 		size int64
-	}{{o.out, o.state.Output}, {o.faults, o.state.Faults}} {
+	}{{o.out, o.state.Output}, {o.faults, o.state.Faults}}
+	for _, part := range parts {
 		info, err := part.f.Stat()
 		if err != nil {
 			return fmt.Errorf("look at output: %w", err)
@@ -110,6 +129,8 @@ func (o *output) resume(w *work, states []state) error {
 		if info.Size() < part.size {
 			return fmt.Errorf("%w: %s has %d bytes, the checkpoint says %d: something else changed it", ErrOther, part.f.Name(), info.Size(), part.size)
 		}
+	}
+	for _, part := range parts {
 		if err := part.f.Truncate(part.size); err != nil {
 			return fmt.Errorf("cut output: %w", err)
 		}
@@ -124,6 +145,63 @@ func (o *output) resume(w *work, states []state) error {
 		return fmt.Errorf("read checkpoint: %w", err)
 	}
 	return nil
+}
+
+// prove reads what the log says of a file: the bytes of then, or ErrOther. The digest of the output is that of the file only if they are.
+func (o *output) prove(ctx context.Context, f *os.File) error {
+	if o.state.Sum == nil { // killed before the first checkpoint
+		return nil
+	}
+	sum := sha256.New()
+	_, err := io.Copy(sum, stopping{ctx, io.NewSectionReader(f, 0, o.state.Output)})
+	if err != nil {
+		return fmt.Errorf("read output: %w", err)
+	}
+	want, err := o.state.digest()
+	if err != nil {
+		return err
+	}
+	if "sha256:"+hex.EncodeToString(sum.Sum(nil)) != want {
+		return fmt.Errorf("%w: %s does not begin with the %d bytes that the checkpoint says: something else changed it", ErrOther, f.Name(), o.state.Output)
+	}
+	return nil
+}
+
+// proveWhole does so with an output that the log says is done. It may have its name already.
+func (o *output) proveWhole(ctx context.Context) error {
+	root, name := o.job.Folder, o.job.Output
+	f, err := root.Open(name + partialSuffix)
+	if errors.Is(err, fs.ErrNotExist) && !o.job.Hold {
+		f, err = root.Open(name)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: it says that %s is done, and the file is not there", ErrOther, name)
+	}
+	if err != nil {
+		return fmt.Errorf("open output: %w", err)
+	}
+	info, err := f.Stat()
+	if err == nil && info.Size() != o.state.Output {
+		err = fmt.Errorf("%w: %s has %d bytes, the checkpoint says %d: something else changed it", ErrOther, f.Name(), info.Size(), o.state.Output)
+	}
+	if err == nil {
+		err = o.prove(ctx, f)
+	}
+	return errors.Join(err, f.Close())
+}
+
+// stopping is a reader that ends with a context.
+type stopping struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+// Read reads, or returns why the context ended.
+func (s stopping) Read(p []byte) (int, error) {
+	if s.ctx.Err() != nil {
+		return 0, context.Cause(s.ctx)
+	}
+	return s.r.Read(p)
 }
 
 // write appends to the output.
@@ -169,6 +247,11 @@ func (o *output) checkpoint(group []byte, done bool) (err error) {
 // finish gives the files their names, the output last but for the log, and removes that. It may have been begun before.
 func (o *output) finish() error {
 	f, name := o.job.Folder, o.job.Output
+	if _, err := f.Lstat(name + partialSuffix); err == nil { // else the output has its name already
+		if err := o.free(""); err != nil {
+			return err
+		}
+	}
 	var err error
 	if o.state.Faulty > 0 {
 		err = f.Rename(name+partFaultsSuffix, name+FaultsSuffix)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"runtime"
-	"strconv"
 	"sync"
 	"time"
 
@@ -43,12 +42,16 @@ type task struct {
 	table   *rowGroup // or their values
 	err     error
 	done    chan struct{}
+	written chan struct{} // of a block that is alone in hand; else nil
 }
 
 // Run does the job, or what is left of it. It blocks; when ctx ends it leaves a checkpoint and returns the cause. An error of the input's content
 // is a *dataset.DataError or one of this package's; the files that were begun stay for the next run.
 func Run(ctx context.Context, j Job) (*Result, error) {
 	if err := j.complete(); err != nil {
+		return nil, fmt.Errorf("score: %w: %w", ErrInvalid, err)
+	}
+	if err := j.apart(); err != nil {
 		return nil, fmt.Errorf("score: %w: %w", ErrInvalid, err)
 	}
 	r, err := run(ctx, &j)
@@ -59,7 +62,7 @@ func Run(ctx context.Context, j Job) (*Result, error) {
 }
 
 func run(ctx context.Context, j *Job) (_ *Result, err error) {
-	out, err := openOutput(j)
+	out, err := openOutput(ctx, j)
 	if err != nil {
 		return nil, err
 	}
@@ -107,8 +110,8 @@ func openInput(j *Job, s state) (input, error) {
 	return openText(j, s.Offset)
 }
 
-// stream passes blocks from the input through the workers to the writer. At most three per worker are in memory. Every goroutine has ended when
-// it returns.
+// stream passes blocks from the input through the workers to the writer. At most three per worker are in memory, and behind one that is a single long row
+// none is read before that is written. Every goroutine has ended when it returns.
 func stream(ctx context.Context, j *Job, in input, w *writer) error {
 	threads := j.Threads
 	if threads == 0 {
@@ -131,6 +134,10 @@ func stream(ctx context.Context, j *Job, in input, w *writer) error {
 				t = &task{err: err}
 			}
 			t.done = make(chan struct{})
+			if len(t.data) > j.block {
+				t.written = make(chan struct{})
+			}
+			written := t.written
 			if err != nil {
 				close(t.done)
 			}
@@ -146,6 +153,13 @@ func stream(ctx context.Context, j *Job, in input, w *writer) error {
 			case todo <- t:
 			case <-stop:
 				return
+			}
+			if written != nil {
+				select {
+				case <-written:
+				case <-stop:
+					return
+				}
 			}
 		}
 	})
@@ -163,6 +177,9 @@ func stream(ctx context.Context, j *Job, in input, w *writer) error {
 		}
 		if err := w.take(t); err != nil {
 			return err
+		}
+		if t.written != nil {
+			close(t.written)
 		}
 	}
 	return nil
@@ -321,70 +338,14 @@ func (w *writer) end() error {
 	return w.out.checkpoint(nil, true)
 }
 
-// tooMany is the error of a block that has more faulty rows than are tolerated. It names the first that is one too many.
-func (w *writer) tooMany(t *task) error {
-	left := w.job.MaxFaults - w.out.state.Faulty
-	var last int64
-	for _, f := range t.rows.Faults {
-		if f.Row != last {
-			last = f.Row
-			left--
-		}
-		if left < 0 {
-			w.place(&f)
-			return fmt.Errorf("%w: more than %d, the last is %s", ErrFaults, w.job.MaxFaults, f)
-		}
-	}
-	return ErrFaults
-}
-
-// place turns a block's row and line into the file's.
-func (w *writer) place(f *dataset.Fault) {
-	f.Row += w.out.state.Rows
-	if f.Line > 0 {
-		f.Line += w.out.state.Lines + w.job.lines()
-	}
-}
-
-// located is an error of a block's content with the rows and lines of the file.
-func (w *writer) located(err error) error {
-	var data *dataset.DataError
-	if !errors.As(err, &data) {
-		return err
-	}
-	moved := *data
-	moved.Faults = append([]dataset.Fault(nil), data.Faults...)
-	for i := range moved.Faults {
-		w.place(&moved.Faults[i])
-	}
-	return &moved
-}
-
-// faults encodes a block's faults as lines of the list; the first ones begin it with a header.
-func (w *writer) faults(faults []dataset.Fault) []byte {
-	w.buf = w.buf[:0]
-	if w.out.state.Faults == 0 {
-		w.buf = append(w.buf, "row,line,column,rule,value,message\n"...)
-	}
-	for _, f := range faults {
-		w.place(&f)
-		w.buf = append(strconv.AppendInt(w.buf, f.Row, 10), ',')
-		if f.Line > 0 {
-			w.buf = strconv.AppendInt(w.buf, f.Line, 10)
-		}
-		for _, text := range []string{f.Column, f.Rule, f.Value, f.Message} {
-			w.buf = appendCSV(append(w.buf, ','), text)
-		}
-		w.buf = append(w.buf, '\n')
-	}
-	return w.buf
-}
+// maxRecycled is the largest buffer that is kept for others.
+const maxRecycled = 8 * textBlock
 
 // buffers of text that was read or is to be written.
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 func recycle(p []byte) {
-	if cap(p) > 0 {
+	if cap(p) > 0 && cap(p) <= maxRecycled {
 		buffers.Put(bytes.NewBuffer(p[:0]))
 	}
 }

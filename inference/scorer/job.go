@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"sync"
+	"syscall"
 	"time"
 
 	"telco-churn-mlops/events"
@@ -121,7 +122,7 @@ func final(err error) bool {
 		return true
 	}
 	for _, verdict := range []error{place.ErrRefused, ErrNoVersion, errBundle, batch.ErrFaults, batch.ErrChanged, batch.ErrInvalid, batch.ErrOther, fs.ErrNotExist,
-		fs.ErrPermission, artifact.ErrNotFound, artifact.ErrCorrupt, artifact.ErrTooLarge} {
+		fs.ErrPermission, syscall.ENAMETOOLONG, syscall.ENOTDIR, syscall.EISDIR, syscall.ELOOP, artifact.ErrNotFound, artifact.ErrCorrupt, artifact.ErrTooLarge} {
 		if errors.Is(err, verdict) {
 			return true
 		}
@@ -146,6 +147,9 @@ func (s *Service) score(ctx context.Context, name string, req *events.ScoreReque
 		}
 		err = errors.Join(err, out.Close())
 	}()
+	if err := out.Apart(in); err != nil {
+		return nil, nil, err
+	}
 	version, b, err := s.version(ctx, name, req, in, out)
 	if err != nil {
 		return nil, nil, err

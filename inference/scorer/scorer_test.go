@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -367,6 +368,9 @@ func TestFailures(t *testing.T) {
 		{"an output outside", events.ScoreRequested{Input: "in.csv", Output: "../o.csv"}, "not in the data folder"},
 		{"an output in a linked folder", events.ScoreRequested{Input: "in.csv", Output: "folder/o.csv"}, "refused"},
 		{"an output on a link", events.ScoreRequested{Input: "in.csv", Output: "link.csv"}, "refused"},
+		{"a name with a zero byte", events.ScoreRequested{Input: "in.csv", Output: "o\x00.csv"}, "zero byte"},
+		{"a name that is too long", events.ScoreRequested{Input: "in.csv", Output: strings.Repeat("o", 250) + ".csv"}, "name too long"},
+		{"the input for an output", events.ScoreRequested{Input: "in.csv", Output: "./in.csv"}, "take the place of"},
 		{"a folder", events.ScoreRequested{Input: ".", Output: "o.csv"}, "regular file"},
 		{"S3 that is not set up", events.ScoreRequested{Input: "s3://b/k", Output: "o.csv"}, "S3 is not set up"},
 		{"an artifact that is not there", events.ScoreRequested{Input: digest([]byte("x")), Output: "o.csv"}, "not found"},
@@ -390,6 +394,7 @@ func TestFailures(t *testing.T) {
 		})
 	}
 	require.Equal(t, raw, must(os.ReadFile(secret)))
+	require.Equal(t, raw, must(os.ReadFile(filepath.Join(w.root, "in.csv"))))
 	entries, err := os.ReadDir(filepath.Dir(secret))
 	require.NoError(t, err)
 	require.Len(t, entries, 1, "something was written outside the data folder")

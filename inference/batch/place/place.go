@@ -49,6 +49,7 @@ type Places struct {
 type Input struct {
 	batch.Source
 	Name  string // by which its format can be told; "" if it says nothing
+	at    string // of an object: endpoint, bucket and key
 	close func() error
 }
 
@@ -72,7 +73,7 @@ func (p Places) Input(ctx context.Context, uri string) (*Input, error) {
 		if err != nil {
 			return nil, fmt.Errorf("input: %w", err)
 		}
-		return &Input{Source: changing{o}, Name: cfg.Prefix}, nil
+		return &Input{Source: changing{o}, Name: cfg.Prefix, at: whereOf(cfg)}, nil
 	case strings.HasPrefix(uri, digestScheme):
 		return p.artifact(ctx, uri)
 	}
@@ -104,6 +105,9 @@ func (p Places) open(path string) (*os.File, error) {
 
 // below returns a path relative to the data folder. An absolute one may name it in full.
 func (p Places) below(path string) (string, error) {
+	if strings.ContainsRune(path, 0) {
+		return "", fmt.Errorf("%w: a name with a zero byte", ErrRefused)
+	}
 	name := path
 	if filepath.IsAbs(path) {
 		rel, err := filepath.Rel(p.Root.Name(), path)
@@ -140,8 +144,14 @@ func (p Places) config(uri string) (s3.Config, error) {
 	return cfg, nil
 }
 
+// whereOf tells objects apart.
+func whereOf(cfg s3.Config) string { return cfg.Endpoint + "/" + cfg.Bucket + "/" + cfg.Prefix }
+
 // changing turns the store's word for a change into the batch's.
 type changing struct{ *s3.Object }
+
+// Is is false: an object is no file.
+func (changing) Is(os.FileInfo) bool { return false }
 
 // Check returns batch.ErrChanged if the object is another one now.
 func (c changing) Check() error {
@@ -216,6 +226,15 @@ type Output struct {
 
 	store  func(ctx context.Context, r *batch.Result) (uri, faults string, err error)
 	remove string // a folder
+	at     string // of an object, as in Input
+}
+
+// Apart returns ErrRefused for an input that is an object which the output would take the place of. Package batch looks after files.
+func (o *Output) Apart(in *Input) error {
+	if in.at != "" && (in.at == o.at || in.at == o.at+batch.FaultsSuffix) {
+		return fmt.Errorf("output: %w: it would take the place of the input", ErrRefused)
+	}
+	return nil
 }
 
 // Output opens the place of an output. job names the work, so that a run on the same machine finds what an earlier one left. With replace unset, an output that is
@@ -235,7 +254,7 @@ func (p Places) Output(ctx context.Context, uri, job string, replace bool) (*Out
 		format, unsaid := batch.FormatOf(cfg.Prefix)
 		o, err := p.held(job, format)
 		if err == nil {
-			o.Format, o.NoFormat = format, unsaid
+			o.Format, o.NoFormat, o.at = format, unsaid, whereOf(cfg)
 			o.store = func(ctx context.Context, r *batch.Result) (string, string, error) { return o.upload(ctx, cfg, uri, r) }
 		}
 		return o, err
@@ -255,6 +274,9 @@ func (p Places) Output(ctx context.Context, uri, job string, replace bool) (*Out
 func (p Places) local(path string) (*Output, error) {
 	format, unsaid := batch.FormatOf(path)
 	if p.Anywhere {
+		if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() || strings.HasSuffix(path, string(filepath.Separator)) {
+			return nil, fmt.Errorf("output: %w: %s is no file", ErrRefused, path)
+		}
 		root, err := os.OpenRoot(filepath.Dir(path))
 		if err != nil {
 			return nil, fmt.Errorf("output: %w", err)
@@ -311,7 +333,7 @@ func (o *Output) Store(ctx context.Context, uri string, r *batch.Result) (output
 	if err != nil {
 		return "", "", fmt.Errorf("store output: %w", err)
 	}
-	return output, faults, os.RemoveAll(o.remove)
+	return output, faults, o.Abandon()
 }
 
 // Abandon removes what is kept for a job that will never be done. Of a local file it leaves what is there.
@@ -332,8 +354,8 @@ func (o *Output) parts(r *batch.Result, fn func(f *os.File, size int64, faults b
 			continue
 		}
 		f, err := o.Folder.Open(batch.Held(o.Name, faults))
-		if err != nil {
-			return err
+		if err != nil { // another worker may have stored and removed it: that is no word about the job, as fs.ErrNotExist would be
+			return fmt.Errorf("what was written is gone: %s", err)
 		}
 		info, err := f.Stat()
 		if err == nil {

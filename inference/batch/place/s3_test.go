@@ -108,6 +108,13 @@ func TestObjects(t *testing.T) {
 
 	_, _, err = score(t.Context(), p, b, "s3://rows/in.csv", "s3://rows/out.csv")
 	require.ErrorIs(t, err, batch.ErrExists)
+	in, err := p.Input(t.Context(), "s3://rows/in.csv")
+	require.NoError(t, err)
+	out, err := p.Output(t.Context(), "s3://rows/in.csv", "job", true)
+	require.NoError(t, err)
+	require.ErrorIs(t, out.Apart(in), place.ErrRefused)
+	_, err = p.Output(t.Context(), "s3://nowhere/out.csv", "job", true)
+	require.ErrorContains(t, err, "bucket does not exist")
 	_, _, err = score(t.Context(), p, b, "s3://rows/nothing.csv", "s3://rows/out2.csv")
 	require.ErrorContains(t, err, "not found")
 }
