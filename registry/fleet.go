@@ -21,6 +21,8 @@ type Failure struct {
 	Class             events.LoadClass `json:"class"`
 	Reason            string           `json:"reason"`
 	At                time.Time        `json:"at"`
+	// Rollout is the revision whose candidate it was, 0 for Production.
+	Rollout int `json:"rollout,omitempty"`
 }
 
 // Instance is what the registry knows of one inference instance and one model.
@@ -130,7 +132,7 @@ func (f *Fleet) Apply(r Record) {
 }
 
 func failureOf(p *events.ModelLoadFailed, at time.Time) *Failure {
-	return &Failure{Version: p.Version, Digest: p.Digest, PromotionSequence: p.PromotionSequence, Class: p.Class, Reason: p.Reason, At: at}
+	return &Failure{Version: p.Version, Digest: p.Digest, PromotionSequence: p.PromotionSequence, Class: p.Class, Reason: p.Reason, At: at, Rollout: p.Rollout}
 }
 
 // Measured returns what the instances of a model counted. It is shared, and must not be changed; nothing counted is no error.
@@ -190,12 +192,13 @@ func (f *Fleet) Instances(name string) []Instance {
 	return out
 }
 
-// CandidateFailures is [Fleet.Failures] of a rollout's candidate.
-func (f *Fleet) CandidateFailures(name string, version int, digest string) []Instance {
+// CandidateFailures is [Fleet.Failures] of a rollout's candidate, since the revision that began it: that it could not be loaded for an earlier rollout says
+// nothing of this one.
+func (f *Fleet) CandidateFailures(name string, version int, digest string, began int) []Instance {
 	var out []Instance
 	for _, i := range f.Instances(name) {
 		bad := i.CandidateFailure
-		if bad != nil && bad.Class == events.LoadPermanent && bad.Version == version && (bad.Digest == digest || bad.Digest == "") {
+		if bad != nil && bad.Rollout >= began && bad.Class == events.LoadPermanent && bad.Version == version && (bad.Digest == digest || bad.Digest == "") {
 			out = append(out, i)
 		}
 	}

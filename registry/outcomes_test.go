@@ -34,6 +34,14 @@ func TestOutcomesAreThoseOfALatePeriod(t *testing.T) {
 	require.Equal(t, rollout.Labels{TN: outcomesKept}, of(1, 7, time.Time{}), "the last rows")
 	add(1, began.Add(time.Hour), true, true, "")
 	require.Equal(t, rollout.Labels{TP: 1, TN: outcomesKept - 1}, of(1, 7, time.Time{}))
+	for n := range 3 * outcomesKeys { // versions that are tried one after the other beside the one that goes on
+		late := began.Add(time.Duration(n+2) * time.Hour)
+		add(10+n, late, true, true, events.ArmCanary)
+		add(1, late, false, false, "")
+	}
+	require.Len(t, o.rows, outcomesKeys)
+	require.Equal(t, outcomesKept, of(1, 7, time.Time{}).Rows())
+	require.Equal(t, 1, of(9+3*outcomesKeys, 7, time.Time{}).Rows())
 	o.reset()
 	require.Zero(t, of(1, 7, time.Time{}))
 }

@@ -123,7 +123,7 @@ func decideRunning(c *Catalog, f *Fleet, key string, o Rollout, in RolloutInput)
 		d.Reason = "it runs until somebody ends it"
 		return d
 	}
-	if evidence, why := unloadable(f, key, o, in); why != "" {
+	if evidence, why := unloadable(c, f, key, o, in); why != "" {
 		d.Evidence, d.Reason = evidence, why
 		return d.change(c, key, o, events.RolloutRolledBack, events.RolloutLoadFailed, in)
 	}
@@ -338,10 +338,10 @@ func presenceOf(f *Fleet, key string, since, now time.Time, of func(Instance) (a
 }
 
 // unloadable returns why a candidate must be given up, as it can't be loaded, with who says so; empty if it need not.
-func unloadable(f *Fleet, key string, o Rollout, in RolloutInput) (*events.Evidence, string) {
+func unloadable(c *Catalog, f *Fleet, key string, o Rollout, in RolloutInput) (*events.Evidence, string) {
 	var reporting []string
 	why := ""
-	failures := f.CandidateFailures(key, o.Version, o.Bundle.Digest)
+	failures := candidateFailures(c, f, key, o)
 	for _, i := range failures {
 		if i.Live(in.Now) {
 			reporting = append(reporting, i.Serving.Instance)
@@ -358,6 +358,12 @@ func unloadable(f *Fleet, key string, o Rollout, in RolloutInput) (*events.Evide
 		reason += "; nor can the registry"
 	}
 	return loadEvidence(f, key, o.At, in.Now, len(reporting), live, reporting, reason), reason
+}
+
+// candidateFailures returns the instances that can't load the candidate of a running rollout.
+func candidateFailures(c *Catalog, f *Fleet, key string, o Rollout) []Instance {
+	begun, _ := c.Begun(key)
+	return f.CandidateFailures(key, o.Version, o.Bundle.Digest, begun.Revision)
 }
 
 // checkLoad names the check of evidence that says who could not load a bundle.

@@ -137,3 +137,34 @@ func TestWhoMustServeAStepBeforeItEnds(t *testing.T) {
 		})
 	}
 }
+
+// What could not be loaded for a rollout that is over says nothing of one that somebody begins once the bundle is there again.
+func TestFailedLoadsOfAnEarlierRolloutAreForgotten(t *testing.T) {
+	p, o, sequence := rolling()
+	began, _ := p.catalog(t).Rollout(churn)
+	f := &fleetTape{fleet: NewFleet()}
+	fails := func(revision int) {
+		s := serving("a", 2)
+		s.Digest, s.PromotionSequence = o.Bundle.Digest, sequence
+		f.add(began.At, &events.ModelLoadFailed{Serving: s, Class: events.LoadPermanent, Reason: "missing", StillServing: 1, Rollout: revision})
+	}
+	decided := func() RolloutDecision {
+		return DecideRollout(p.catalog(t), f.fleet, churn, RolloutInput{Labels: noLabels, Now: began.At.Add(time.Second)})
+	}
+	fails(1)
+	d := decided()
+	require.Equal(t, RolloutChange, d.Action, d.Reason)
+	p.add(d.write.payload)
+	again := o
+	again.Revision = 3
+	p.add(&again)
+	d = decided()
+	require.Equal(t, RolloutWait, d.Action, d.Reason)
+	fails(3)
+	d = decided()
+	require.Equal(t, RolloutChange, d.Action, d.Reason)
+	step := again
+	step.Revision, step.Step, step.Share = 4, 1, 0.25
+	p.add(&step)
+	require.Equal(t, RolloutChange, decided().Action, "a step does not undo it")
+}
