@@ -99,6 +99,9 @@ func (s *Service) answer(rq *request, into *answer) {
 	if w.serving != nil {
 		into.revision = w.serving.revision
 	}
+	if err == nil && rq.room > 0 && len(into.body)+len("]\n") > rq.room { // nobody gets these answers: they are neither counted nor logged
+		err = errAnswerTooLarge()
+	}
 	if err != nil {
 		into.refuse(err)
 	} else {

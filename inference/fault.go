@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"telco-churn-mlops/model/dataset"
 )
@@ -66,6 +67,25 @@ func errBodies() *RequestError {
 
 func errTooLarge(most int64) *RequestError {
 	return &RequestError{Code: http.StatusRequestEntityTooLarge, Text: fmt.Sprintf("the body has more than %d bytes", most)}
+}
+
+func errAnswerTooLarge() *RequestError {
+	return &RequestError{Code: http.StatusRequestEntityTooLarge, Text: "the answer is larger than a NATS message may be: send fewer records"}
+}
+
+// fewFaults is how many of the faults are named where all of them would be more than a message may have.
+const fewFaults = 100
+
+// shorter returns what is said in the place of an answer, or of an error (nil for none), that is larger than a NATS message may be.
+func shorter(err *RequestError) *RequestError {
+	switch {
+	case err == nil:
+		return errAnswerTooLarge()
+	case len(err.Problems) > fewFaults+1:
+		more := Problem{Loc: location(-1, ""), Type: "too_long", Msg: fmt.Sprintf("and %d more faults, for which a NATS message has no room", len(err.Problems)-fewFaults)}
+		return &RequestError{Code: err.Code, Problems: append(slices.Clip(err.Problems[:fewFaults]), more)}
+	}
+	return &RequestError{Code: err.Code, Text: fmt.Sprintf("the request has %d faults, for which a NATS message has no room", len(err.Problems))}
 }
 
 func unprocessable(problems ...Problem) *RequestError {

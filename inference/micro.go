@@ -163,9 +163,10 @@ func (s *Service) join(nc *nats.Conn, pool *replyPool, reg registration) (*membe
 	return m, nil
 }
 
-// microStats is what "nats micro stats" shows beside the library's counts.
+// microStats is what "nats micro stats" shows beside the library's counts. Its errors are by code, of all endpoints since the start.
 func (s *Service) microStats() json.RawMessage {
-	data := map[string]any{"instance": s.cfg.Instance, "predictions": s.plog.ordinal.Load(), "in_flight": s.gate.inFlight()}
+	data := map[string]any{"instance": s.cfg.Instance, "predictions": s.plog.ordinal.Load(), "in_flight": s.gate.inFlight(),
+		"errors": s.metrics.errorsByCode()}
 	if p := s.slot.predictor(); p != nil {
 		data["version"], data["digest"], data["promotion_sequence"] = p.promotion.Version, p.promotion.Digest, p.promotion.Sequence
 	}

@@ -2,7 +2,6 @@ package inference
 
 import (
 	"errors"
-	"net/http"
 	"runtime"
 	"strconv"
 	"strings"
@@ -23,6 +22,8 @@ type job struct {
 const (
 	shortBody = 8 << 10 // the largest request that is answered in a burst with others
 	burst     = 64      // the most that are
+
+	headerRoom = 512 // of a message for the headers of an answer, with the longest request id
 )
 
 // replyPool are the workers who answer requests over NATS, as the library calls the handlers of a subject on one goroutine. Single records are answered
@@ -36,6 +37,7 @@ type replyPool struct {
 	long    chan job
 	short   chan job
 	workers sync.WaitGroup
+	misused alarm // by reply subjects that are none
 
 	mu     sync.RWMutex
 	closed bool // the channels are closed
@@ -59,8 +61,18 @@ func newReplyPool(s *Service, nc *nats.Conn) *replyPool {
 // take admits a job and hands it to a worker, or answers it here with 429. It does not block: there are as many places as the gate has.
 func (p *replyPool) take(j job) {
 	s := p.service
-	if j.request.Reply() == "" { // published, not requested: nobody would get the answer
+	switch reply := j.request.Reply(); {
+	case reply == "": // published, not requested: nobody would get the answer
 		s.metrics.rejected.WithLabelValues(rejectNoReply).Inc()
+		return
+	case !answerable(reply):
+		s.metrics.rejected.WithLabelValues(rejectReply).Inc()
+		if !p.misused.quiet(s.cfg.Now()) {
+			s.cfg.Log.Error("request not answered: its reply subject is none for answers", "model", s.cfg.Model, "subject", reply)
+		}
+		return
+	case int64(len(j.request.Data())) > s.cfg.MaxBody: // before it waits for a worker, as what waits is held
+		newReplier(p, 1).refuse(j, errTooLarge(s.cfg.MaxBody))
 		return
 	}
 	if !s.gate.enter() {
@@ -148,9 +160,10 @@ func (w *replier) run(from <-chan job, sharers int) {
 
 // serve answers admitted requests, no more than the replier has room for.
 func (w *replier) serve(jobs []job) {
+	room := int(w.pool.nc.MaxPayload()) - headerRoom
 	var at time.Time // the end of one is the beginning of the next
 	for i := range jobs {
-		w.requests[i] = request{transport: transportNATS, body: jobs[i].request.Data(), version: jobs[i].version, began: at}
+		w.requests[i] = request{transport: transportNATS, body: jobs[i].request.Data(), version: jobs[i].version, began: at, room: room}
 		w.work(&jobs[i], &w.requests[i], w.answers[i])
 		at = w.requests[i].ended
 	}
@@ -168,8 +181,6 @@ func (w *replier) work(j *job, rq *request, out *answer) {
 	err := natsHeaders(j.request.Headers(), rq, j.arrived)
 	switch {
 	case err != nil:
-	case int64(len(rq.body)) > s.cfg.MaxBody:
-		err = errTooLarge(s.cfg.MaxBody)
 	case !rq.deadline.IsZero() && passed(rq.deadline, s.cfg.Now()):
 		s.metrics.rejected.WithLabelValues(rejectDeadline).Inc()
 		err = errDeadline()
@@ -204,8 +215,8 @@ func (w *replier) send(to micro.Request, rq *request, out *answer) {
 		w.headers(rq, out)
 		err = w.pool.nc.PublishMsg(&w.msg)
 	}
-	if errors.Is(err, nats.ErrMaxPayload) && out.err == nil {
-		out.refuse(&RequestError{Code: http.StatusRequestEntityTooLarge, Text: "the answer is larger than a NATS message may be: send fewer records"})
+	if errors.Is(err, nats.ErrMaxPayload) && (out.err == nil || len(out.err.Problems) > 0) {
+		out.refuse(shorter(out.err))
 		w.send(to, rq, out)
 		return
 	}
@@ -256,12 +267,15 @@ func printable(r rune) rune {
 
 // natsHeaders reads what a request says outside of its body, whatever the case in which its sender wrote the names.
 func natsHeaders(h micro.Headers, rq *request, arrived time.Time) (err *RequestError) {
+	second := "" // for a request id
 	for k, v := range h {
 		if err != nil || len(v) == 0 {
 			continue
 		}
 		switch {
-		case strings.EqualFold(k, HeaderRequestID), rq.id == "" && strings.EqualFold(k, headerXRequestID):
+		case strings.EqualFold(k, headerXRequestID):
+			second = v[0]
+		case strings.EqualFold(k, HeaderRequestID):
 			if err = badRequestID(v[0]); err == nil {
 				rq.id = v[0]
 			}
@@ -273,6 +287,11 @@ func natsHeaders(h micro.Headers, rq *request, arrived time.Time) (err *RequestE
 			rq.partial, err = parseFlag(strings.ToLower(v[0]), "header", HeaderPartial)
 		case strings.EqualFold(k, HeaderExplain):
 			rq.explain, err = parseFlag(strings.ToLower(v[0]), "header", HeaderExplain)
+		}
+	}
+	if err == nil && rq.id == "" && second != "" {
+		if err = badRequestID(second); err == nil {
+			rq.id = second
 		}
 	}
 	return err

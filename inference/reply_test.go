@@ -2,6 +2,7 @@ package inference
 
 import (
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/micro"
 	"github.com/stretchr/testify/require"
@@ -16,6 +17,14 @@ type asked struct {
 
 func (a asked) Data() []byte           { return []byte(a.data) }
 func (a asked) Headers() micro.Headers { return a.headers }
+
+func TestTheRequestIdGoesBeforeItsOtherName(t *testing.T) {
+	for range 20 { // in every order of a map
+		var rq request
+		require.Nil(t, natsHeaders(micro.Headers{"x-request-id": {"not one"}, "request-id": {"mine"}}, &rq, time.Time{}))
+		require.Equal(t, "mine", rq.id)
+	}
+}
 
 func TestWhatTakesLongIsForWorkers(t *testing.T) {
 	for name, tc := range map[string]struct {

@@ -22,6 +22,7 @@ type request struct {
 	id        string // the caller's id of the request, "" for none
 	deadline  time.Time
 	transport string
+	room      int // for the answer's bytes: one that is longer refuses the request; 0 for no bound
 	// began is when the work on it begins, for who has just looked at the clock; the engine looks itself otherwise, and writes into ended when it is done.
 	began, ended time.Time
 }

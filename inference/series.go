@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"maps"
 	"net/http"
 	"strconv"
 	"sync"
@@ -134,6 +135,16 @@ func (m *metrics) asked(code int) {
 		return
 	}
 	m.natsRequests.WithLabelValues(strconv.Itoa(code)).Inc()
+	m.failures.Lock()
+	defer m.failures.Unlock()
+	m.failures.byCode[code]++
+}
+
+// errorsByCode returns how many requests over NATS were answered with each code that is not 200.
+func (m *metrics) errorsByCode() map[int]uint64 {
+	m.failures.Lock()
+	defer m.failures.Unlock()
+	return maps.Clone(m.failures.byCode)
 }
 
 // routed counts a request to any other route. method is one of a fixed set.

@@ -348,16 +348,19 @@ func TestMicroServiceIsDiscoverable(t *testing.T) {
 	}
 	require.Equal(t, map[string]string{"predict." + modelName: "q", "predict." + modelName + ".v1": "q"}, subjects)
 
+	require.Equal(t, "422", w.request(t, []byte("junk"), nil).Header.Get(micro.ErrorCodeHeader))
 	msg, err = w.bus.Conn().Request("$SRV.STATS.churn-inference", nil, time.Second)
 	require.NoError(t, err)
 	var stats micro.Stats
 	require.NoError(t, json.Unmarshal(msg.Data, &stats))
 	require.Len(t, stats.Endpoints, 2)
 	var data struct {
-		Version int    `json:"version"`
-		Digest  string `json:"digest"`
+		Version int            `json:"version"`
+		Digest  string         `json:"digest"`
+		Errors  map[int]uint64 `json:"errors"`
 	}
 	require.NoError(t, json.Unmarshal(stats.Endpoints[0].Data, &data))
 	require.Equal(t, 1, data.Version)
 	require.NotEmpty(t, data.Digest)
+	require.Equal(t, map[int]uint64{http.StatusUnprocessableEntity: 1}, data.Errors)
 }
