@@ -27,6 +27,12 @@ func ScoreBin(score float64) int {
 	return int(min(score*ScoreBins, ScoreBins-1))
 }
 
+// EntityWords is the number of words whose bits tell entities apart in [VersionMeasurement], up to some ten thousand of them.
+const EntityWords = 32
+
+// EntityBit returns the word and the bit in it that an entity sets, by the xxhash64 of its id, of which it takes the highest 11 bits.
+func EntityBit(hash uint64) (word int, bit uint64) { return int(hash >> 59), 1 << (hash >> 53 & 63) }
+
 // latencyBounds is only read.
 var latencyBounds = func() []time.Duration {
 	var bounds []time.Duration
@@ -102,9 +108,12 @@ type VersionMeasurement struct {
 	// Scores counts records by score in [ScoreBins] equal bins of [0, 1], those of an entity that was counted of late left out. Absent: none counted.
 	Scores []uint64 `json:"scores,omitempty"`
 	// ReferenceBins counts them in the bins of the bundle's own score baseline; absent where it has none.
-	ReferenceBins []uint64  `json:"reference_bins,omitempty"`
-	From          time.Time `json:"from"`
-	To            time.Time `json:"to"`
+	ReferenceBins []uint64 `json:"reference_bins,omitempty"`
+	// Entities has a bit, by [EntityBit], for the entity of each of these scores, any for a record without one: how many entities they are of, over all
+	// instances, can be told from it. Absent: not told.
+	Entities []uint64  `json:"entities,omitempty"`
+	From     time.Time `json:"from"`
+	To       time.Time `json:"to"`
 }
 
 // ServingMeasured is what an instance counted since its boot, by version. Published by inference while something is being watched; read by the
@@ -178,6 +187,7 @@ func (p *ServingMeasured) Validate() error {
 		}
 		c.counts(at+".latency_buckets", v.LatencyBuckets, LatencyBuckets)
 		c.counts(at+".scores", v.Scores, ScoreBins)
+		c.counts(at+".entities", v.Entities, EntityWords)
 	}
 	return c.err
 }

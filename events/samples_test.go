@@ -173,7 +173,7 @@ func sampleOfServing(t testing.TB, typ events.Type) events.Payload {
 	case events.TypeServingMeasured:
 		return &events.ServingMeasured{Serving: serving(), Versions: []events.VersionMeasurement{{Version: 3, Digest: digest, PromotionSequence: 9, Revision: 4,
 			Arm: events.ArmCanary, Requests: 10, Records: 12, Errors: 1, Fallbacks: 1, LatencyBuckets: latencies, Scores: scores, ReferenceBins: []uint64{6, 6},
-			From: noon, To: noon.Add(time.Second)}}}
+			Entities: make([]uint64, events.EntityWords), From: noon, To: noon.Add(time.Second)}}}
 	case events.TypeShadowEvaluated:
 		return &events.ShadowEvaluated{Revision: 4, Version: 3, Production: 2, PredictionsFrom: 7, PredictionsSequence: 1000, TrainingSequence: 50, Rows: 900,
 			Skipped: map[string]uint64{"record": 1}, Flips: 30, MeanAbsDiff: 0.02, SumAbsDiff: 18, MaxAbsDiff: 0.4, PSI: 0.01, Scores: scores,

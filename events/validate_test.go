@@ -172,6 +172,7 @@ func TestValidateNamesFieldAndRule(t *testing.T) {
 		{events.TypeServingMeasured, of(func(p measured) { p.Versions[0].Revision = -1 }), "versions[0].revision must be at least 0"},
 		{events.TypeServingMeasured, of(func(p measured) { p.Versions[0].Arm = "" }), `versions[0].arm "" is unknown`},
 		{events.TypeServingMeasured, of(func(p measured) { p.Versions[0].Scores = make([]uint64, 10) }), "versions[0].scores must have 20 counts, has 10"},
+		{events.TypeServingMeasured, of(func(p measured) { p.Versions[0].Entities = make([]uint64, 31) }), "versions[0].entities must have 32 counts, has 31"},
 		{events.TypeServingMeasured, of(func(p measured) { p.Versions[0].LatencyBuckets = make([]uint64, 46) }), "versions[0].latency_buckets must have 47 counts, has 46"},
 		{events.TypeShadowEvaluated, of(func(p shadowed) { p.Revision = 0 }), "revision must be at least 1"},
 		{events.TypeShadowEvaluated, of(func(p shadowed) { p.Version = 0 }), "version must be at least 1"},

@@ -15,9 +15,10 @@ import (
 // Counts that have changed are published at this pace.
 const (
 	measureEvery = 2 * time.Second  // for a while after a promotion or a change of a canary, and when a meter has ended
-	measureOften = 15 * time.Second // while a canary runs for long
+	measureOften = 15 * time.Second // while a canary, or the watch of a fresh Production, may run for long
 	measureIdle  = 5 * time.Minute  // otherwise
 	freshFor     = 15 * time.Minute // how long the while is
+	watchedFor   = 24 * time.Hour   // how long a Production is taken for one that may be watched
 	meterKept    = 15 * time.Minute // how long a meter that has ended stays in the measurements
 )
 

@@ -31,7 +31,8 @@ type meter struct {
 	stride int
 	cells  []atomic.Uint64 // lanes times stride
 
-	entities [entityWords]atomic.Uint64 // a bit for each that was scored of late
+	entities [entityWords]atomic.Uint64        // a bit for each that was scored of late
+	told     [events.EntityWords]atomic.Uint64 // and for each that ever was, as it is published
 }
 
 // meterKey says what a meter counts.
@@ -103,8 +104,17 @@ func (m *meter) request(records int, took time.Duration) {
 // score counts the probability of one record that was answered, if its entity, "" for none, was not counted of late: those who compare distributions
 // take the scores as independent, and one customer who is asked for again and again is one.
 func (m *meter) score(p float64, entity string) {
-	if m == nil || entity != "" && m.counted(entity) {
+	if m == nil {
 		return
+	}
+	var h uint64
+	if entity == "" {
+		h = rand.Uint64()
+	} else if h = xxhash.Sum64String(entity); m.counted(h) {
+		return
+	}
+	if word, bit := events.EntityBit(h); m.told[word].Load()&bit == 0 {
+		m.told[word].Or(bit)
 	}
 	l := m.lane()
 	l[cellScores+events.ScoreBin(p)].Add(1)
@@ -113,15 +123,14 @@ func (m *meter) score(p float64, entity string) {
 	}
 }
 
-// counted notes an entity and reports whether it was noted before, by a bit of its hash, so that of some tens of thousands a few are taken for
+// counted notes an entity, by its hash, and reports whether it was noted before, by a bit of its hash, so that of some tens of thousands a few are taken for
 // others. All is forgotten after so many calls on average, so that a version that answers for months goes on counting.
-func (m *meter) counted(entity string) bool {
+func (m *meter) counted(h uint64) bool {
 	if rand.Uint32N(entityMemory) == 0 {
 		for i := range m.entities {
 			m.entities[i].Store(0)
 		}
 	}
-	h := xxhash.Sum64String(entity)
 	word, bit := &m.entities[(h>>6)%entityWords], uint64(1)<<(h&63)
 	return word.Load()&bit != 0 || word.Or(bit)&bit != 0
 }
@@ -199,6 +208,10 @@ func (m *meter) measure(to time.Time) (v events.VersionMeasurement, sum uint64) 
 	}
 	for _, n := range latency {
 		v.Requests += n
+	}
+	v.Entities = make([]uint64, len(m.told))
+	for i := range m.told {
+		v.Entities[i] = m.told[i].Load()
 	}
 	if m.reference != nil {
 		v.ReferenceBins = total[cellLatency+len(latency):][:m.reference.Bins()]

@@ -3,10 +3,12 @@ package inference
 import (
 	"fmt"
 	"math"
+	"math/bits"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/stretchr/testify/require"
 
 	"telco-churn-mlops/events"
@@ -59,7 +61,8 @@ func TestAMeterCountsWhatWasAnsweredAndWhatFailed(t *testing.T) {
 	at := time.Now()
 	v, _ := m.measure(at)
 	require.Equal(t, events.VersionMeasurement{Version: 1, Digest: "one", PromotionSequence: 10, Arm: events.ArmProduction, Requests: 4008, Records: 8000,
-		Errors: 8, Fallbacks: 4, LatencyBuckets: v.LatencyBuckets, Scores: v.Scores, ReferenceBins: v.ReferenceBins, From: m.from, To: at}, v)
+		Errors: 8, Fallbacks: 4, LatencyBuckets: v.LatencyBuckets, Scores: v.Scores, ReferenceBins: v.ReferenceBins, Entities: v.Entities,
+		From: m.from, To: at}, v)
 	require.Len(t, v.LatencyBuckets, events.LatencyBuckets)
 	require.Equal(t, uint64(4000), v.LatencyBuckets[events.LatencyBucket(20*time.Microsecond)])
 	require.Len(t, v.Scores, events.ScoreBins)
@@ -159,6 +162,10 @@ func TestCountsArePublishedAtThePaceOfWhatIsWatched(t *testing.T) {
 	at = at.Add(freshFor)
 	answered()
 	published()
+	late(measureOften)
+	at = s.now().since.Add(watchedFor)
+	answered()
+	published()
 	late(measureIdle)
 	s.begin(t, 1, 0.5)
 	answered()
@@ -198,4 +205,22 @@ func TestAnEntityIsScoredOnceInAWhile(t *testing.T) {
 	}
 	v, _ = m.measure(time.Now())
 	require.Greater(t, v.Scores[events.ScoreBins-1], uint64(2400), "few are taken for others")
+}
+
+func TestTheEntitiesThatWereScoredAreTold(t *testing.T) {
+	m := newStage(t).now().meters[armProduction]
+	for range 3 {
+		for e := range 100 {
+			m.score(0.5, fmt.Sprint("customer-", e))
+		}
+	}
+	v, _ := m.measure(time.Now())
+	require.Len(t, v.Entities, events.EntityWords)
+	word, bit := events.EntityBit(xxhash.Sum64String("customer-7"))
+	require.NotZero(t, v.Entities[word]&bit)
+	set := 0
+	for _, w := range v.Entities {
+		set += bits.OnesCount64(w)
+	}
+	require.InDelta(t, 100, set, 8)
 }

@@ -320,7 +320,7 @@ func (s *slot) held(digest string) *model.Bundle {
 }
 
 // pace returns how soon counts have to be published at a time: at once for a while after a promotion or a change of a canary, often while a canary
-// runs, else now and then.
+// runs and for a day after a promotion, else now and then.
 func (s *slot) pace(now time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -328,7 +328,7 @@ func (s *slot) pace(now time.Time) time.Duration {
 	switch {
 	case v.production != nil && now.Sub(v.since) < freshFor, canary && now.Sub(s.turned) < freshFor:
 		return 0
-	case canary:
+	case canary, v.production != nil && now.Sub(v.since) < watchedFor:
 		return measureOften
 	}
 	return measureIdle

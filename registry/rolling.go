@@ -224,7 +224,7 @@ func decideFresh(c *Catalog, f *Fleet, key string, p, before Promotion, in Rollo
 		return k.Version == p.Version && k.Digest == p.Bundle.Digest && k.Promotion >= p.Sequence && k.Arm == events.ArmProduction
 	})
 	if before.Version > 0 {
-		sides.Other, _ = m.Recent(func(k rollout.Key) bool {
+		sides.Other = m.Recent(func(k rollout.Key) bool {
 			return k.Version == before.Version && k.Digest == before.Bundle.Digest && k.Promotion < p.Sequence && k.Arm == events.ArmProduction
 		})
 		sides.OtherLabels = in.Labels(before.Version, before.Sequence, time.Time{})

@@ -60,8 +60,9 @@ func (p *player) say(payload events.Payload) {
 func (p *player) answered(o Rollout, candidate bool, n, errors uint64) events.VersionMeasurement {
 	v := events.VersionMeasurement{
 		Version: o.Production, Digest: digest(1), PromotionSequence: o.PromotionSequence, Revision: o.Revision, Arm: events.ArmProduction, Requests: n,
-		Records: n - errors, Errors: errors,
+		Records: n - errors, Errors: errors, Scores: make([]uint64, events.ScoreBins),
 	}
+	v.Scores[4] = v.Records
 	if candidate {
 		v.Version, v.Arm, v.Digest = o.Version, events.ArmCanary, o.Bundle.Digest
 	}
@@ -148,7 +149,8 @@ func TestTheGateBeginsACanaryThatGoesAllTheWay(t *testing.T) {
 
 	// the fresh Production is watched as any other
 	i.say(&events.ServingMeasured{Serving: i.serving(2, p.Sequence, 0, 0), Versions: []events.VersionMeasurement{
-		{Version: 2, Digest: p.Bundle.Digest, PromotionSequence: p.Sequence, Arm: events.ArmProduction, Requests: 500, Records: 500},
+		{Version: 2, Digest: p.Bundle.Digest, PromotionSequence: p.Sequence, Arm: events.ArmProduction, Requests: 500, Records: 500,
+			Scores: append(make([]uint64, events.ScoreBins-1), 500)},
 	}})
 	o = r.rolled(2, "the watch's end", func(o Rollout) bool { return o.Mode == events.RolloutDirect })
 	require.Equal(t, []any{events.RolloutCompleted, 1, p.Sequence}, []any{o.State, o.Production, o.PromotionSequence})

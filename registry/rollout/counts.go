@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"math"
+	"math/bits"
 	"time"
 
 	"telco-churn-mlops/events"
@@ -13,6 +14,8 @@ type Counts struct {
 	// Latency is by the buckets of [events.LatencyBounds], Scores by [events.ScoreBins] equal bins, Reference by the bins of the bundle's own score
 	// baseline, empty where it has none.
 	Latency, Scores, Reference []uint64
+	// Entities has a bit for the entity of each score, see [events.VersionMeasurement]; empty where it is not told.
+	Entities []uint64
 	// From and To bound the time in which it was counted.
 	From, To time.Time
 }
@@ -21,6 +24,7 @@ type Counts struct {
 func countsOf(v *events.VersionMeasurement) Counts {
 	c := Counts{Requests: v.Requests, Records: v.Records, Errors: v.Errors, Fallbacks: v.Fallbacks, From: v.From, To: v.To}
 	c.Latency, c.Scores, c.Reference = grow(nil, v.LatencyBuckets, add), grow(nil, v.Scores, add), grow(nil, v.ReferenceBins, add)
+	c.Entities = grow(nil, v.Entities, both)
 	return c
 }
 
@@ -30,7 +34,7 @@ func (c *Counts) Add(o Counts) { c.join(o, add) }
 // raise keeps the greater of each count, for two messages of the same source.
 func (c *Counts) raise(o Counts) { c.join(o, greater) }
 
-// since returns what was counted after an earlier state of the same source.
+// since returns what was counted after an earlier state of the same source. Entities are those of all, of which some are counted again and again.
 func (c Counts) since(earlier Counts) Counts {
 	out := Counts{
 		Requests: less(c.Requests, earlier.Requests), Records: less(c.Records, earlier.Records), Errors: less(c.Errors, earlier.Errors),
@@ -40,12 +44,14 @@ func (c Counts) since(earlier Counts) Counts {
 		out.From = c.From
 	}
 	out.Latency, out.Scores, out.Reference = grow(c.Latency, earlier.Latency, less), grow(c.Scores, earlier.Scores, less), grow(c.Reference, earlier.Reference, less)
+	out.Entities = grow(c.Entities, nil, both)
 	return out
 }
 
 func (c *Counts) join(o Counts, f func(a, b uint64) uint64) {
 	c.Requests, c.Records, c.Errors, c.Fallbacks = f(c.Requests, o.Requests), f(c.Records, o.Records), f(c.Errors, o.Errors), f(c.Fallbacks, o.Fallbacks)
 	c.Latency, c.Scores, c.Reference = grow(c.Latency, o.Latency, f), grow(c.Scores, o.Scores, f), grow(c.Reference, o.Reference, f)
+	c.Entities = grow(c.Entities, o.Entities, both)
 	if c.From.IsZero() || !o.From.IsZero() && o.From.Before(c.From) {
 		c.From = o.From
 	}
@@ -80,11 +86,32 @@ func add(a, b uint64) uint64 {
 
 func greater(a, b uint64) uint64 { return max(a, b) }
 
+// both is the union of bits.
+func both(a, b uint64) uint64 { return a | b }
+
 func less(a, b uint64) uint64 {
 	if b > a {
 		return 0
 	}
 	return a - b
+}
+
+// scored returns how many entities were scored, a score of an instance that does not tell its entities counting as one: a customer who is answered by several
+// instances, or again after they forgot it, is one draw from the customers, not several. Of n entities that set bits at random, as many stay unset as n
+// throws at that many bits miss, so that n is about -bits ln(unset/bits): exact to 3 % up to 5,000. It is never more than there are scores.
+func (c Counts) scored() int {
+	n := uint64(0)
+	for _, k := range c.Scores[:min(len(c.Scores), events.ScoreBins)] {
+		n = add(n, k)
+	}
+	unset, size := 0, 64*len(c.Entities)
+	for _, w := range c.Entities {
+		unset += bits.OnesCount64(^w)
+	}
+	if size == 0 || unset == 0 {
+		return whole(n)
+	}
+	return min(whole(n), int(math.Round(float64(size)*math.Log(float64(size)/float64(unset)))))
 }
 
 // whole returns a count as an int, at most 2^53.

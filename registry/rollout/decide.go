@@ -34,15 +34,17 @@ type Step struct {
 	Watched Counts
 }
 
-// Over reports whether a step has seen what it waits for: so much time, or so many records, with requests enough among them for errors and latency
-// to be judged by. A few long lists are many records and tell little of either.
+// Over reports whether a step has seen what it waits for: so much time, or so many records, with requests and entities enough among them for errors,
+// latency and scores to be judged by. A few long lists are many records and tell little of the former, and a few customers who are asked for again and again
+// nothing of the scores.
 func (s Step) Over(now time.Time) bool {
 	w := s.Watch
 	if w.DurationMS > 0 && now.Sub(s.Since) >= time.Duration(w.DurationMS)*time.Millisecond {
 		return true
 	}
-	return w.Requests > 0 && s.Watched.Records >= uint64(w.Requests) &&
-		(w.ErrorRatio <= 0 || s.Watched.Requests >= minRequests) && (w.P95Ratio <= 0 || less(s.Watched.Requests, s.Watched.Errors) >= uint64(max(0, min(w.MinRows, w.Requests))))
+	rows := max(0, min(w.MinRows, w.Requests))
+	return w.Requests > 0 && s.Watched.Records >= uint64(w.Requests) && (w.ErrorRatio <= 0 || s.Watched.Requests >= minRequests) &&
+		(w.P95Ratio <= 0 || less(s.Watched.Requests, s.Watched.Errors) >= uint64(rows)) && (w.ScorePSI <= 0 || s.Watched.scored() >= rows)
 }
 
 // Decide returns what follows from the checks of a step, with the reason in words. A breach counts at once. A step that is over waits until every live

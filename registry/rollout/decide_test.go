@@ -51,5 +51,14 @@ func TestDecide(t *testing.T) {
 	require.False(t, long.Over(began.Add(time.Second)), "what failed tells nothing of latency")
 	long.Watched.Requests++
 	require.True(t, long.Over(began.Add(time.Second)))
+	long.Watch.ScorePSI = 0.25
+	require.False(t, long.Over(began.Add(time.Second)), "nobody was scored")
+	long.Watched.Scores = []uint64{299}
+	require.False(t, long.Over(began.Add(time.Second)), "too few were")
+	long.Watched.Scores = []uint64{300}
+	require.True(t, long.Over(began.Add(time.Second)))
+	long.Watched.Entities = entities(60)
+	require.False(t, long.Over(began.Add(time.Second)), "the same again and again")
+	require.True(t, long.Over(began.Add(time.Minute)), "but time passes")
 	require.False(t, Step{Since: began, Watched: Counts{Records: 1e9, Requests: 1e9}}.Over(began.Add(1000*time.Hour)), "without an end it goes on")
 }

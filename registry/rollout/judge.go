@@ -69,7 +69,7 @@ type Sides struct {
 // p95_ms is breached if the 95th percentile of latency is above the floor, and above the ratio times the other version's, both by more than chance: what
 // is compared are the lower end of the one's and the upper end of the other's 99.9 % interval, by rank.
 //
-// score_psi is breached if the PSI of the scores is above the limit, and above the bound that chance stays under, both against the bundle's own
+// score_psi is breached if the PSI of the scores is above the limit, and above the bound that chance stays under with so many entities, both against the bundle's own
 // reference and against the other version's scores. A drift of the data moves both versions, and a version that was trained for a drift agrees with its
 // own reference; only one that is wrong in its scores does neither. A bundle without a reference is held to the other version alone. Where the other version's scores lie in fewer than 3 bins (e to the entropy), as
 // when one record is asked again and again, nothing can be said. The value is the smaller of the two PSI.
@@ -182,18 +182,18 @@ func timed(c Counts) int {
 }
 
 func judgeScores(w events.RolloutWatch, s Sides) events.EvidenceCheck {
-	other, scored := scoreReference(s.Other.Scores)
-	watched, n := scoreReference(s.Watched.Scores)
-	c := events.EvidenceCheck{Check: CheckScores, Limit: w.ScorePSI, N: n, AgainstN: scored, State: events.CheckOK}
-	if n < w.MinRows || scored < w.MinRows {
-		return insufficient(c, fmt.Sprintf("%s, %d are needed of each", beside(c, s, "scores"), w.MinRows))
+	other, watched := scoreReference(s.Other.Scores), scoreReference(s.Watched.Scores)
+	n, against := s.Watched.scored(), s.Other.scored()
+	c := events.EvidenceCheck{Check: CheckScores, Limit: w.ScorePSI, N: n, AgainstN: against, State: events.CheckOK}
+	if n < w.MinRows || against < w.MinRows {
+		return insufficient(c, fmt.Sprintf("%s, %d are needed of each", beside(c, s, "entities scored"), w.MinRows))
 	}
-	value, bound, bins := stability(other, watched.Counts)
+	value, bound, bins := stability(other, watched.Counts, against, n)
 	c.Value, c.Against, c.Bins = value, &value, bins
 	c.Detail = fmt.Sprintf("PSI %.3g against version %d", value, s.OtherVersion)
 	over := value > max(w.ScorePSI, bound)
 	if own, ok := ownReference(s); ok {
-		v, b, parts := stability(s.Reference, own)
+		v, b, parts := stability(s.Reference, own, int(s.Reference.Total), n)
 		c.Detail += fmt.Sprintf(", %.3g against its own reference", v)
 		over = over && v > max(w.ScorePSI, b)
 		if v < value {
@@ -226,8 +226,8 @@ func ownReference(s Sides) ([]int64, bool) {
 	return counts, total > 0
 }
 
-// scoreReference is a reference made of scores in equal bins, and how many there are.
-func scoreReference(scores []uint64) (*baseline.Reference, int) {
+// scoreReference is a reference made of scores in equal bins.
+func scoreReference(scores []uint64) *baseline.Reference {
 	r := &baseline.Reference{Column: baseline.ScoreColumn, Kind: baseline.Score, Counts: make([]int64, events.ScoreBins+1)}
 	for i := 1; i < events.ScoreBins; i++ {
 		r.Edges = append(r.Edges, float64(i)/events.ScoreBins)
@@ -238,26 +238,23 @@ func scoreReference(scores []uint64) (*baseline.Reference, int) {
 			r.Total += r.Counts[i]
 		}
 	}
-	return r, int(r.Total)
+	return r
 }
 
-// stability returns the PSI of current against a reference, the bound that chance stays under, and the bins that either side has.
+// stability returns the PSI of current against a reference, the bound that chance stays under where they are of so many entities, and the bins that
+// either side has.
 // Each bin counts as one row more than it holds: with a few hundred rows, a bin of some expected ones that happens to be empty is chance.
-func stability(ref *baseline.Reference, current []int64) (psi, bound float64, bins []events.BinShare) {
+func stability(ref *baseline.Reference, current []int64, referenceN, currentN int) (psi, bound float64, bins []events.BinShare) {
 	psi, parts, err := baseline.PSI(ref, current, baseline.PSIOptions{Empty: baseline.EmptyLaplace})
 	if err != nil { // no rows on a side
 		return 0, math.Inf(1), nil
-	}
-	rows := int64(0)
-	for _, n := range current {
-		rows += n
 	}
 	for _, p := range parts {
 		if p.Reference > 0 || p.Current > 0 {
 			bins = append(bins, events.BinShare{Bin: p.Bin, Reference: p.Reference, Current: p.Current, PSI: p.PSI})
 		}
 	}
-	return psi, baseline.SignificanceBound(ref.Occupied(current), ref.Total, rows, confidence), bins
+	return psi, baseline.SignificanceBound(ref.Occupied(current), int64(referenceN), int64(currentN), confidence), bins
 }
 
 // spreadOf returns over how many bins rows are spread: e to the entropy of their shares.

@@ -175,6 +175,42 @@ func TestJudgeScores(t *testing.T) {
 	}
 }
 
+// Sixty customers whom each of five instances answers are sixty draws, not three hundred: a sound version would often be taken back for their likes.
+func TestAFewCustomersOnManyInstancesBreakNothing(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	w := WatchOf(defaults())
+	times := func(c Counts, n uint64) Counts {
+		for i := range c.Scores {
+			c.Scores[i] *= n
+		}
+		for i := range c.Reference {
+			c.Reference[i] *= n
+		}
+		return c
+	}
+	apart, breaches := 0, 0
+	for range 200 {
+		ref := referenceOf(t, r, churnScore)
+		few := times(traffic{n: 60, score: churnScore, baseline: ref}.counts(r), 5)
+		many := times(traffic{n: 1140, score: churnScore}.counts(r), 5)
+		sides := Sides{Watched: few, Other: many, OtherVersion: 1, Reference: ref}
+		if stateOf(t, Judge(w, sides, false), CheckScores).State == events.CheckBreached {
+			apart++
+		}
+		sides.Watched.Entities, sides.Other.Entities = entities(60), entities(1140)
+		c := stateOf(t, Judge(w, sides, false), CheckScores)
+		require.Equal(t, events.CheckInsufficient, c.State)
+		require.InDelta(t, 60, c.N, 6)
+		w := w
+		w.MinRows = 30 // the bound of chance alone
+		if stateOf(t, Judge(w, sides, false), CheckScores).State == events.CheckBreached {
+			breaches++
+		}
+	}
+	require.Greater(t, apart, 10, "what would be, if nobody told who they are")
+	require.Less(t, breaches, 4)
+}
+
 func TestJudgeLabels(t *testing.T) {
 	good := Labels{TP: 80, FP: 40, FN: 20, TN: 360} // F1 0.727
 	for _, c := range []struct {
