@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"math"
-	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -24,6 +23,8 @@ type bodies struct {
 	held atomic.Int64
 	most int64
 	pool sync.Pool // of *body
+
+	unsent atomic.Int64 // bytes of large answers that their clients have not taken yet; no more are made while there are most of them
 }
 
 // newBodies leaves room for as many of the largest bodies as requests may be in flight.
@@ -85,6 +86,23 @@ func (b *body) fill(r io.Reader, most int64) error {
 	}
 }
 
+// hold counts an answer of n bytes until its client has taken it, or refuses it: a client that reads nothing keeps its answer in memory until the
+// server's write timeout, and a small request can have a large answer. Those that fit into a connection's own buffer are not counted.
+func (s *Service) hold(ctx *fasthttp.RequestCtx, n int) *RequestError {
+	unsent := &s.bodies.unsent
+	if unsent.Load() >= s.bodies.most {
+		s.metrics.rejected.WithLabelValues(rejectAnswers).Inc()
+		return errAnswers()
+	}
+	unsent.Add(int64(n))
+	app.AfterAnswer(ctx, func() { unsent.Add(-int64(n)) })
+	return nil
+}
+
+func errAnswers() *RequestError {
+	return &RequestError{Code: http.StatusTooManyRequests, Text: "large answers that their clients do not read take all the room there is; try again"}
+}
+
 // readBody reads the whole body into b, or as much of it as is needed to refuse it; the connection ends then, after the answer.
 func (s *Service) readBody(ctx *fasthttp.RequestCtx, b *body) *RequestError {
 	announced := int64(ctx.Request.Header.ContentLength())
@@ -104,14 +122,13 @@ func (s *Service) readBody(ctx *fasthttp.RequestCtx, b *body) *RequestError {
 		return nil
 	}
 	app.LeaveUnread(ctx)
-	var timeout net.Error
 	switch {
 	case errors.Is(err, errBodyTooLarge):
 		return errTooLarge(s.cfg.MaxBody)
 	case errors.Is(err, errNoRoom):
 		s.metrics.rejected.WithLabelValues(rejectBodies).Inc()
 		return errBodies()
-	case errors.As(err, &timeout) && timeout.Timeout():
+	case app.OutOfTime(ctx):
 		return &RequestError{Code: http.StatusRequestTimeout, Text: "the body did not come in time"}
 	}
 	return &RequestError{Code: http.StatusBadRequest, Text: "read body: " + err.Error()}

@@ -49,6 +49,18 @@ func mutated(sound [][]byte, n int) [][]byte {
 	return out
 }
 
+// fuzzed are the paths that FuzzEndpoints asks: the first half of them by the two that have most to read.
+var fuzzed = []string{
+	"/predict", inferPath, "/predict", v2Model + "/versions/1/infer", "/predict", inferPath, "/predict", v2Model + "/versions/1/infer",
+	"/v2", v2Model, v2Model + "/ready", v2Model + "/versions/1", v2Model + "/versions/1/ready", v2Model + "/versions/2/infer", "/v2/health/live", "/v2/health/ready",
+	"/openapi.json", "/docs", "/docs/page.js", "/health", "/readyz", "/livez", "/metrics", "/nothing",
+}
+
+const v2Model = "/v2/models/" + modelName
+
+// methods are those of the other paths than /predict, most of the time what has a body.
+var methods = []string{http.MethodPost, http.MethodGet, http.MethodPost, http.MethodPut}
+
 // FuzzEndpoints sends bodies with options and headers to every endpoint of a running instance: there is never a panic nor a 5xx, what is answered is
 // JSON, the answer over NATS is that over HTTP, and nothing is held afterwards.
 func FuzzEndpoints(f *testing.F) {
@@ -68,15 +80,17 @@ func FuzzEndpoints(f *testing.F) {
 	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 4}}
 	f.Cleanup(client.CloseIdleConnections)
 	f.Fuzz(func(t *testing.T, endpoint, options uint8, body []byte, id, deadline string) {
-		paths := []string{"/predict", inferPath, "/v2/models/" + modelName + "/versions/1/infer", "/predict", "/v2", "/openapi.json", "/health", "/docs", "/v2/models/" + modelName}
-		path := paths[int(endpoint)%len(paths)]
+		path, method := fuzzed[int(endpoint)%len(fuzzed)], methods[int(options>>4)%len(methods)]
 		query := ""
 		for n, name := range []string{"strict", "partial", "explain"} {
 			if options&(1<<n) != 0 {
 				query += "&" + name + "=true"
 			}
 		}
-		code, answer := post(t, client, "http://"+i.Addr()+path+"?"+query, body, id, deadline, options&8 != 0)
+		if path == "/predict" {
+			method = http.MethodPost
+		}
+		code, answer := post(t, client, method+" http://"+i.Addr()+path+"?"+query, body, id, deadline, options&8 != 0)
 		okCode(t, code, deadline, path, answer)
 		if path != "/predict" || !valid(id) || !valid(deadline) {
 			return
@@ -91,10 +105,14 @@ func FuzzEndpoints(f *testing.F) {
 		if len(body) > 900<<10 { // no message
 			return
 		}
-		msg := w.request(t, body, h)
+		subject := "predict." + modelName
+		if options&16 != 0 {
+			subject += ".v1"
+		}
+		msg, err := w.bus.Conn().RequestMsg(&nats.Msg{Subject: subject, Data: body, Header: h}, 20*time.Second)
+		require.NoError(t, err)
 		over := http.StatusOK
 		if text := msg.Header.Get(micro.ErrorCodeHeader); text != "" {
-			var err error
 			over, err = strconv.Atoi(text)
 			require.NoError(t, err)
 		}
@@ -140,13 +158,14 @@ func okCode(t *testing.T, code int, deadline, where string, answer []byte) {
 }
 
 // post sends a body, in chunks if asked to.
-func post(t *testing.T, client *http.Client, url string, body []byte, id, deadline string, chunked bool) (int, []byte) {
+func post(t *testing.T, client *http.Client, where string, body []byte, id, deadline string, chunked bool) (int, []byte) {
 	t.Helper()
 	var r io.Reader = bytes.NewReader(body)
 	if chunked {
 		r = io.MultiReader(r) // of which nobody knows the length
 	}
-	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, url, r)
+	method, url, _ := strings.Cut(where, " ")
+	req, err := http.NewRequestWithContext(context.Background(), method, url, r)
 	require.NoError(t, err)
 	if id != "" && valid(id) {
 		req.Header.Set(inference.HeaderRequestID, id)

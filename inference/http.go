@@ -37,29 +37,37 @@ func (s *Service) serveHTTP(ctx *fasthttp.RequestCtx) {
 		s.serveRoute(ctx, began)
 		return
 	}
-	if !ctx.IsPost() {
-		ctx.Response.Header.Set("Allow", http.MethodPost)
-		s.refuseHTTP(ctx, &request{}, &RequestError{Code: http.StatusMethodNotAllowed, Text: "Method Not Allowed: POST a record"})
-		s.metrics.routed(routePredict, methodLabel(ctx), http.StatusMethodNotAllowed, s.cfg.Now().Sub(began))
-		return
-	}
+	code := http.StatusInternalServerError // of a panic, which the server answers
+	defer func() {
+		if ctx.IsPost() {
+			s.metrics.predicted(code, s.cfg.Now().Sub(began))
+		} else {
+			s.metrics.routed(routePredict, methodLabel(ctx), code, s.cfg.Now().Sub(began))
+		}
+	}()
 	s.servePredict(ctx, began)
-	s.metrics.predicted(ctx.Response.StatusCode(), s.cfg.Now().Sub(began))
+	code = ctx.Response.StatusCode()
 }
 
 // servePredict answers POST /predict. The content type is not looked at: the body is JSON or it is refused. The body is read whole before the
 // request takes a place among those in flight, so that clients who send slowly keep nobody else out; what they can hold is bound by bodies, and
-// for how long by the server's read timeout.
+// for how long by the server's read timeout. It is also read whole before the request is refused for anything else, as a client that is cut off
+// in the middle of sending may never read why.
 func (s *Service) servePredict(ctx *fasthttp.RequestCtx, began time.Time) {
 	rq := request{transport: transportHTTP}
-	if err := requestOf(ctx, &rq, began); err != nil {
-		s.refuseHTTP(ctx, &rq, err)
-		return
+	fault := requestOf(ctx, &rq, began)
+	if !ctx.IsPost() {
+		ctx.Response.Header.Set("Allow", http.MethodPost)
+		fault = &RequestError{Code: http.StatusMethodNotAllowed, Text: "Method Not Allowed: POST a record"}
 	}
 	in := s.bodies.get()
 	defer in.free()
 	if err := s.readBody(ctx, in); err != nil {
 		s.refuseHTTP(ctx, &rq, err)
+		return
+	}
+	if fault != nil {
+		s.refuseHTTP(ctx, &rq, fault)
 		return
 	}
 	if err := s.admit(rq.deadline); err != nil {
@@ -71,7 +79,7 @@ func (s *Service) servePredict(ctx *fasthttp.RequestCtx, began time.Time) {
 	out := newAnswer()
 	defer out.release()
 	s.answer(&rq, out)
-	writeAnswer(ctx, &rq, out)
+	s.writeAnswer(ctx, &rq, out)
 }
 
 // requestOf reads what a request says outside of its body.
@@ -144,11 +152,16 @@ func (s *Service) refuseHTTP(ctx *fasthttp.RequestCtx, rq *request, err *Request
 	out := newAnswer()
 	defer out.release()
 	out.refuse(err)
-	writeAnswer(ctx, rq, out)
+	s.writeAnswer(ctx, rq, out)
 }
 
-// writeAnswer copies the answer into the response.
-func writeAnswer(ctx *fasthttp.RequestCtx, rq *request, out *answer) {
+// writeAnswer copies the answer into the response; one for which there is no room becomes a refusal.
+func (s *Service) writeAnswer(ctx *fasthttp.RequestCtx, rq *request, out *answer) {
+	if len(out.body) > keepResponse {
+		if err := s.hold(ctx, len(out.body)); err != nil {
+			out.refuse(err)
+		}
+	}
 	r := &ctx.Response
 	r.SetStatusCode(out.code)
 	r.Header.SetContentTypeBytes(valueJSON)

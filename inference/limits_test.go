@@ -93,6 +93,12 @@ func TestRequestIDsAreInAnswersAndEvents(t *testing.T) {
 	_, h, _ = i.send(t, "/predict", []byte("junk"))
 	require.NotEmpty(t, h.Get(inference.HeaderRequestID), "a failure can be named")
 	require.NotEmpty(t, w.request(t, []byte("junk"), nil).Header.Get(inference.HeaderRequestID))
+	for path, body := range map[string][]byte{inferPath: v2(t), inferPath + "?explain=x": v2(t), "/v2/models/other": nil, "/nothing": nil} {
+		code, h, _ := i.send(t, path, body, "X-Request-Id", "five")
+		require.Equal(t, "five", h.Get(inference.HeaderRequestID), path)
+		_, h, _ = i.send(t, path, body)
+		require.Equal(t, code >= 400, h.Get(inference.HeaderRequestID) != "", path)
+	}
 	for _, bad := range []string{strings.Repeat("a", 129), "a b", "\u00e9"} {
 		code, _, body := i.send(t, "/predict", good, "Request-Id", bad)
 		require.Equal(t, http.StatusUnprocessableEntity, code)
@@ -134,6 +140,9 @@ func TestDeadlinesOfCallersAreHonoured(t *testing.T) {
 	code, _, body := i.send(t, inferPath, v2(t), "Deadline", past)
 	require.Equal(t, http.StatusGatewayTimeout, code, body)
 	require.Contains(t, body, `{"error":`)
+	code, _, body = i.send(t, inferPath, v2(t), "Deadline", "soon")
+	require.Equal(t, http.StatusBadRequest, code)
+	require.JSONEq(t, `{"error":"Deadline: must be an RFC 3339 time or a duration such as 250ms"}`, body)
 	code, _, body = i.send(t, inferPath, v2(t), "Deadline", "1h")
 	require.Equal(t, http.StatusOK, code, body)
 	require.Equal(t, 9, metric(t, i, `churn_requests_rejected_total{reason="deadline"}`))
@@ -152,6 +161,60 @@ func TestInFlightBoundIsOneForAllEndpoints(t *testing.T) {
 	done()
 	code, _, out := i.send(t, inferPath, v2(t))
 	require.Equal(t, http.StatusOK, code, out)
+}
+
+// TestAnswersThatNobodyReadsAreBound has all the room for large answers taken.
+func TestAnswersThatNobodyReadsAreBound(t *testing.T) {
+	_, i, good := answering(t, nil)
+	list := []byte("[" + strings.Repeat("{},", 999) + "{}]")
+	large := strings.Replace(string(v2(t)), "[1]", "[1000]", -1)
+	large = strings.Replace(strings.Replace(large, `"data":[1000]`, `"data":[1`+strings.Repeat(",1", 999)+`]`, -1), `"data":["a"]`, `"data":["a"`+strings.Repeat(`,"a"`, 999)+`]`, -1)
+	read := i.FillAnswers()
+	for path, body := range map[string]string{"/predict": string(list), inferPath: large} {
+		code, h, out := i.send(t, path, []byte(body))
+		require.Equal(t, http.StatusTooManyRequests, code, out)
+		require.Equal(t, "1", h.Get("Retry-After"))
+		require.NotEmpty(t, h.Get(inference.HeaderRequestID))
+		require.Contains(t, out, "large answers that their clients do not read")
+	}
+	require.Equal(t, 2, metric(t, i, `churn_requests_rejected_total{reason="answers"}`))
+	require.Equal(t, 1, i.predict(t, good).Version, "small ones go on")
+	read()
+	code, _, _ := i.send(t, "/predict", list)
+	require.Equal(t, http.StatusUnprocessableEntity, code)
+	code, _, out := i.send(t, inferPath, []byte(large))
+	require.Equal(t, http.StatusOK, code, out)
+	bustest.Eventually(t, func() bool { return metric(t, i, "churn_inference_answer_bytes") == 0 }, "what was read is not held")
+}
+
+// TestRefusedRequestsAreReadFirst goes on with the connection after requests that are refused for something else than their large body.
+func TestRefusedRequestsAreReadFirst(t *testing.T) {
+	_, i, good := answering(t, nil)
+	conn, err := net.Dial("tcp", i.Addr())
+	require.NoError(t, err)
+	defer conn.Close()
+	r, body := bufio.NewReader(conn), strings.Repeat(" ", 900<<10)
+	for _, tc := range []struct {
+		head string
+		code int
+	}{
+		{"POST /predict HTTP/1.1\r\nDeadline: soon\r\n", 422}, {"PUT /predict HTTP/1.1\r\n", 405}, {"POST /predict HTTP/1.1\r\nRequest-Id: a b\r\n", 422},
+		{"POST /%zz HTTP/1.1\r\n", 400}, {"POST " + inferPath + " HTTP/1.1\r\nDeadline: soon\r\n", 400},
+	} {
+		_, err = fmt.Fprintf(conn, "%sHost: x\r\nContent-Length: %d\r\n\r\n%s", tc.head, len(body), body)
+		require.NoError(t, err)
+		resp, err := http.ReadResponse(r, nil)
+		require.NoError(t, err)
+		_, err = io.Copy(io.Discard, resp.Body)
+		require.NoError(t, err)
+		require.Equal(t, tc.code, resp.StatusCode, tc.head)
+		require.False(t, resp.Close, tc.head)
+	}
+	_, err = fmt.Fprintf(conn, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(good), good)
+	require.NoError(t, err)
+	resp, err := http.ReadResponse(r, nil)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, resp.StatusCode)
 }
 
 // TestHugeBodiesAreRefusedOnEveryRoute sends 100 MB by many clients at once, and none of it is held.
@@ -219,20 +282,40 @@ func pour(addr, path, framing string) (code int, err error) {
 
 func TestSlowSendersAreCutOff(t *testing.T) {
 	_, i, good := answering(t, func(c *inference.Config) { c.HTTP.Read = 300 * time.Millisecond })
-	for path, begin := range map[string]string{"/predict": string(good[:10]), inferPath: "{"} {
-		conn, err := net.Dial("tcp", i.Addr())
-		require.NoError(t, err)
-		defer conn.Close()
-		_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", path, len(good), begin)
-		require.NoError(t, err)
-		r := bufio.NewReader(conn)
-		resp, err := http.ReadResponse(r, nil)
-		require.NoError(t, err)
-		require.Equal(t, http.StatusRequestTimeout, resp.StatusCode, path)
-		require.True(t, resp.Close)
-		_, err = io.ReadAll(r)
-		require.NoError(t, err)
+	length := fmt.Sprintf("Content-Length: %d\r\n\r\n", len(good))
+	cut := make(chan error)
+	sends := []struct{ path, begin string }{
+		{"/predict", length + string(good[:10])}, {inferPath, length + "{"}, {"/predict", "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"},
+		{"/predict", "Transfer-Encoding: chunked\r\n\r\n5\r\n{"}, {inferPath, "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"},
 	}
+	for _, s := range sends {
+		go func() { cut <- begin(i.Addr(), s.path, s.begin) }()
+	}
+	for range sends {
+		require.NoError(t, <-cut)
+	}
+}
+
+// begin begins a request, and returns an error unless it is told that it took too long and is cut off.
+func begin(addr, path, begin string) error {
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\n%s", path, begin); err != nil {
+		return err
+	}
+	r := bufio.NewReader(conn)
+	resp, err := http.ReadResponse(r, nil)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusRequestTimeout || !resp.Close {
+		return fmt.Errorf("%s %q: %s, to be closed: %t", path, begin, resp.Status, resp.Close)
+	}
+	_, err = io.ReadAll(r)
+	return err
 }
 
 func TestRoutesAnswerWhatTheyAreAsked(t *testing.T) {
@@ -245,6 +328,7 @@ func TestRoutesAnswerWhatTheyAreAsked(t *testing.T) {
 		{"GET", "/v2", 200}, {"GET", "/v2/health/ready", 200}, {"GET", "/v2/models/" + modelName, 200}, {"GET", "/openapi.json", 200},
 		{"GET", "/docs", 200}, {"GET", "/docs/page.js", 200}, {"HEAD", "/predict", 405}, {"PUT", "/predict", 405}, {"DELETE", "/health", 404},
 		{"GET", "/v2/models/other", 404}, {"GET", "/nothing", 404}, {"GET", "/%zz", 400}, {"OPTIONS", "*", 400},
+		{"GET", "no-path", 400},
 	} {
 		conn, err := net.Dial("tcp", i.Addr())
 		require.NoError(t, err)
@@ -260,6 +344,8 @@ func TestRoutesAnswerWhatTheyAreAsked(t *testing.T) {
 	_, metrics := i.get(t, "/metrics")
 	require.NotContains(t, metrics, `route="/nothing"`, "no label that a client can choose")
 	require.Contains(t, metrics, `route="/v2"`)
+	require.Contains(t, metrics, `churn_http_requests_total{code="400",method="other",route="other"} 1`, "what could not be read is counted, too")
+	require.Contains(t, metrics, `churn_prediction_score_bucket{model="`+modelName+`",version="1",le="0.3"}`)
 	require.Equal(t, 1, i.predict(t, good).Version)
 }
 

@@ -21,6 +21,7 @@ const (
 const (
 	rejectInFlight = "in_flight" // more requests than may be in work
 	rejectBodies   = "bodies"    // the bodies of other requests take all the room
+	rejectAnswers  = "answers"   // large answers that nobody reads take all the room
 	rejectNoReply  = "no_reply"  // published over NATS instead of requested
 	rejectReply    = "reply"     // its reply subject is one of the loop's own or of the server's
 	rejectDeadline = "deadline"  // its deadline had passed before any work
@@ -81,9 +82,9 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		duration: prometheus.NewHistogramVec(latency("prediction_duration_seconds", "Time from the whole request to the answer's bytes.",
 			.000005, .00001, .000025, .00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1), []string{"transport"}),
 		score: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "churn_prediction_score",
-			Help: "Probability of the positive class.", Buckets: prometheus.LinearBuckets(0.1, 0.1, 10)}, []string{"model", "version"}),
+			Help: "Probability of the positive class.", Buckets: []float64{.1, .2, .3, .4, .5, .6, .7, .8, .9, 1}}, []string{"model", "version"}),
 		warnings: prometheus.NewCounterVec(counter("prediction_warnings_total", "Warnings given with answers."), []string{"rule"}),
-		rejected: prometheus.NewCounterVec(counter("requests_rejected_total", "Requests refused before they were read as records."), []string{"reason"}),
+		rejected: prometheus.NewCounterVec(counter("requests_rejected_total", "Requests refused for load, for their deadline, or as nobody would read the answer."), []string{"reason"}),
 
 		info:     prometheus.NewGaugeVec(gauge("model_info", "1 for the version served."), []string{"model", "version", "digest"}),
 		loadedAt: prometheus.NewGauge(gauge("model_loaded_timestamp_seconds", "When the version served was loaded.")),
@@ -146,6 +147,7 @@ func (m *metrics) watch(reg prometheus.Registerer, s *Service) error {
 	}{
 		{"inference_in_flight", "Requests in work, HTTP and NATS together.", func() float64 { return float64(s.gate.inFlight()) }},
 		{"inference_body_bytes", "Bytes that the bodies of HTTP requests hold.", func() float64 { return float64(s.bodies.held.Load()) }},
+		{"inference_answer_bytes", "Bytes of large HTTP answers that their clients have not taken yet.", func() float64 { return float64(s.bodies.unsent.Load()) }},
 		{"http_connections", "Open HTTP connections.", func() float64 { return float64(s.server.Connections()) }},
 		{"prediction_log_queued", "Answers that wait to be published.", func() float64 { return float64(s.plog.waiting()) }},
 		{"rollout_revision", "Revision of the split in force, 0 for none.", func() float64 { return float64(s.slot.now().revision) }},
@@ -155,11 +157,20 @@ func (m *metrics) watch(reg prometheus.Registerer, s *Service) error {
 			return fmt.Errorf("register metrics: %w", err)
 		}
 	}
+	if err := reg.Register(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "churn_http_connections_rejected_total",
+		Help: "HTTP connections closed at once because there were as many as may be."}, func() float64 { return float64(s.server.TurnedAway()) })); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
 	if err := reg.Register(&candidateInfo{s.slot, prometheus.NewDesc("churn_rollout_candidate_info", "1 for the candidate of the split in force.",
 		[]string{"model", "version", "digest"}, nil)}); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
 	return nil
+}
+
+// unread counts a request that could not be read as one.
+func (m *metrics) unread(code int) {
+	m.httpRequests.WithLabelValues(routeOther, routeOther, strconv.Itoa(code)).Inc()
 }
 
 // candidateInfo is churn_model_info's counterpart for the candidate that answers a share. It is read from what is served when it is asked for.

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -42,7 +43,26 @@ func (s *Service) handler() http.Handler {
 		w.WriteHeader(http.StatusNotFound)
 		_, _ = w.Write((&RequestError{Code: http.StatusNotFound, Text: "Not Found"}).Body()) // the client has gone: nobody is left to tell
 	})
-	return identified(deadlines(s.cfg.Now, mux))
+	return identified(s.recovers(deadlines(mux)))
+}
+
+// recovers answers a panic of our own code, where its stack still is.
+func (s *Service) recovers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			v := recover()
+			if v == nil {
+				return
+			}
+			code, body := refusal(routeLabel(r.URL.Path), &RequestError{Code: http.StatusInternalServerError, Text: "internal error"})
+			w.Header().Set("Content-Type", contentJSON)
+			w.WriteHeader(code)
+			_, _ = w.Write(body) // the client has gone: nobody is left to tell
+			s.cfg.Log.Error("panic while a request was answered", "method", r.Method, "path", r.URL.Path,
+				"request_id", w.Header().Get(HeaderRequestID), "err", v, "stack", string(debug.Stack()))
+		}()
+		next.ServeHTTP(w, r)
+	})
 }
 
 // identified has every answer name its request where the caller did, and every error name it in any case; those that a client should repeat say when.
@@ -93,54 +113,68 @@ func (s *Service) refuseRoute(ctx *fasthttp.RequestCtx, err *RequestError) {
 	out.refuse(err)
 	code, body := refusal(routeLabel(string(ctx.Path())), err)
 	out.code, out.body = code, append(out.body[:0], body...)
-	writeAnswer(ctx, &rq, out)
+	s.writeAnswer(ctx, &rq, out)
 }
 
+// deadlineKey is where the deadline of a request is, as its time began before its body was read.
+type deadlineKey struct{}
+
 // deadlines gives the context of a request the deadline that its caller set.
-func deadlines(now func() time.Time, next http.Handler) http.Handler {
+func deadlines(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		v := r.Header.Get(HeaderDeadline)
-		if v == "" {
-			next.ServeHTTP(w, r)
-			return
+		if deadline, ok := r.Context().Value(deadlineKey{}).(time.Time); ok {
+			ctx, cancel := context.WithDeadline(r.Context(), deadline)
+			defer cancel()
+			r = r.WithContext(ctx)
 		}
-		deadline, err := parseDeadline(v, now())
-		if err != nil {
-			code, body := refusal(routeLabel(r.URL.Path), err)
-			w.Header().Set("Content-Type", contentJSON)
-			w.WriteHeader(code)
-			_, _ = w.Write(body) // the client has gone: nobody is left to tell
-			return
-		}
-		ctx, cancel := context.WithDeadline(r.Context(), deadline)
-		defer cancel()
-		next.ServeHTTP(w, r.WithContext(ctx))
+		next.ServeHTTP(w, r)
 	})
 }
 
-// serveRoute answers what is not POST /predict. The library would read a body of any size to hand it over, so it is read here first, within the
-// same bounds as every body.
+// serveRoute answers what is not POST /predict.
 func (s *Service) serveRoute(ctx *fasthttp.RequestCtx, began time.Time) {
-	route := routeLabel(string(ctx.Path()))
+	route, code := routeLabel(string(ctx.Path())), http.StatusInternalServerError // of a panic, which the server answers
 	defer func() {
-		s.metrics.routed(route, methodLabel(ctx), ctx.Response.StatusCode(), s.cfg.Now().Sub(began))
+		s.metrics.routed(route, methodLabel(ctx), code, s.cfg.Now().Sub(began))
 	}()
-	if _, err := url.ParseRequestURI(string(ctx.RequestURI())); err != nil { // on which the adapter would answer 500
-		s.refuseRoute(ctx, &RequestError{Code: http.StatusBadRequest, Text: "the request's address can't be read"})
-		return
+	if err := s.passOn(ctx, route, began); err != nil {
+		s.refuseRoute(ctx, err)
 	}
+	code = ctx.Response.StatusCode()
+}
+
+// passOn has an ordinary handler answer, or says why not. The library would read a body of any size to hand it over, so it is read here first,
+// within the same bounds as every body.
+func (s *Service) passOn(ctx *fasthttp.RequestCtx, route string, began time.Time) *RequestError {
 	in := s.bodies.get()
 	defer in.free()
 	if err := s.readBody(ctx, in); err != nil {
-		s.refuseRoute(ctx, err)
-		return
+		return err
+	}
+	if _, err := url.ParseRequestURI(string(ctx.RequestURI())); err != nil { // on which the adapter would answer 500
+		return &RequestError{Code: http.StatusBadRequest, Text: "the request's address can't be read"}
+	}
+	if v := ctx.Request.Header.PeekCanonical(keyDeadline); len(v) > 0 {
+		deadline, err := parseDeadline(string(v), began)
+		if err != nil {
+			return err
+		}
+		ctx.SetUserValue(deadlineKey{}, deadline)
 	}
 	ctx.Request.SetBodyRaw(in.data)
 	s.routes(ctx)
 	ctx.Request.ResetBody() // in is used again
-	if !ctx.Response.IsBodyStream() && len(ctx.Response.Body()) > keepResponse {
-		ctx.Response.SetBodyRaw(ctx.Response.SwapBody(nil))
+	if ctx.Response.IsBodyStream() || len(ctx.Response.Body()) <= keepResponse {
+		return nil
 	}
+	if route == routeOIP {
+		if err := s.hold(ctx, len(ctx.Response.Body())); err != nil {
+			ctx.Response.Reset()
+			return err
+		}
+	}
+	ctx.Response.SetBodyRaw(ctx.Response.SwapBody(nil))
+	return nil
 }
 
 // adapt makes an ordinary handler one of the HTTP library's.

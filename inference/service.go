@@ -87,6 +87,7 @@ func wire(c Config, cached *cache, ln net.Listener, m *metrics) *Service {
 	c.HTTP.Body = c.MaxBody
 	s.server = app.NewFastServer(ln, s.serveHTTP, c.HTTP, c.Log)
 	s.server.Refuse = func(ctx *fasthttp.RequestCtx, code int, text string) {
+		m.unread(code)
 		s.refuseRoute(ctx, &RequestError{Code: code, Text: text})
 	}
 	return s
