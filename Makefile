@@ -70,16 +70,22 @@ cross: ## Build for linux and darwin, amd64 and arm64, into dist/
 # What only computes: counting coverage under the race detector slows its loops sevenfold, so the two are run apart there. What measures is run without it.
 PURE     = ./model/... ./internal/synth
 MEASURES = ./bench/...
+# What the detector slows tenfold or forbids: trainings and files by the dozen, and counts of allocations.
+SLOWED   = ./trainer ./cmd/churn ./inference
+# Much of a test of services is waiting, so that one package and one test more than there are processors share them.
+MORE     = $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
+# "make lint" vets all of it, with all tags.
+GOTEST   = PATH="$(TOOLS):$$PATH" $(GO) test -vet=off -p $(MORE) -parallel $(MORE)
 
 .PHONY: test
 test: tools-test ## All tests: with the race detector, S3 against a real server, separate processes; prints the coverage
-	$(GO) test -race -shuffle=on $(PURE)
+	$(GOTEST) -race -shuffle=on $(PURE)
 	@$(if $(BROWSER),:,echo "no Chromium or Chrome on the PATH: the browser test of the pages is left out")
-	PATH="$(TOOLS):$$PATH" $(GO) test -race -shuffle=on -tags s3,processes$(if $(BROWSER),$(comma)browser) -covermode=atomic -coverprofile=coverage.out \
+	$(GOTEST) -race -shuffle=on -tags s3,processes$(if $(BROWSER),$(comma)browser) -covermode=atomic -coverprofile=coverage.out \
 	  $$($(GO) list ./... | grep -v -e '/model$$' -e '/model/' -e '/internal/synth$$' -e '/bench/')
-	$(GO) test -covermode=atomic -coverprofile=coverage.pure.out $(PURE) $(MEASURES)
-	tail -n +2 coverage.pure.out >> coverage.out && rm coverage.pure.out
-	PATH="$(TOOLS):$$PATH" $(GO) test -run 'CrossValidation|Seeds' ./trainer ./cmd/churn
+	$(GOTEST) -covermode=atomic -coverprofile=coverage.pure.out $(PURE) $(MEASURES)
+	$(GOTEST) -covermode=atomic -coverprofile=coverage.slowed.out -run 'CrossValidation|Seeds|Strangers|Allocate' $(SLOWED)
+	tail -q -n +2 coverage.pure.out coverage.slowed.out >> coverage.out && rm coverage.pure.out coverage.slowed.out
 	$(GO) tool cover -func=coverage.out | tail -1
 
 .PHONY: screenshots
@@ -150,7 +156,7 @@ tools-lint: $(TOOLS)/.staticcheck-$(STATICCHECK_VERSION) $(TOOLS)/.actionlint-$(
 
 .PHONY: clean
 clean: ## Remove what was built; the store in .churn stays
-	rm -rf $(BIN) dist coverage.out
+	rm -rf $(BIN) dist coverage.out coverage.*.out
 
 .PHONY: help
 help: ## Show this list
