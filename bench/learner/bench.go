@@ -10,10 +10,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
+	"telco-churn-mlops/bench/measure"
 	"telco-churn-mlops/internal/block"
 )
 
@@ -33,10 +32,8 @@ type bench struct {
 	installed map[string]string // versions of the peers
 	taskset   string            // the program, or empty
 	processor int               // that pinned tasks are kept to
-	progress  io.Writer
-	begin     time.Time
-	rows      []row
-	remarks   []string // what is missing or must be known to read the tables
+	*measure.Diary
+	rows []row
 }
 
 // section is a group of measurements.
@@ -73,16 +70,16 @@ func drive(ctx context.Context, c Config, out, progress io.Writer) error {
 	if c.Work == "" {
 		defer os.RemoveAll(b.dir)
 	}
-	host := describeHost()
+	host := measure.Host()
 	for _, s := range sections {
 		if c.Only != nil && !slices.Contains(c.Only, s.name) {
 			continue
 		}
-		b.say("section %s: %s", s.name, strings.ToLower(s.title[:1])+s.title[1:])
+		b.Say("section %s: %s", s.name, strings.ToLower(s.title[:1])+s.title[1:])
 		rows, err := s.run(ctx, b)
 		if err != nil {
 			// What was measured before may have taken minutes.
-			b.remark("The run ended in section %s: what comes after it is missing.", s.name)
+			b.Remark("The run ended in section %s: what comes after it is missing.", s.name)
 			_, outErr := io.WriteString(out, b.report(host))
 			return errors.Join(fmt.Errorf("section %s: %w", s.name, err), outErr)
 		}
@@ -91,7 +88,7 @@ func drive(ctx context.Context, c Config, out, progress io.Writer) error {
 		}
 		b.rows = append(b.rows, rows...)
 	}
-	b.say("done")
+	b.Say("done")
 	full := b.report(host)
 	if _, err := io.WriteString(out, full); err != nil {
 		return err
@@ -110,7 +107,7 @@ func drive(ctx context.Context, c Config, out, progress io.Writer) error {
 
 // newBench makes the folders, finds the peers and says which are missing.
 func newBench(ctx context.Context, c Config, progress io.Writer) (*bench, error) {
-	b := &bench{config: c, sizes: c.sizes(), dir: c.Work, progress: progress, begin: time.Now()}
+	b := &bench{config: c, sizes: c.sizes(), dir: c.Work, Diary: measure.NewDiary(progress)}
 	for _, folder := range []string{c.Work, c.Profiles} {
 		if folder == "" {
 			continue
@@ -137,18 +134,18 @@ func newBench(ctx context.Context, c Config, progress io.Writer) (*bench, error)
 	}
 	b.python = peer("python", c.Python, script)
 	if b.taskset, err = exec.LookPath("taskset"); err != nil {
-		b.remark("taskset is not installed: what is said to be on one core ran on one thread that the system could move.")
+		b.Remark("taskset is not installed: what is said to be on one core ran on one thread that the system could move.")
 	}
 	b.processor = lastProcessor()
 	if b.installed, err = b.versions(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		b.remark("No peer could run (%v): only our side is measured. On Debian or Ubuntu: `%s`.", err, install)
+		b.Remark("No peer could run (%v): only our side is measured. On Debian or Ubuntu: `%s`.", err, install)
 	}
 	for _, name := range []string{"xgboost", "sklearn", "pandas"} {
 		if b.installed != nil && b.installed[name] == "" {
-			b.remark("%s is not installed for %s: its figures are missing. On Debian or Ubuntu: `%s`.", name, c.Python, install)
+			b.Remark("%s is not installed for %s: its figures are missing. On Debian or Ubuntu: `%s`.", name, c.Python, install)
 		}
 	}
 	return b, nil
@@ -169,27 +166,4 @@ func (b *bench) as(name string) side {
 	s := b.python
 	s.name = name
 	return s
-}
-
-func (b *bench) say(format string, args ...any) {
-	fmt.Fprintf(b.progress, "%6.1fs  %s\n", time.Since(b.begin).Seconds(), fmt.Sprintf(format, args...))
-}
-
-// remark keeps a sentence for the report and shows it at once. A sentence that is there already is not repeated.
-func (b *bench) remark(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
-	if slices.Contains(b.remarks, text) {
-		return
-	}
-	b.remarks = append(b.remarks, text)
-	b.say("%s", text)
-}
-
-// count writes a number of rows with separators of thousands.
-func count(n int) string {
-	text := strconv.Itoa(n)
-	for i := len(text) - 3; i > 0; i -= 3 {
-		text = text[:i] + "," + text[i:]
-	}
-	return text
 }

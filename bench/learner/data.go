@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"telco-churn-mlops/bench/measure"
 	"telco-churn-mlops/internal/synth"
 )
 
@@ -52,7 +53,7 @@ func (b *bench) coded(rows, width int, seed uint64) (prefix string, err error) {
 	if _, err := os.Stat(prefix + ".y.npy"); err == nil {
 		return prefix, nil
 	}
-	b.say("generate %s rows of %d columns", count(rows), width)
+	b.Say("generate %s rows of %d columns", measure.Thousands(rows), width)
 	if err := writeCoded(prefix, rows, width, seed); err != nil {
 		return "", fmt.Errorf("generate %s: %w", prefix, err)
 	}
@@ -109,7 +110,7 @@ func (b *bench) customers(rows int) (path string, err error) {
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
-	b.say("generate %s customers as CSV", count(rows))
+	b.Say("generate %s customers as CSV", measure.Thousands(rows))
 	f, err := os.Create(path + ".part")
 	if err != nil {
 		return "", err

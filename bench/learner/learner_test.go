@@ -13,10 +13,10 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"telco-churn-mlops/bench/measure"
 	"telco-churn-mlops/internal/synth"
 	"telco-churn-mlops/model/gbdt"
 )
@@ -53,7 +53,7 @@ func tiny(t *testing.T, change func(*Config)) *bench {
 func TestSectionsWithoutPeers(t *testing.T) {
 	b := tiny(t, nil)
 	require.Nil(t, b.installed)
-	require.Contains(t, strings.Join(b.remarks, " "), "apt-get install")
+	require.Contains(t, strings.Join(b.Remarks(), " "), "apt-get install")
 	lines := map[string]int{"fit": 2, "slow": 2, "telco": 2, "row": 2, "batch": 0, "csv": 2, "scale": 4, "folds": 0}
 	for _, s := range sections {
 		rows, err := s.run(t.Context(), b)
@@ -246,14 +246,6 @@ func TestBatchChecksScores(t *testing.T) {
 	require.ErrorContains(t, workBatch(t.Context(), q, &r), "a batch of 50 rows")
 }
 
-func TestSummarize(t *testing.T) {
-	odd := []float64{3, 1, 2}
-	require.Equal(t, figures{2, 1, 3, 3}, summarize(odd))
-	require.Equal(t, []float64{3, 1, 2}, odd)
-	require.Equal(t, figures{2.5, 1, 4, 4}, summarize([]float64{4, 1, 2, 3}))
-	require.Equal(t, figures{5, 2.5, 10, 4}, figures{2, 1, 4, 4}.inverse(10))
-}
-
 func TestCompareFolds(t *testing.T) {
 	p := compare([]float64{3, 2, 5}, []float64{1, 2, 6}, true)
 	require.InDelta(t, 1./3, p.Difference, 1e-15)
@@ -263,7 +255,7 @@ func TestCompareFolds(t *testing.T) {
 }
 
 func TestVerdict(t *testing.T) {
-	at := func(v float64) measurement { return measurement{value: figures{Median: v, N: 1}} }
+	at := func(v float64) measurement { return measurement{value: measure.Figures{Median: v, N: 1}} }
 	for _, tt := range []struct {
 		name string
 		row  row
@@ -286,15 +278,19 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
+func spread(median, least, most float64, n int) measure.Figures {
+	return measure.Figures{Median: median, Min: least, Max: most, N: n}
+}
+
 func TestTables(t *testing.T) {
-	b := &bench{sizes: sizes{rounds: 5}, rows: []row{
+	b := &bench{Diary: measure.NewDiary(io.Discard), sizes: sizes{rounds: 5}, rows: []row{
 		{section: "fit", what: "A fit", unit: "s", main: true, rows: 2e7, goal: goal{text: "at most 1.0x", ratio: 1},
-			ours: measurement{side: "ours", value: figures{8, 7, 9, 5}, cpu: 8, peak: 3e8, before: 1e8, quantized: 1e8, trainLoss: 0.4, holdoutLoss: 0.41},
-			peers: []measurement{{side: "XGBoost hist", value: figures{4, 4, 4, 5}, cpu: 4, peak: 2e8, before: 1e8, trainLoss: 0.4, holdoutLoss: 0.42},
-				{side: "another", value: figures{400, 400, 400, 5}, others: 0.5}}},
-		{section: "scale", what: "small", unit: "s", ours: measurement{value: figures{1, 1, 1, 1}}},
-		{section: "folds", what: "ROC-AUC", higher: true, main: true, ours: measurement{value: figures{0.85, 0.8, 0.9, 25}}, pairs: []pair{{-0.001, 0.002, 7, 25}},
-			peers: []measurement{{side: "XGBoost", value: figures{0.851, 0.8, 0.9, 25}}}},
+			ours: measurement{side: "ours", value: spread(8, 7, 9, 5), cpu: 8, peak: 3e8, before: 1e8, quantized: 1e8, trainLoss: 0.4, holdoutLoss: 0.41},
+			peers: []measurement{{side: "XGBoost hist", value: spread(4, 4, 4, 5), cpu: 4, peak: 2e8, before: 1e8, trainLoss: 0.4, holdoutLoss: 0.42},
+				{side: "another", value: spread(400, 400, 400, 5), others: 0.5}}},
+		{section: "scale", what: "small", unit: "s", ours: measurement{value: spread(1, 1, 1, 1)}},
+		{section: "folds", what: "ROC-AUC", higher: true, main: true, ours: measurement{value: spread(0.85, 0.8, 0.9, 25)}, pairs: []pair{{-0.001, 0.002, 7, 25}},
+			peers: []measurement{{side: "XGBoost", value: spread(0.851, 0.8, 0.9, 25)}}},
 	}}
 	full := b.report("host")
 	for _, line := range []string{
@@ -316,8 +312,6 @@ func TestNumber(t *testing.T) {
 	for v, want := range map[float64]string{0: "0", 0.01234: "0.0123", 1.005: "1.00", 12.34: "12.3", 123.4: "123", 12345: "12345", 0.99999: "1.000", -2.5: "-2.50", 1e-9: "0.000000"} {
 		require.Equal(t, want, number(v))
 	}
-	require.Equal(t, "1,234,567", count(1234567))
-	require.Equal(t, "999", count(999))
 }
 
 func TestConfig(t *testing.T) {
@@ -329,23 +323,6 @@ func TestConfig(t *testing.T) {
 		require.ErrorContains(t, start(t.Context(), []string{tt.name}, &out, &out), tt.want, tt.name)
 	}
 	require.ErrorContains(t, start(t.Context(), []string{"-only=fit", "-out=x.md"}, &out, &out), "whole run")
-}
-
-func TestOthersShare(t *testing.T) {
-	const before = "cpu  100 0 50 900 10 0 0 0 0 0\ncpu0 1 0 0 0 0 0 0 0 0 0\ncpu1 1 0 0 0 0 0 0 0 0 0\nintr 5\n"
-	const after = "cpu  300 0 150 1000 10 0 0 20 0 0\ncpu0 1 0 0 0 0 0 0 0 0 0\ncpu1 1 0 0 0 0 0 0 0 0 0\n"
-	a, b := parseProcessors(before), parseProcessors(after)
-	require.Equal(t, processors{150, 2}, a)
-	// 3.2 s of work in 2 s on two processors, 2 s of it our own.
-	require.InDelta(t, 0.3, a.others(b, 2*time.Second, 2*time.Second), 1e-12)
-	require.Zero(t, a.others(b, 9*time.Second, 2*time.Second))
-	require.Zero(t, processors{}.others(b, 0, time.Second))
-}
-
-func TestHost(t *testing.T) {
-	require.Equal(t, "A CPU (family 25, model 17)", cpuName("processor\t: 0\ncpu family\t: 25\nmodel\t\t: 17\nmodel name\t: A CPU\n\nprocessor\t: 1\nmodel\t: 99\n"))
-	require.Empty(t, cpuName(""))
-	require.Contains(t, describeHost(), "processor")
 }
 
 // TestRequestsAreOfOneShape checks that the fields that peer.py reads are fields of a request.

@@ -4,37 +4,15 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"slices"
+
+	"telco-churn-mlops/bench/measure"
 )
-
-// figures are repeated measurements of one quantity.
-type figures struct {
-	Median, Min, Max float64
-	N                int
-}
-
-// summarize returns the median, the mean of the two middle values of an even number. values must not be empty; it is not changed.
-func summarize(values []float64) figures {
-	v := slices.Sorted(slices.Values(values))
-	n := len(v)
-	return figures{Median: (v[(n-1)/2] + v[n/2]) / 2, Min: v[0], Max: v[n-1], N: n}
-}
-
-// scale multiplies by a positive factor.
-func (f figures) scale(by float64) figures {
-	return figures{f.Median * by, f.Min * by, f.Max * by, f.N}
-}
-
-// inverse turns a time for by units into units per time, and the other way round.
-func (f figures) inverse(by float64) figures {
-	return figures{by / f.Median, by / f.Max, by / f.Min, f.N}
-}
 
 // measurement is the column of one side in one row.
 type measurement struct {
 	side string
 	// value is what the row is about, in its unit.
-	value figures
+	value measure.Figures
 	// cpu is the processor time in the same unit, 0 where it says nothing.
 	cpu float64
 	// peak, before and quantized are bytes: the process at its peak and before the work, and the quantized data.
@@ -61,7 +39,7 @@ func (b *bench) take(ctx context.Context, what string, rounds int, pinned bool, 
 			}
 			samples[i] = append(samples[i], got)
 			if len(got.Seconds) > 0 {
-				b.say("%s, %s, round %d of %d: %.4g s (others %.0f %%)", what, e.side.name, round+1, rounds, summarize(got.Seconds).Median, 100*got.others)
+				b.Say("%s, %s, round %d of %d: %.4g s (others %.0f %%)", what, e.side.name, round+1, rounds, measure.Summarize(got.Seconds).Median, 100*got.others)
 			}
 		}
 	}
@@ -121,12 +99,12 @@ func gather(name string, samples []sample) measurement {
 	m := measurement{side: name}
 	var wall, cpu []float64
 	for _, s := range samples {
-		wall = append(wall, summarize(s.Seconds).Median)
-		cpu = append(cpu, summarize(s.CPUSeconds).Median)
+		wall = append(wall, measure.Summarize(s.Seconds).Median)
+		cpu = append(cpu, measure.Summarize(s.CPUSeconds).Median)
 		m.peak, m.before = max(m.peak, s.PeakBytes), max(m.before, s.BeforeBytes)
 		m.quantized, m.trainLoss, m.holdoutLoss = max(m.quantized, s.QuantizedBytes), max(m.trainLoss, s.TrainLoss), max(m.holdoutLoss, s.HoldoutLoss)
 		m.others = max(m.others, s.others)
 	}
-	m.value, m.cpu = summarize(wall), summarize(cpu).Median
+	m.value, m.cpu = measure.Summarize(wall), measure.Summarize(cpu).Median
 	return m
 }

@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
-	"time"
+
+	"telco-churn-mlops/bench/measure"
 )
 
 // side is a program that does tasks.
@@ -70,7 +72,7 @@ func (b *bench) do(ctx context.Context, s side, q request, pinned bool) (sample,
 	cmd.Env = append(os.Environ(), s.env(max(1, q.Threads))...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	before, begin := readProcessors(), time.Now()
+	noise := measure.Watch()
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
 			return sample{}, context.Cause(ctx)
@@ -78,7 +80,7 @@ func (b *bench) do(ctx context.Context, s side, q request, pinned bool) (sample,
 		return sample{}, fmt.Errorf("%s, task %s: %w: %s", s.name, q.Task, err, lastLines(errs.String()))
 	}
 	own := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
-	got := sample{others: before.others(readProcessors(), own, time.Since(begin))}
+	got := sample{others: noise.Others(own)}
 	if err := json.Unmarshal(out.Bytes(), &got.result); err != nil {
 		return sample{}, fmt.Errorf("%s, task %s: decode %q: %w", s.name, q.Task, out.String(), err)
 	}
@@ -89,51 +91,6 @@ func (b *bench) do(ctx context.Context, s side, q request, pinned bool) (sample,
 func lastLines(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	return strings.Join(lines[max(0, len(lines)-3):], " | ")
-}
-
-// processors is the time that all processors have spent working, in ticks of a hundredth of a second, and their number.
-type processors struct {
-	busy float64
-	n    int
-}
-
-// readProcessors reads /proc/stat; the zero value is returned where it can't.
-func readProcessors() processors {
-	text, err := os.ReadFile("/proc/stat")
-	if err != nil {
-		return processors{}
-	}
-	return parseProcessors(string(text))
-}
-
-func parseProcessors(stat string) processors {
-	var p processors
-	for line := range strings.Lines(stat) {
-		fields := strings.Fields(line)
-		switch {
-		case len(fields) < 9 || !strings.HasPrefix(fields[0], "cpu"):
-		case fields[0] == "cpu":
-			// user nice system idle iowait irq softirq steal: all but the two idle ones are work, the last withheld by the hypervisor.
-			for i, f := range fields[1:9] {
-				if v, err := strconv.ParseFloat(f, 64); err == nil && i != 3 && i != 4 {
-					p.busy += v
-				}
-			}
-		default:
-			p.n++
-		}
-	}
-	return p
-}
-
-// others returns the share of the processors' time between two readings that was used by others than the process that used own.
-func (p processors) others(later processors, own, wall time.Duration) float64 {
-	const ticks = 100
-	if p.n == 0 || wall <= 0 {
-		return 0
-	}
-	used := (later.busy-p.busy)/ticks - own.Seconds()
-	return min(1, max(0, used/(wall.Seconds()*float64(p.n))))
 }
 
 // versions asks the interpreter which peers it has. The error says that it can't be asked.
@@ -150,3 +107,6 @@ func (b *bench) versions(ctx context.Context) (map[string]string, error) {
 	}
 	return got.Versions, nil
 }
+
+// lastProcessor returns the number of the last processor: pinned tasks go there, as interrupts tend to go to the first.
+func lastProcessor() int { return runtime.NumCPU() - 1 }

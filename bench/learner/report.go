@@ -65,10 +65,10 @@ func (b *bench) head(out *strings.Builder, host string) {
 		out.WriteString(" **A quick run at small sizes: its figures say nothing.**")
 	}
 	out.WriteString("\n")
-	for _, r := range b.remarks {
+	for _, r := range b.Remarks() {
 		fmt.Fprintf(out, "\n- %s", r)
 	}
-	if len(b.remarks) > 0 {
+	if len(b.Remarks()) > 0 {
 		out.WriteString("\n")
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+
+	"telco-churn-mlops/bench/measure"
 )
 
 // The seeds of generated sets: what is fitted and what is held out are different customers of one world.
@@ -30,7 +32,7 @@ func fitSection(ctx context.Context, b *bench) ([]row, error) {
 	}
 	var rows []row
 	for _, threads := range []int{1, 2} {
-		what := fmt.Sprintf("Fit %s rows x %d columns, %d trees x 31 leaves, %s", count(b.sizes.fit), codedColumns, b.sizes.trees, plural(threads, "thread"))
+		what := fmt.Sprintf("Fit %s rows x %d columns, %d trees x 31 leaves, %s", measure.Thousands(b.sizes.fit), codedColumns, b.sizes.trees, plural(threads, "thread"))
 		q := b.leafwise(threads, train, holdout)
 		entrants := []entrant{{b.ours, q}}
 		if b.has("xgboost") {
@@ -60,7 +62,7 @@ func slowSection(ctx context.Context, b *bench) ([]row, error) {
 		name          string
 		leaves, depth int
 	}{{"of depth 3", 0, 3}, {"x 31 leaves", 31, 0}} {
-		what := fmt.Sprintf("Fit %s rows x %d columns, %d trees %s, 1 thread", count(b.sizes.slow), codedColumns, b.sizes.trees, shape.name)
+		what := fmt.Sprintf("Fit %s rows x %d columns, %d trees %s, 1 thread", measure.Thousands(b.sizes.slow), codedColumns, b.sizes.trees, shape.name)
 		q := b.leafwise(1, train, holdout)
 		q.Leaves, q.Depth = shape.leaves, shape.depth
 		entrants := []entrant{{b.ours, q}}
@@ -88,7 +90,7 @@ func telcoSection(ctx context.Context, b *bench) ([]row, error) {
 		return nil, err
 	}
 	if !real {
-		b.remark("The real Telco file is not at %s: generated customers of the same number stand in for it.", b.config.Data)
+		b.Remark("The real Telco file is not at %s: generated customers of the same number stand in for it.", b.config.Data)
 	}
 	var rows []row
 	for _, threads := range []int{1, 2} {
@@ -104,7 +106,7 @@ func telcoSection(ctx context.Context, b *bench) ([]row, error) {
 			return nil, err
 		}
 		for i := range m {
-			m[i].value, m[i].cpu = m[i].value.scale(1000), m[i].cpu*1000
+			m[i].value, m[i].cpu = m[i].value.Scale(1000), m[i].cpu*1000
 		}
 		rows = append(rows, row{what: what, unit: "ms", ours: m[0], peers: m[1:], main: true, goal: goal{text: "under 150 ms", value: 150}})
 	}
@@ -127,7 +129,7 @@ func scaleSection(ctx context.Context, b *bench) ([]row, error) {
 		if err != nil {
 			return nil, err
 		}
-		what := fmt.Sprintf("%s rows x %d columns", count(s.rows), s.width)
+		what := fmt.Sprintf("%s rows x %d columns", measure.Thousands(s.rows), s.width)
 		q := b.leafwise(2, train, "")
 		entrants := []entrant{{b.ours, q}}
 		if b.has("xgboost") {
@@ -163,7 +165,7 @@ func csvSection(ctx context.Context, b *bench) ([]row, error) {
 		{"csv", "Read %s customers from CSV, one core", "pandas read_csv", "ours checks every value against the spec and codes the categories"},
 		{"ingest", "From CSV to quantized features, %s customers, one core", "pandas read_csv, ordinal codes, XGBoost QuantileDMatrix", "in one pass; the table is never held"},
 	} {
-		what := fmt.Sprintf(job.what, count(b.sizes.csv))
+		what := fmt.Sprintf(job.what, measure.Thousands(b.sizes.csv))
 		entrants := []entrant{{b.ours, request{Task: job.task, File: file, Threads: 1, Repeat: 3, Bins: 255}}}
 		if b.has("pandas", "xgboost") {
 			entrants = append(entrants, entrant{b.as(job.peer), entrants[0].task})
@@ -173,7 +175,7 @@ func csvSection(ctx context.Context, b *bench) ([]row, error) {
 			return nil, err
 		}
 		for i := range m {
-			m[i].value, m[i].cpu = m[i].value.inverse(float64(size)/1e6), 0
+			m[i].value, m[i].cpu = m[i].value.Inverse(float64(size)/1e6), 0
 		}
 		rows = append(rows, row{what: what, unit: "MB/s", higher: true, ours: m[0], peers: m[1:], main: true, goal: goal{text: "200 MB/s", value: 200}, remark: job.remark})
 	}
@@ -195,7 +197,7 @@ func batchSection(ctx context.Context, b *bench) ([]row, error) {
 		leaves, depth int
 	}{{"100 trees of depth 3", 0, 3}, {"100 trees x 31 leaves", 31, 0}} {
 		for _, size := range []int{1_000, b.sizes.batch} {
-			what := fmt.Sprintf("Score %s rows at once, %s, %d columns, one core", count(size), shape.name, codedColumns)
+			what := fmt.Sprintf("Score %s rows at once, %s, %d columns, one core", measure.Thousands(size), shape.name, codedColumns)
 			q := b.leafwise(1, train, "")
 			q.Task, q.Leaves, q.Depth, q.Trees = "batch", shape.leaves, shape.depth, 100
 			q.Batch, q.Repeat, q.Rounds = size, 5, max(1, b.sizes.batch/size)
@@ -206,7 +208,7 @@ func batchSection(ctx context.Context, b *bench) ([]row, error) {
 				return nil, err
 			}
 			for i := range m {
-				m[i].value, m[i].cpu = m[i].value.inverse(float64(size*q.Rounds)/1e6), 0
+				m[i].value, m[i].cpu = m[i].value.Inverse(float64(size*q.Rounds)/1e6), 0
 			}
 			rows = append(rows, row{what: what, unit: "M rows/s", higher: true, ours: m[1], peers: m[:1], main: size > 1_000 || b.config.Quick,
 				goal: goal{text: "at least 1.0x", ratio: 1}})

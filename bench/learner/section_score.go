@@ -6,6 +6,8 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+
+	"telco-churn-mlops/bench/measure"
 )
 
 // rowSection scores one row after another, against leaves in the same process.
@@ -26,13 +28,13 @@ func rowSection(ctx context.Context, b *bench) ([]row, error) {
 	}
 	got := samples[0][0]
 	side := func(name, key string) measurement {
-		return measurement{side: name, value: summarize(got.Series[key]), others: got.others}
+		return measurement{side: name, value: measure.Summarize(got.Series[key]), others: got.others}
 	}
 	var rows []row
 	for _, shape := range []struct{ key, name string }{{"shallow", "depth 3 on the Telco features"}, {"deep", "31 leaves on 19 columns"}} {
 		rows = append(rows, row{what: fmt.Sprintf("Score one row, %d trees of %s, one core", q.Trees, shape.name), unit: "ns", main: true,
 			ours: side("ours", shape.key+"/ours"), peers: []measurement{side("leaves", shape.key+"/leaves")}, goal: goal{text: "at most 0.5x", ratio: 0.5},
-			remark: fmt.Sprintf("%.3g allocations a row", summarize(got.Series[shape.key+"/allocations"]).Median)})
+			remark: fmt.Sprintf("%.3g allocations a row", measure.Summarize(got.Series[shape.key+"/allocations"]).Median)})
 	}
 	return rows, nil
 }
@@ -52,7 +54,7 @@ func foldsSection(ctx context.Context, b *bench) ([]row, error) {
 		return nil, err
 	}
 	if _, err := os.Stat(b.config.Folds); err != nil || !real {
-		b.remark("The real Telco file and its folds are not both there (%s, %s): scores were not compared.", b.config.Data, b.config.Folds)
+		b.Remark("The real Telco file and its folds are not both there (%s, %s): scores were not compared.", b.config.Data, b.config.Folds)
 		return nil, nil
 	}
 	if !b.has("xgboost", "sklearn", "pandas") {
@@ -70,7 +72,7 @@ func foldsSection(ctx context.Context, b *bench) ([]row, error) {
 	if _, err := b.do(ctx, b.ours, q, false); err != nil {
 		return nil, err
 	}
-	b.say("our scores are written; now the peers'")
+	b.Say("our scores are written; now the peers'")
 	q.Threads = 1
 	got, err := b.do(ctx, b.python, q, false)
 	if err != nil {
@@ -93,8 +95,8 @@ func foldsSection(ctx context.Context, b *bench) ([]row, error) {
 }
 
 // ofFolds returns the mean with the least and greatest fold.
-func ofFolds(values []float64) figures {
-	f := summarize(values)
+func ofFolds(values []float64) measure.Figures {
+	f := measure.Summarize(values)
 	f.Median = mean(values)
 	return f
 }

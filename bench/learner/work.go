@@ -9,10 +9,10 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
+
+	"telco-churn-mlops/bench/measure"
 )
 
 // work does one task and writes its result.
@@ -40,7 +40,7 @@ func work(ctx context.Context, text string, out io.Writer) error {
 func timed(q request, r *result, job func() error) error {
 	debug.FreeOSMemory()
 	forgetPeak()
-	r.BeforeBytes = statusBytes("VmRSS")
+	r.BeforeBytes, _ = measure.Memory(os.Getpid())
 	if q.CPUProfile != "" {
 		f, err := os.Create(q.CPUProfile)
 		if err != nil {
@@ -61,7 +61,7 @@ func timed(q request, r *result, job func() error) error {
 		r.Seconds = append(r.Seconds, time.Since(wall).Seconds())
 		r.CPUSeconds = append(r.CPUSeconds, (cpuTime() - cpu).Seconds())
 	}
-	r.PeakBytes = statusBytes("VmHWM")
+	_, r.PeakBytes = measure.Memory(os.Getpid())
 	return nil
 }
 
@@ -72,24 +72,6 @@ func cpuTime() time.Duration {
 		return 0
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// statusBytes returns a size in /proc/self/status, 0 where there is none.
-func statusBytes(field string) int64 {
-	text, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(line, field+":"); ok {
-			kilobytes, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10, 64)
-			if err != nil {
-				return 0
-			}
-			return kilobytes * 1024
-		}
-	}
-	return 0
 }
 
 // forgetPeak sets the peak of the resident memory to its present value, where the system lets it.

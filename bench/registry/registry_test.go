@@ -56,26 +56,3 @@ func TestQuantilesTakeTheNearestRank(t *testing.T) {
 	require.Equal(t, latencies{P50: 100, P95: 190, P99: 198, Max: 200}, quantiles(times))
 	require.Equal(t, latencies{P50: 7, P95: 7, P99: 7, Max: 7}, quantiles([]time.Duration{7}))
 }
-
-func TestStatusBytes(t *testing.T) {
-	const status = "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 1024 kB\n"
-	require.EqualValues(t, 1<<20, statusBytes(status, "VmRSS"))
-	require.EqualValues(t, 2<<20, statusBytes(status, "VmHWM"))
-	require.Zero(t, statusBytes(status, "VmSwap"))
-}
-
-func TestNoise(t *testing.T) {
-	u := parseProcessors("cpu  100 1 20 500 50 3 4 5 0 0\ncpu0 1 1 1 1 1 1 1 1\ncpu1 1 1 1 1 1 1 1 1\nintr 5\n")
-	require.Equal(t, usage{all: 133, n: 2}, u)
-	require.EqualValues(t, 30, processTicks("7 (a) name) S 1 2 3 4 5 6 7 8 9 10 20 10 0 0"))
-	require.Zero(t, processTicks("junk"))
-	n := watch()
-	require.GreaterOrEqual(t, n.others(), 0.0)
-	require.LessOrEqual(t, n.others(), 1.0)
-}
-
-func TestThousands(t *testing.T) {
-	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567"} {
-		require.Equal(t, want, thousands(n))
-	}
-}

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"telco-churn-mlops/bench/measure"
 )
 
 // report returns what was measured as Markdown.
@@ -14,7 +16,7 @@ func (s *suite) report(host string) string {
 	fmt.Fprintf(&b, "| runs | in TRACKING | fold at start-up | live heap | peak memory | first page, p50 | p95 | p99 | others |\n|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
 	for _, st := range s.steps {
 		worst := st.slowest()
-		fmt.Fprintf(&b, "| %s | %s | %.2f s | %s | %s | %s | %s | %s | %.0f %% |\n", thousands(st.runs), mebibytes(st.stored), st.FoldSeconds, mebibytes(st.HeapBytes), mebibytes(st.PeakBytes),
+		fmt.Fprintf(&b, "| %s | %s | %.2f s | %s | %s | %s | %s | %s | %.0f %% |\n", measure.Thousands(st.runs), mebibytes(st.stored), st.FoldSeconds, mebibytes(st.HeapBytes), mebibytes(st.PeakBytes),
 			milliseconds(worst.P50), milliseconds(worst.P95), milliseconds(worst.P99), 100*st.others)
 	}
 	last := s.steps[len(s.steps)-1]
@@ -24,18 +26,18 @@ func (s *suite) report(host string) string {
 			per(float64(first.stored), float64(last.stored)), per(float64(first.HeapBytes), float64(last.HeapBytes)), 1e6*per(first.FoldSeconds, last.FoldSeconds))
 	}
 	for _, st := range s.steps {
-		fmt.Fprintf(&b, "\n| search among %s runs | on the page | p50 | p95 | p99 | greatest |\n|---|---:|---:|---:|---:|---:|\n", thousands(st.runs))
+		fmt.Fprintf(&b, "\n| search among %s runs | on the page | p50 | p95 | p99 | greatest |\n|---|---:|---:|---:|---:|---:|\n", measure.Thousands(st.runs))
 		for _, q := range st.searches {
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", q.what, thousands(q.page), milliseconds(q.P50), milliseconds(q.P95), milliseconds(q.P99), milliseconds(q.Max))
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", q.what, measure.Thousands(q.page), milliseconds(q.P50), milliseconds(q.P95), milliseconds(q.P99), milliseconds(q.Max))
 		}
 	}
 	d := s.duel
-	fmt.Fprintf(&b, "\n| log-batch of 10 metrics, %d clients, %s runs stored, rounds of %s | calls a second | p50 | p95 | p99 |\n|---|---:|---:|---:|---:|\n", s.config.Clients, thousands(d.runs), s.config.Round)
+	fmt.Fprintf(&b, "\n| log-batch of 10 metrics, %d clients, %s runs stored, rounds of %s | calls a second | p50 | p95 | p99 |\n|---|---:|---:|---:|---:|\n", s.config.Clients, measure.Thousands(d.runs), s.config.Round)
 	for _, side := range []struct {
 		name string
 		rate
 	}{{"the API: stored and acked", d.api}, {"a handler that only reads the body", d.empty}} {
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", side.name, thousands(int(side.perSecond)), milliseconds(side.P50), milliseconds(side.P95), milliseconds(side.P99))
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", side.name, measure.Thousands(int(side.perSecond)), milliseconds(side.P50), milliseconds(side.P95), milliseconds(side.P99))
 	}
 	fmt.Fprintf(&b, "\nRatio %.2f (rounds %.2f to %.2f); other programs had %.0f %% of the processors meanwhile.\n", d.ratio, d.low, d.high, 100*d.others)
 	return b.String()
@@ -55,13 +57,4 @@ func milliseconds(d time.Duration) string {
 	return strconv.FormatFloat(float64(d.Microseconds())/1000, 'f', 1, 64) + " ms"
 }
 
-func mebibytes(n uint64) string { return thousands(int(n>>20)) + " MiB" }
-
-// thousands writes a number with commas.
-func thousands(n int) string {
-	s := strconv.Itoa(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
+func mebibytes[N int64 | uint64](n N) string { return measure.Thousands(n>>20) + " MiB" }

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"telco-churn-mlops/bench/measure"
 	"telco-churn-mlops/internal/block"
 	"telco-churn-mlops/internal/bus"
 	"telco-churn-mlops/internal/bus/embedded"
@@ -46,7 +47,7 @@ type duel struct {
 
 // drive measures everything and prints the report, and rewrites the block that c names.
 func drive(ctx context.Context, c Config, out, progress io.Writer) (err error) {
-	host := describeHost()
+	host := measure.Host()
 	dir := c.Dir
 	if dir == "" {
 		if dir, err = os.MkdirTemp("", "bench-registry-"); err != nil {
@@ -116,7 +117,7 @@ func (s *suite) measure(ctx context.Context) error {
 		err = s.with(ctx, fmt.Sprintf("registry-%d.pprof", runs), func(r ready) error {
 			st.ready = r
 			s.say("%d runs folded in %.2f s, %s live, %s at the peak", runs, r.FoldSeconds, mebibytes(r.HeapBytes), mebibytes(r.PeakBytes))
-			c, n := newClient(r.API, s.config.Clients), watch(r.PID)
+			c, n := newClient(r.API, s.config.Clients), measure.Watch()
 			for _, q := range searches() {
 				times, page, err := c.ask(ctx, q, s.config.Searches)
 				if err != nil {
@@ -125,7 +126,7 @@ func (s *suite) measure(ctx context.Context) error {
 				s.say("%s: p50 %s, p95 %s", q.what, milliseconds(times.P50), milliseconds(times.P95))
 				st.searches = append(st.searches, found{q, times, page})
 			}
-			st.others = n.others()
+			st.others = n.Others(0)
 			if i != len(s.config.Runs)-1 { // what it stores would be in the figures that follow
 				return nil
 			}
@@ -149,7 +150,7 @@ func (s *suite) contest(ctx context.Context, r ready, stored int) error {
 			return err
 		}
 	}
-	n := watch(r.PID)
+	n := measure.Watch()
 	var steps atomic.Int64
 	var apis, empties []rate
 	var ratios []float64
@@ -166,7 +167,7 @@ func (s *suite) contest(ctx context.Context, r ready, stored int) error {
 		apis, empties, ratios = append(apis, a), append(empties, e), append(ratios, a.perSecond/e.perSecond)
 	}
 	slices.Sort(ratios)
-	s.duel = duel{runs: stored, others: n.others(), api: medianRate(apis), empty: medianRate(empties), ratio: ratios[len(ratios)/2], low: ratios[0], high: ratios[len(ratios)-1]}
+	s.duel = duel{runs: stored, others: n.Others(0), api: medianRate(apis), empty: medianRate(empties), ratio: ratios[len(ratios)/2], low: ratios[0], high: ratios[len(ratios)-1]}
 	return nil
 }
 

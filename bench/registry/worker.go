@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -13,12 +12,11 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
-	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"telco-churn-mlops/bench/measure"
 	"telco-churn-mlops/internal/artifact/objstore"
 	"telco-churn-mlops/internal/bus"
 	"telco-churn-mlops/model/spec"
@@ -36,8 +34,8 @@ type ready struct {
 	// process's memory then and at its greatest.
 	FoldSeconds   float64 `json:"fold_seconds"`
 	HeapBytes     uint64  `json:"heap_bytes"`
-	ResidentBytes uint64  `json:"resident_bytes"`
-	PeakBytes     uint64  `json:"peak_bytes"`
+	ResidentBytes int64   `json:"resident_bytes"`
+	PeakBytes     int64   `json:"peak_bytes"`
 }
 
 // work is a registry on a NATS server. It writes its ready line to out once it can answer, and ends with in. profile names the file of a CPU
@@ -83,7 +81,7 @@ func work(ctx context.Context, url, profile string, in io.Reader, out io.Writer)
 			return nil
 		}
 		r := ready{API: s.Addr(), Empty: listener.Addr().String(), PID: os.Getpid(), FoldSeconds: time.Since(begin).Seconds()}
-		r.ResidentBytes, r.PeakBytes = memory()
+		r.ResidentBytes, r.PeakBytes = measure.Memory(os.Getpid())
 		r.HeapBytes = heap()
 		if err := json.NewEncoder(out).Encode(r); err != nil {
 			return err
@@ -129,36 +127,4 @@ func heap() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
-}
-
-// memory returns the process's resident bytes, now and at their peak; 0 where /proc is not there.
-func memory() (resident, peak uint64) {
-	text, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0, 0
-	}
-	return statusBytes(string(text), "VmRSS"), statusBytes(string(text), "VmHWM")
-}
-
-func statusBytes(status, field string) uint64 {
-	for line := range strings.Lines(status) {
-		if value, ok := strings.CutPrefix(line, field+":"); ok {
-			n, err := strconv.ParseUint(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
-			if err == nil {
-				return n << 10
-			}
-		}
-	}
-	return 0
-}
-
-// describeHost says what the run is on.
-func describeHost() string {
-	host := fmt.Sprintf("%d processors, %s/%s, %s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
-	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
-		if f := strings.Fields(string(load)); len(f) > 2 {
-			host += ", load average at the start " + strings.Join(f[:3], " ")
-		}
-	}
-	return host
 }

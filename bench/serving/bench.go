@@ -10,24 +10,23 @@ import (
 	"slices"
 	"time"
 
+	"telco-churn-mlops/bench/measure"
 	"telco-churn-mlops/internal/block"
 )
 
 // bench is one run of the driver.
 type bench struct {
-	config   Config
-	self     string // this program
-	dir      string // of stores and data
-	wrk      string // the program, or empty
-	records  [][]byte
-	trained  [][]byte      // the bundles, once there are any
-	world    *world        // nil until a section needs it
-	spent    time.Duration // by processes that have ended
-	quiet    bool          // the prediction log can be switched off
-	progress io.Writer
-	begin    time.Time
+	config  Config
+	self    string // this program
+	dir     string // of stores and data
+	wrk     string // the program, or empty
+	records [][]byte
+	trained [][]byte      // the bundles, once there are any
+	world   *world        // nil until a section needs it
+	spent   time.Duration // by processes that have ended
+	quiet   bool          // the prediction log can be switched off
+	*measure.Diary
 	chapters []chapter
-	remarks  []string // what is missing or must be known to read the tables
 }
 
 // section is a group of measurements.
@@ -77,23 +76,23 @@ func drive(ctx context.Context, c Config, out, progress io.Writer) (err error) {
 			err = errors.Join(err, b.world.close())
 		}
 	}()
-	host := describeHost()
+	host := measure.Host()
 	for _, s := range sections {
 		if c.Only != nil && !slices.Contains(c.Only, s.name) {
 			continue
 		}
-		b.say("section %s: %s", s.name, s.title)
+		b.Say("section %s: %s", s.name, s.title)
 		found, err := s.run(ctx, b)
 		if err != nil {
 			// What was measured before may have taken minutes.
-			b.remark("The run ended in section %s: what comes after it is missing.", s.name)
+			b.Remark("The run ended in section %s: what comes after it is missing.", s.name)
 			_, outErr := io.WriteString(out, b.report(host))
 			return errors.Join(fmt.Errorf("section %s: %w", s.name, err), outErr)
 		}
 		found.title = s.title
 		b.chapters = append(b.chapters, found)
 	}
-	b.say("done")
+	b.Say("done")
 	full := b.report(host)
 	if _, err := io.WriteString(out, full); err != nil {
 		return err
@@ -112,7 +111,7 @@ func drive(ctx context.Context, c Config, out, progress io.Writer) (err error) {
 
 // newBench makes the folders and the records and looks at what there is.
 func newBench(ctx context.Context, c Config, progress io.Writer) (*bench, error) {
-	b := &bench{config: c, dir: c.Work, progress: progress, begin: time.Now()}
+	b := &bench{config: c, dir: c.Work, Diary: measure.NewDiary(progress)}
 	var err error
 	if b.self, err = os.Executable(); err != nil {
 		return nil, err
@@ -138,21 +137,7 @@ func newBench(ctx context.Context, c Config, progress io.Writer) (*bench, error)
 		return nil, err
 	}
 	if b.quiet = b.canSwitchLogOff(ctx); !b.quiet {
-		b.remark("This build of inference can't switch its prediction log off: the rows without it are missing.")
+		b.Remark("This build of inference can't switch its prediction log off: the rows without it are missing.")
 	}
 	return b, ctx.Err()
-}
-
-func (b *bench) say(format string, args ...any) {
-	fmt.Fprintf(b.progress, "%6.1fs  %s\n", time.Since(b.begin).Seconds(), fmt.Sprintf(format, args...))
-}
-
-// remark keeps a sentence for the report and shows it at once. A sentence that is there already is not repeated.
-func (b *bench) remark(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
-	if slices.Contains(b.remarks, text) {
-		return
-	}
-	b.remarks = append(b.remarks, text)
-	b.say("%s", text)
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"telco-churn-mlops/bench/measure"
 )
 
 // side takes part in a contest.
@@ -49,7 +51,7 @@ func (b *bench) contest(ctx context.Context, sides []side) ([][]turn, error) {
 				continue
 			}
 			turns[i] = append(turns[i], t)
-			b.say("%s, round %d of %d: %s a second, p99 %s, %.1f µs of CPU each, %d failed (others %.0f %%)", sides[i].name, max(1, round), b.config.Rounds, thousands(t.PerSecond), micros(t.P99),
+			b.Say("%s, round %d of %d: %s a second, p99 %s, %.1f µs of CPU each, %d failed (others %.0f %%)", sides[i].name, max(1, round), b.config.Rounds, measure.Thousands(t.PerSecond), micros(t.P99),
 				t.cpu, t.Failed, 100*t.others)
 		}
 		if b.config.Rounds == 1 {
@@ -69,8 +71,8 @@ func (b *bench) turn(ctx context.Context, s side) (t turn, err error) {
 		s.pids = pids
 		defer func() { err = errors.Join(err, down()) }()
 	}
-	n, spent := watch(), b.spent
-	cpu, bus := cpuOf(s.pids...), cpuOf(s.bus...)
+	n, spent := measure.Watch(), b.spent
+	cpu, bus := measure.CPU(s.pids...), measure.CPU(s.bus...)
 	l, err := s.hit(ctx)
 	if err != nil {
 		return turn{}, err
@@ -82,30 +84,30 @@ func (b *bench) turn(ctx context.Context, s side) (t turn, err error) {
 		}
 	}
 	each := func(d time.Duration) float64 { return d.Seconds() * 1e6 / float64(max(1, l.Requests)) }
-	t.cpu = each(cpuOf(s.pids...) - cpu)
+	t.cpu = each(measure.CPU(s.pids...) - cpu)
 	if len(s.bus) > 0 {
-		t.busCPU = each(cpuOf(s.bus...) - bus)
+		t.busCPU = each(measure.CPU(s.bus...) - bus)
 	}
-	t.others = n.others(b.spent - spent)
+	t.others = n.Others(b.spent - spent)
 	return t, nil
 }
 
 // of takes one quantity out of the turns.
-func of(turns []turn, quantity func(turn) float64) figures {
+func of(turns []turn, quantity func(turn) float64) measure.Figures {
 	values := make([]float64, len(turns))
 	for i, t := range turns {
 		values[i] = quantity(t)
 	}
-	return summarize(values)
+	return measure.Summarize(values)
 }
 
 // ratios divides one quantity of two sides, round by round.
-func ratios(a, b []turn, quantity func(turn) float64) figures {
+func ratios(a, b []turn, quantity func(turn) float64) measure.Figures {
 	values := make([]float64, len(a))
 	for i := range a {
 		values[i] = quantity(a[i]) / quantity(b[i])
 	}
-	return summarize(values)
+	return measure.Summarize(values)
 }
 
 func perSecond(t turn) float64 { return t.PerSecond }
@@ -140,7 +142,7 @@ func contestTable(sides []side, turns [][]turn) string {
 			bus = fmt.Sprintf("%.1f µs", of(t, func(t turn) float64 { return t.busCPU }).Median)
 		}
 		duration := func(q func(turn) float64) string { return micros(time.Duration(of(t, q).Median)) }
-		lines = append(lines, fmt.Sprintf("| %s | %s | %s to %s | %s | %s | %s | %.1f µs | %s | %d | %.0f %% |", s.name, thousands(rate.Median), thousands(rate.Min), thousands(rate.Max),
+		lines = append(lines, fmt.Sprintf("| %s | %s | %s to %s | %s | %s | %s | %.1f µs | %s | %d | %.0f %% |", s.name, measure.Thousands(rate.Median), measure.Thousands(rate.Min), measure.Thousands(rate.Max),
 			duration(func(t turn) float64 { return float64(t.P50) }), duration(p99), micros(time.Duration(of(t, func(t turn) float64 { return float64(t.Max) }).Max)),
 			of(t, cpuEach).Median, bus, failed(t), 100*worst(t)))
 	}

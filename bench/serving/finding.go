@@ -2,23 +2,11 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
+
+	"telco-churn-mlops/bench/measure"
 )
-
-// figures are repeated measurements of one quantity.
-type figures struct {
-	Median, Min, Max float64
-	N                int
-}
-
-// summarize returns the median, the mean of the two middle values of an even number. values must not be empty; it is not changed.
-func summarize(values []float64) figures {
-	v := slices.Sorted(slices.Values(values))
-	n := len(v)
-	return figures{Median: (v[(n-1)/2] + v[n/2]) / 2, Min: v[0], Max: v[n-1], N: n}
-}
 
 // finding is one line of the main table.
 type finding struct {
@@ -26,7 +14,7 @@ type finding struct {
 	// ours is our figure and beside what it is held against, with its own; both are texts with units.
 	ours, beside string
 	// ratio is ours over the other's, round by round; N is 0 where there is none.
-	ratio figures
+	ratio measure.Figures
 	goal  goal
 	// value is what the goal bounds where it is not the ratio.
 	value float64
@@ -90,15 +78,6 @@ func times(ratio float64) string {
 		return strconv.FormatFloat(ratio, 'f', 2, 64)
 	}
 	return strconv.FormatFloat(ratio, 'f', 0, 64)
-}
-
-// thousands writes a number with commas.
-func thousands(v float64) string {
-	s := strconv.FormatInt(int64(v+0.5), 10)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
 }
 
 // micros writes a time in microseconds or, above ten thousand, in milliseconds.

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"telco-churn-mlops/bench/measure"
 )
 
 // load is what a number of clients saw, each of whom asks again once it has its answer.
@@ -121,7 +123,7 @@ func (r *recorder) load() load {
 	var all counts
 	all.plus(&r.all)
 	l := load{Requests: int(all.total()), Wall: time.Since(r.began), P50: all.quantile(0.5), P99: all.quantile(0.99), Max: time.Duration(r.most.Load()),
-		Failed: int(r.failed.Load()), Hanging: int(all.over(hangs)), CPU: cpuOf(os.Getpid()), Swaps: r.swaps}
+		Failed: int(r.failed.Load()), Hanging: int(all.over(hangs)), CPU: measure.CPU(os.Getpid()), Swaps: r.swaps}
 	l.PerSecond = float64(l.Requests) / l.Wall.Seconds()
 	if first := r.first.Load(); first != nil {
 		l.First = *first

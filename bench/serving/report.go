@@ -25,7 +25,7 @@ func (b *bench) summary(host string) string {
 			out.WriteString(f.line() + "\n")
 		}
 	}
-	for _, r := range b.remarks {
+	for _, r := range b.Remarks() {
 		fmt.Fprintf(&out, "\n%s\n", r)
 	}
 	return out.String()

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"telco-churn-mlops/bench/measure"
 )
 
 // batchSection scores a file of customers to another.
@@ -28,14 +30,14 @@ func batchSection(ctx context.Context, b *bench) (found chapter, err error) {
 		for i, n := range threads {
 			var r batchResult
 			job.Task, job.Clients = "batch", n
-			noise, spent := watch(), b.spent
+			noise, spent := measure.Watch(), b.spent
 			if err := b.ask(ctx, job, &r); err != nil {
 				return chapter{}, err
 			}
 			b.spent += r.CPU
-			others = max(others, noise.others(b.spent-spent))
+			others = max(others, noise.Others(b.spent-spent))
 			runs[i] = append(runs[i], r)
-			b.say("batch, %d threads, round %d of %d: %s rows a second, %.2f µs of CPU each (others %.0f %%)", n, round+1, b.config.Rounds, thousands(r.rate()), r.each(), 100*others)
+			b.Say("batch, %d threads, round %d of %d: %s rows a second, %.2f µs of CPU each (others %.0f %%)", n, round+1, b.config.Rounds, measure.Thousands(r.rate()), r.each(), 100*others)
 		}
 	}
 	var floor batchResult
@@ -49,21 +51,21 @@ func batchSection(ctx context.Context, b *bench) (found chapter, err error) {
 		return chapter{}, err
 	}
 	lines := []string{"| what | rows a second | a core | CPU a row | peak memory |", "|---|---:|---:|---:|---:|"}
-	row := func(name string, rs []batchResult, cores float64) figures {
-		rate := summarize(each(rs, (*batchResult).rate))
-		lines = append(lines, fmt.Sprintf("| %s | %s | %s | %.2f µs | %s |", name, thousands(rate.Median), thousands(rate.Median/cores), summarize(each(rs, (*batchResult).each)).Median, mebibytes(float64(rs[0].Peak))))
+	row := func(name string, rs []batchResult, cores float64) measure.Figures {
+		rate := measure.Summarize(each(rs, (*batchResult).rate))
+		lines = append(lines, fmt.Sprintf("| %s | %s | %s | %.2f µs | %s |", name, measure.Thousands(rate.Median), measure.Thousands(rate.Median/cores), measure.Summarize(each(rs, (*batchResult).each)).Median, mebibytes(float64(rs[0].Peak))))
 		return rate
 	}
 	for i, n := range threads {
 		rate := row(fmt.Sprintf("CSV file to CSV file, %d threads", n), runs[i], float64(n))
-		found.findings = append(found.findings, finding{what: fmt.Sprintf("Batch scoring, CSV file to file, %d threads: rows a second a core", n), ours: thousands(rate.Median / float64(n)),
+		found.findings = append(found.findings, finding{what: fmt.Sprintf("Batch scoring, CSV file to file, %d threads: rows a second a core", n), ours: measure.Thousands(rate.Median / float64(n)),
 			beside: "", value: -rate.Median / float64(n), goal: goal{text: "aim 1,000,000", least: -1e12, most: -1e6, ofValue: true}, others: others})
 	}
 	row("read and count lines, write as many bytes, sync", []batchResult{floor}, 1)
 	row("records decoded by the reader that training uses", []batchResult{*parts["decode"]}, 1)
 	row("records in memory transformed and scored one at a time", []batchResult{*parts["score"]}, 1)
 	found.detail = fmt.Sprintf("%s generated customers, a model of %d trees of depth %d, each run a process of its own on so many processors, medians of %d. Below are the parts by themselves, on one processor, once each: they say what bounds it.\n\n",
-		thousands(float64(b.config.BatchRows)), trees, depth, b.config.Rounds) + strings.Join(lines, "\n") + "\n"
+		measure.Thousands(float64(b.config.BatchRows)), trees, depth, b.config.Rounds) + strings.Join(lines, "\n") + "\n"
 	return found, nil
 }
 

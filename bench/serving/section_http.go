@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"telco-churn-mlops/bench/measure"
 )
 
 // httpSection puts POST /predict beside handlers that read the same bodies and answer with as many bytes.
@@ -54,11 +56,11 @@ func httpSection(ctx context.Context, b *bench) (found chapter, err error) {
 	for i := range len(sides) - 2 {
 		share := []goal{{text: "at least 0.60", least: 0.60}, {text: "at least 0.85", least: 0.85}}[i]
 		found.findings = append(found.findings,
-			versus(fmt.Sprintf("HTTP /predict, %d connections, %s: requests a second", b.config.Connections, name[i]), "net/http", turns[i], floor, perSecond, thousands, share),
+			versus(fmt.Sprintf("HTTP /predict, %d connections, %s: requests a second", b.config.Connections, name[i]), "net/http", turns[i], floor, perSecond, measure.Thousands[float64], share),
 			versus(fmt.Sprintf("HTTP /predict, %s: p99", name[i]), "net/http", turns[i], floor, p99, func(v float64) string { return micros(time.Duration(v)) }, goal{text: "at most 2", most: 2}))
 	}
-	drain := summarize(drains)
-	found.findings = append(found.findings, finding{what: "HTTP /predict, prediction log on: predictions dropped", ours: thousands(dropped), beside: fmt.Sprintf("of %s", thousands(total(turns[0]))),
+	drain := measure.Summarize(drains)
+	found.findings = append(found.findings, finding{what: "HTTP /predict, prediction log on: predictions dropped", ours: measure.Thousands(dropped), beside: fmt.Sprintf("of %s", measure.Thousands(total(turns[0]))),
 		value: dropped, goal: goal{text: "none", ofValue: true}, others: worst(turns[0])})
 	found.detail = fmt.Sprintf("Load by %s over %d connections, rounds of %s, one server after another; the handlers answer with %d bytes as ours does.\n\n", b.generator(), b.config.Connections, b.config.Round, len(answer)) +
 		contestTable(sides, turns) +

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"telco-churn-mlops/bench/measure"
 )
 
 // sample is the memory of the instance after a number of answers.
@@ -25,7 +27,7 @@ func memorySection(ctx context.Context, b *bench) (found chapter, err error) {
 	}
 	defer func() { err = errors.Join(err, i.stop()) }()
 
-	n, spent := watch(), b.spent
+	n, spent := measure.Watch(), b.spent
 	var l load
 	ended := make(chan error, 1)
 	go func() {
@@ -36,7 +38,7 @@ func memorySection(ctx context.Context, b *bench) (found chapter, err error) {
 		return chapter{}, err
 	}
 	b.spent += l.CPU
-	others := n.others(b.spent - spent)
+	others := n.Others(b.spent - spent)
 	_, dropped, err := i.drain(ctx)
 	if err != nil {
 		return chapter{}, err
@@ -55,15 +57,15 @@ func memorySection(ctx context.Context, b *bench) (found chapter, err error) {
 		growth = slope * (end - late[0].answers) / first
 	}
 	heapSlope, _ := line(late, heap)
-	found.findings = []finding{{what: fmt.Sprintf("Memory over %s requests: growth over the last four fifths", thousands(float64(l.Requests))), ours: fmt.Sprintf("%+.1f %%", 100*growth),
+	found.findings = []finding{{what: fmt.Sprintf("Memory over %s requests: growth over the last four fifths", measure.Thousands(float64(l.Requests))), ours: fmt.Sprintf("%+.1f %%", 100*growth),
 		beside: mebibytes(most) + " at most", value: growth, goal: goal{text: "at most 5 %", least: -1, most: flat, ofValue: true}, others: others},
-		{what: "Requests that failed meanwhile", ours: thousands(float64(l.Failed)), beside: fmt.Sprintf("%s a second", thousands(l.PerSecond)), value: float64(l.Failed), goal: goal{text: "none", ofValue: true}}}
+		{what: "Requests that failed meanwhile", ours: measure.Thousands(float64(l.Failed)), beside: fmt.Sprintf("%s a second", measure.Thousands(l.PerSecond)), value: float64(l.Failed), goal: goal{text: "none", ofValue: true}}}
 	found.detail = fmt.Sprintf("%d connections, prediction log on, our own generator; %d samples. Resident memory and live heap with garbage by the instance's own metrics. A straight line through the last four fifths rises %.1f KiB resident and %.1f KiB of heap per million requests. Dropped predictions: %s.\n\n",
-		b.config.Connections, len(samples), slope*1e6/1024, heapSlope*1e6/1024, thousands(dropped))
+		b.config.Connections, len(samples), slope*1e6/1024, heapSlope*1e6/1024, measure.Thousands(dropped))
 	found.detail += "| requests answered | resident | heap |\n|---:|---:|---:|\n"
 	for k := range 11 {
 		s := samples[k*(len(samples)-1)/10]
-		found.detail += fmt.Sprintf("| %s | %s | %s |\n", thousands(s.answers), mebibytes(s.resident), mebibytes(s.heap))
+		found.detail += fmt.Sprintf("| %s | %s | %s |\n", measure.Thousands(s.answers), mebibytes(s.resident), mebibytes(s.heap))
 	}
 	return found, nil
 }
@@ -78,9 +80,10 @@ func (i *instance) sample(ctx context.Context, b *bench, ended <-chan error) ([]
 		if err != nil {
 			return nil, err
 		}
-		samples = append(samples, sample{answers: sumOf(text, "churn_predictions_total"), resident: float64(residentOf(i.pid())), heap: sumOf(text, metricHeap)})
+		resident, _ := measure.Memory(i.pid())
+		samples = append(samples, sample{answers: sumOf(text, "churn_predictions_total"), resident: float64(resident), heap: sumOf(text, metricHeap)})
 		if s := samples[len(samples)-1]; len(samples)%30 == 0 {
-			b.say("%s requests, %s resident", thousands(s.answers), mebibytes(s.resident))
+			b.Say("%s requests, %s resident", measure.Thousands(s.answers), mebibytes(s.resident))
 		}
 		select {
 		case err := <-ended:

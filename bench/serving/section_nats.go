@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"telco-churn-mlops/bench/measure"
 	"telco-churn-mlops/events"
 	"telco-churn-mlops/model/spec"
 )
@@ -68,12 +69,12 @@ func natsSection(ctx context.Context, b *bench) (found chapter, err error) {
 	what := fmt.Sprintf("NATS predict.<model>, %d in flight", b.config.Connections)
 	if b.quiet {
 		want := goal{text: "at least 0.80", least: 0.80}
-		found.findings = append(found.findings, versus(what+", prediction log off: requests a second", "micro echo of as many bytes", turns[3], turns[0], perSecond, thousands, want),
-			versus(what+", asked and answered with headers, log off: requests a second", "micro echo with the same headers", turns[4], turns[1], perSecond, thousands, want))
+		found.findings = append(found.findings, versus(what+", prediction log off: requests a second", "micro echo of as many bytes", turns[3], turns[0], perSecond, measure.Thousands[float64], want),
+			versus(what+", asked and answered with headers, log off: requests a second", "micro echo with the same headers", turns[4], turns[1], perSecond, measure.Thousands[float64], want))
 	}
-	found.findings = append(found.findings, versus(what+", prediction log on: requests a second", "micro echo of as many bytes", turns[2], turns[0], perSecond, thousands, goal{}))
+	found.findings = append(found.findings, versus(what+", prediction log on: requests a second", "micro echo of as many bytes", turns[2], turns[0], perSecond, measure.Thousands[float64], goal{}))
 	found.detail = fmt.Sprintf("%d requests in flight on one connection of a client in a process of its own, rounds of %s. Our answers have %d bytes of body, and so have the echoes'; to a request with headers, which both are sent in their turn, they have %d bytes of headers, and so has one echo. Dropped predictions: %s.\n\n",
-		b.config.Connections, b.config.Round, len(answer.Data), answer.Size()-len(answer.Subject)-len(answer.Reply)-len(answer.Data), thousands(dropped)) + contestTable(sides, turns)
+		b.config.Connections, b.config.Round, len(answer.Data), answer.Size()-len(answer.Subject)-len(answer.Reply)-len(answer.Data), measure.Thousands(dropped)) + contestTable(sides, turns)
 	return found, nil
 }
 
@@ -141,7 +142,7 @@ func (b *bench) request(ctx context.Context, w *world, subject string, headers m
 	err := b.ask(ctx, task{Task: "load-nats", URL: w.server.ready.URL, Subject: subject, Headers: headers, Bodies: bodiesFile, Clients: b.config.Connections, For: d}, &l)
 	b.spent += l.CPU
 	if err == nil && l.Failed > 0 {
-		b.remark("Over NATS %d requests failed, the first with: %s.", l.Failed, l.First)
+		b.Remark("Over NATS %d requests failed, the first with: %s.", l.Failed, l.First)
 	}
 	return l, err
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"telco-churn-mlops/bench/measure"
 )
 
 const (
@@ -26,7 +28,7 @@ func promotionsSection(ctx context.Context, b *bench) (found chapter, err error)
 	defer func() { err = errors.Join(err, i.stop()) }()
 	quiet := min(10*time.Second, 5*b.config.Round)
 	whole := 2*quiet + time.Duration(b.config.Promotions)*promoteEvery
-	n, spent := watch(), b.spent
+	n, spent := measure.Watch(), b.spent
 	var l load
 	ended := make(chan error, 1)
 	go func() {
@@ -37,28 +39,28 @@ func promotionsSection(ctx context.Context, b *bench) (found chapter, err error)
 		return chapter{}, err
 	}
 	b.spent += l.CPU
-	others := n.others(b.spent - spent)
+	others := n.Others(b.spent - spent)
 	_, dropped, err := i.drain(ctx)
 	if err != nil {
 		return chapter{}, err
 	}
 	still, swapped, worst := l.aroundSwaps()
-	ratio := figures{}
+	ratio := measure.Figures{}
 	if still > 0 {
-		ratio = summarize([]float64{swapped.Seconds() / still.Seconds()})
+		ratio = measure.Summarize([]float64{swapped.Seconds() / still.Seconds()})
 	}
 	what := fmt.Sprintf("%d promotions under full load: ", b.config.Promotions)
 	found.findings = []finding{
-		{what: what + "failed, hanging (over 1 s)", ours: fmt.Sprintf("%d, %d", l.Failed, l.Hanging), beside: "of " + thousands(float64(l.Requests)), value: float64(l.Failed + l.Hanging), goal: goal{text: "none", ofValue: true}},
+		{what: what + "failed, hanging (over 1 s)", ours: fmt.Sprintf("%d, %d", l.Failed, l.Hanging), beside: "of " + measure.Thousands(float64(l.Requests)), value: float64(l.Failed + l.Hanging), goal: goal{text: "none", ofValue: true}},
 		{what: what + "p99 of the second around the exchange", ours: micros(swapped), beside: "quiet: " + micros(still), ratio: ratio, goal: goal{text: "at most 3", most: 3}, others: others},
 	}
 	found.detail = fmt.Sprintf("%d connections, prediction log on, our own generator, %s requests at %s a second; a promotion every %s, of models registered just before. The answers showed %d exchanges. p99 of all requests in the second around an exchange: %s, of the worst such second: %s; quiet before and after: %s. Dropped predictions: %s.\n",
-		b.config.Connections, thousands(float64(l.Requests)), thousands(l.PerSecond), promoteEvery, len(l.Swaps), micros(swapped), micros(worst), micros(still), thousands(dropped))
+		b.config.Connections, measure.Thousands(float64(l.Requests)), measure.Thousands(l.PerSecond), promoteEvery, len(l.Swaps), micros(swapped), micros(worst), micros(still), measure.Thousands(dropped))
 	if l.Failed > 0 {
 		found.detail += fmt.Sprintf("\nThe first failure: %s.\n", l.First)
 	}
 	if len(l.Swaps) != b.config.Promotions {
-		b.remark("Of %d promotions the answers showed %d.", b.config.Promotions, len(l.Swaps))
+		b.Remark("Of %d promotions the answers showed %d.", b.config.Promotions, len(l.Swaps))
 	}
 	return found, nil
 }

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"telco-churn-mlops/bench/measure"
 )
 
 // install is how to get what the Python servers need on Debian and Ubuntu.
@@ -67,23 +69,23 @@ func pythonSection(ctx context.Context, b *bench) (found chapter, err error) {
 		least float64
 	}{{predict, 100}, {3, 5}} {
 		found.findings = append(found.findings,
-			versus(what+"requests a second", sides[p.at].name, turns[0], turns[p.at], perSecond, thousands, goal{text: "at least " + strconv.Itoa(int(p.least)), least: p.least}),
+			versus(what+"requests a second", sides[p.at].name, turns[0], turns[p.at], perSecond, measure.Thousands[float64], goal{text: "at least " + strconv.Itoa(int(p.least)), least: p.least}),
 			versus(what+"CPU of the server a request", sides[p.at].name, turns[0], turns[p.at], cpuEach, cpu, goal{}))
 	}
 	found.detail = fmt.Sprintf("FastAPI on uvicorn with uvloop and httptools, no access log, a gradient boosting of scikit-learn with %d trees of depth %d. /predict is what people write (pandas, pydantic), /leaner the best that was found. Dropped predictions of ours: %s.\n\n",
-		trees, depth, thousands(dropped)) + contestTable(sides, turns)
+		trees, depth, measure.Thousands(dropped)) + contestTable(sides, turns)
 	return found, nil
 }
 
 // hasPython reports whether the peers can run, and remarks why not.
 func (b *bench) hasPython(ctx context.Context) bool {
 	if _, err := os.Stat(filepath.Join(b.config.Peers, "serve.py")); err != nil {
-		b.remark("The Python servers are not there (%s): their section is left out. PEERS=DIR says where they are.", b.config.Peers)
+		b.Remark("The Python servers are not there (%s): their section is left out. PEERS=DIR says where they are.", b.config.Peers)
 		return false
 	}
 	out, err := exec.CommandContext(ctx, b.config.Python, "-c", "import fastapi, uvicorn, uvloop, httptools, sklearn, pandas").CombinedOutput()
 	if err != nil {
-		b.remark("The Python servers can't run (%v: %s): their section is left out. On Debian or Ubuntu: `%s`.", err, lastLine(string(out)), install)
+		b.Remark("The Python servers can't run (%v: %s): their section is left out. On Debian or Ubuntu: `%s`.", err, lastLine(string(out)), install)
 		return false
 	}
 	return true

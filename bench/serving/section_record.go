@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+
+	"telco-churn-mlops/bench/measure"
 )
 
 // recordSection times one record from its bytes to those of the answer, without a transport.
@@ -11,13 +13,13 @@ func recordSection(ctx context.Context, b *bench) (found chapter, err error) {
 	if err != nil {
 		return chapter{}, err
 	}
-	n := watch()
+	n := measure.Watch()
 	var got records
 	if err := b.ask(ctx, task{Task: "record", URL: w.server.ready.URL, Bodies: bodiesFile, Rounds: b.config.Rounds, For: b.config.Round / 4}, &got); err != nil {
 		return chapter{}, err
 	}
-	others := n.others(got.CPU)
-	ns, allocations := summarize(got.NS), summarize(got.Allocations)
+	others := n.Others(got.CPU)
+	ns, allocations := measure.Summarize(got.NS), measure.Summarize(got.Allocations)
 	found.findings = []finding{
 		{what: "One record in process, decoded JSON to encoded answer, prediction log off", ours: fmt.Sprintf("%.2f µs", ns.Median/1000), value: ns.Median, goal: goal{text: "3 µs", most: 3000, ofValue: true}, others: others},
 		{what: "Allocations of it", ours: fmt.Sprintf("%.2g", allocations.Median), value: allocations.Median, goal: goal{text: "none", most: 0.01, ofValue: true}},

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+
+	"telco-churn-mlops/bench/measure"
 )
 
 // scoreSection times the trees alone against leaves.
@@ -28,7 +30,7 @@ func scoreSection(ctx context.Context, b *bench) (found chapter, err error) {
 				each = append(each, way.ours[i]/way.theirs[i])
 			}
 			found.findings = append(found.findings, finding{what: fmt.Sprintf("Scoring alone, %d trees of %s, %s: time a row", s.Trees, s.Shape, way.name), ours: nanos(way.ours),
-				beside: "leaves: " + nanos(way.theirs), ratio: summarize(each), goal: goal{text: "at most 0.50", most: 0.50}})
+				beside: "leaves: " + nanos(way.theirs), ratio: measure.Summarize(each), goal: goal{text: "at most 0.50", most: 0.50}})
 		}
 		lines = append(lines, fmt.Sprintf("| %d of %s | %s | %s | %s | %s | %.3g |", s.Trees, s.Shape, nanos(s.Single), nanos(s.SingleThem), nanos(s.Batch), nanos(s.BatchThem), s.Allocations))
 	}
@@ -37,4 +39,4 @@ func scoreSection(ctx context.Context, b *bench) (found chapter, err error) {
 }
 
 // nanos writes the median of times in nanoseconds.
-func nanos(values []float64) string { return fmt.Sprintf("%.0f ns", summarize(values).Median) }
+func nanos(values []float64) string { return fmt.Sprintf("%.0f ns", measure.Summarize(values).Median) }

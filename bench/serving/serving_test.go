@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"telco-churn-mlops/bench/measure"
 	"telco-churn-mlops/inference"
 	"telco-churn-mlops/internal/app"
 	"telco-churn-mlops/internal/artifact"
@@ -209,7 +210,7 @@ func TestLine(t *testing.T) {
 }
 
 func TestGoals(t *testing.T) {
-	ratio := func(v float64) figures { return figures{Median: v, N: 1} }
+	ratio := func(v float64) measure.Figures { return measure.Figures{Median: v, N: 1} }
 	for _, tc := range []struct {
 		f    finding
 		want bool
@@ -228,15 +229,6 @@ func TestGoals(t *testing.T) {
 	require.Contains(t, finding{others: 0.2, goal: goal{text: "x", least: 1}}.verdict(), "20 %")
 }
 
-func TestProc(t *testing.T) {
-	require.Equal(t, stat{parent: 7, cpu: 300 * time.Millisecond}, parseStat("8 (a) name) S 7 2 3 4 5 6 7 8 9 10 20 10 0 0"))
-	require.Zero(t, parseStat("junk"))
-	busy, count := parseProcessors("cpu  100 1 20 500 50 3 4 5 0 0\ncpu0 1 1 1 1 1 1 1 1\ncpu1 1 1 1 1 1 1 1 1\nintr 5\n")
-	require.Equal(t, 1330*time.Millisecond, busy)
-	require.Equal(t, 2, count)
-	all := map[int]stat{1: {}, 5: {parent: 1}, 6: {parent: 5}, 7: {parent: 6}, 8: {parent: 1}}
-	require.True(t, descends(all, 7, []int{5}))
-	require.False(t, descends(all, 8, []int{5}))
-	require.EqualValues(t, 1<<20, statusBytes("Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 1024 kB\n", "VmRSS"))
+func TestSumOf(t *testing.T) {
 	require.Equal(t, 5.5, sumOf("# HELP a b\na{x=\"1\"} 2\na{x=\"} 2\"} 3.5\nab 7\na_total 9\n", "a"))
 }

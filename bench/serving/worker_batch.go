@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"time"
 
+	"telco-churn-mlops/bench/measure"
 	"telco-churn-mlops/inference/batch"
 	"telco-churn-mlops/model"
 	"telco-churn-mlops/model/dataset"
@@ -167,10 +168,11 @@ func readBundle(path string) (*model.Bundle, error) {
 
 // timed does a job once.
 func timed(job func() (rows, written int64, err error)) (*batchResult, error) {
-	cpu, begin := cpuOf(os.Getpid()), time.Now()
+	cpu, begin := measure.CPU(os.Getpid()), time.Now()
 	rows, written, err := job()
 	if err != nil {
 		return nil, err
 	}
-	return &batchResult{Rows: rows, Written: written, Wall: time.Since(begin), CPU: cpuOf(os.Getpid()) - cpu, Peak: statusBytes(readText("/proc/self/status"), "VmHWM")}, nil
+	_, peak := measure.Memory(os.Getpid())
+	return &batchResult{Rows: rows, Written: written, Wall: time.Since(begin), CPU: measure.CPU(os.Getpid()) - cpu, Peak: peak}, nil
 }

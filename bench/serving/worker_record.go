@@ -10,6 +10,7 @@ import (
 	"os"
 	"time"
 
+	"telco-churn-mlops/bench/measure"
 	"telco-churn-mlops/inference"
 	"telco-churn-mlops/internal/app"
 	"telco-churn-mlops/internal/artifact/objstore"
@@ -82,6 +83,6 @@ func measureRecord(ctx context.Context, t task) (_ any, err error) {
 			got.NS, got.Allocations = append(got.NS, ns), append(got.Allocations, allocations)
 		}
 	}
-	got.CPU = cpuOf(os.Getpid())
+	got.CPU = measure.CPU(os.Getpid())
 	return got, nil
 }

@@ -163,7 +163,7 @@ func (b *bench) telco() (path string, err error) {
 	if _, err := os.Stat(b.config.Data); err == nil {
 		return filepath.Abs(b.config.Data)
 	}
-	b.remark("The real Telco file is not there (%s): the models are trained on generated customers.", b.config.Data)
+	b.Remark("The real Telco file is not there (%s): the models are trained on generated customers.", b.config.Data)
 	return b.generated(b.config.Customers)
 }
 

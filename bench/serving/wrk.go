@@ -47,7 +47,7 @@ func (b *bench) generator() string {
 func (b *bench) findWrk() error {
 	path, err := exec.LookPath("wrk")
 	if err != nil {
-		b.remark("wrk is not installed: load over HTTP is made by a generator of our own, which takes more of the processors. On Debian or Ubuntu: `apt-get install -y wrk`.")
+		b.Remark("wrk is not installed: load over HTTP is made by a generator of our own, which takes more of the processors. On Debian or Ubuntu: `apt-get install -y wrk`.")
 		return nil
 	}
 	b.wrk = path

@@ -26,6 +26,9 @@ var synthetic = []struct {
 	{"a service imports cmd", "trainer/x.go", `package trainer; import "telco-churn-mlops/cmd/churn"`, []string{"nothing imports cmd or bench"}},
 	{"cmd imports cmd", "cmd/churn/x_test.go", `package main; import "telco-churn-mlops/cmd/inference"`, []string{"nothing imports cmd or bench"}},
 	{"cmd imports a benchmark", "cmd/churn/x.go", `package main; import "telco-churn-mlops/bench/learner"`, []string{"nothing imports cmd or bench"}},
+	{"a benchmark imports another", "bench/serving/x.go", `package main; import "telco-churn-mlops/bench/learner"`, []string{"nothing imports cmd or bench"}},
+	{"a benchmark imports what they share", "bench/serving/x.go", `package main; import "telco-churn-mlops/bench/measure"`, nil},
+	{"a service imports what benchmarks share", "trainer/x.go", `package trainer; import "telco-churn-mlops/bench/measure"`, []string{"nothing imports cmd or bench"}},
 	{"a benchmark has flags", "bench/learner/x.go", `package main; import ("flag"; "os"; "telco-churn-mlops/trainer"); var a = os.Args`, nil},
 
 	// The standard library alone.

@@ -1,4 +1,4 @@
-package main
+package measure
 
 import (
 	"fmt"
@@ -7,26 +7,21 @@ import (
 	"strings"
 )
 
-// describeHost says what the run is on, the load average at this moment among it.
-func describeHost() string {
+// Host says what the run is on, the load average at this moment among it.
+func Host() string {
 	parts := []string{}
 	if name := cpuName(readText("/proc/cpuinfo")); name != "" {
 		parts = append(parts, name)
 	}
-	parts = append(parts, plural(runtime.NumCPU(), "processor"), runtime.GOOS+"/"+runtime.GOARCH, runtime.Version())
+	processors := "1 processor"
+	if n := runtime.NumCPU(); n > 1 {
+		processors = fmt.Sprintf("%d processors", n)
+	}
+	parts = append(parts, processors, runtime.GOOS+"/"+runtime.GOARCH, runtime.Version())
 	if f := strings.Fields(readText("/proc/loadavg")); len(f) > 2 {
 		parts = append(parts, fmt.Sprintf("load average at the start %s %s %s", f[0], f[1], f[2]))
 	}
 	return strings.Join(parts, ", ")
-}
-
-// readText returns a file's text, empty where it can't be read.
-func readText(path string) string {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return ""
-	}
-	return string(text)
 }
 
 // cpuName returns the model's name out of /proc/cpuinfo, with what a name alone does not tell: its family and model.
@@ -44,5 +39,11 @@ func cpuName(info string) string {
 	return fmt.Sprintf("%s (family %s, model %s)", fields["model name"], fields["cpu family"], fields["model"])
 }
 
-// lastProcessor returns the number of the last processor: pinned tasks go there, as interrupts tend to go to the first.
-func lastProcessor() int { return runtime.NumCPU() - 1 }
+// readText returns a file's text, empty where it can't be read.
+func readText(path string) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}
