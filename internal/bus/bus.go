@@ -84,6 +84,21 @@ type Bus struct {
 	hooks     map[int]func()
 	nextHook  int
 	sightings map[string]sighting // of leases, see TryLease
+	noHeader  time.Time           // when a message with a header that is none was last logged
+}
+
+// noHeaderEvery is the pause between two log lines about what any client can send with every message.
+const noHeaderEvery = 10 * time.Second
+
+// quiet reports whether a message with a header that is none was logged a moment ago.
+func (b *Bus) quiet(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.noHeader.IsZero() && now.Sub(b.noHeader) < noHeaderEvery {
+		return true
+	}
+	b.noHeader = now
+	return false
 }
 
 // Connect connects and waits for the first connection until ctx ends; refused credentials are an error at once. After that the connection is
@@ -219,6 +234,7 @@ func (b *Bus) asyncError(_ *nats.Conn, sub *nats.Subscription, err error) {
 		subject = sub.Subject
 	}
 	switch {
+	case errors.Is(err, nats.ErrBadHeaderMsg) && b.quiet(time.Now()):
 	case errors.Is(err, nats.ErrSlowConsumer):
 		b.log.Error("slow consumer, messages dropped", "subject", subject, "err", err)
 	case errors.Is(err, nats.ErrPermissionViolation):

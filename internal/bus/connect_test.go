@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -150,4 +151,29 @@ func TestAsyncPublishesWithoutAnAckAreGivenUp(t *testing.T) {
 	case <-ctx.Done():
 		require.Fail(t, "no ack")
 	}
+}
+
+// TestHeadersThatAreNoneAreLoggedOnceInAWhile sends them as fast as a client can.
+func TestHeadersThatAreNoneAreLoggedOnceInAWhile(t *testing.T) {
+	t.Parallel()
+	s := bustest.Start(t)
+	var log bytes.Buffer
+	b, err := bus.Connect(testContext(t), bus.Config{URL: s.URL(), StoreBytes: s.StoreBytes(), Log: slog.New(slog.NewTextHandler(&log, nil))})
+	require.NoError(t, err)
+	sub, err := b.Conn().SubscribeSync("x")
+	require.NoError(t, err)
+	require.NoError(t, b.Conn().Flush())
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL(), "nats://"))
+	require.NoError(t, err)
+	defer conn.Close()
+	const header = "NATS/1.0\r\nnone\r\n\r\n"
+	_, err = fmt.Fprintf(conn, "CONNECT {\"headers\":true,\"verbose\":false}\r\n%s",
+		strings.Repeat(fmt.Sprintf("HPUB x %d %d\r\n%s\r\n", len(header), len(header), header), 20))
+	require.NoError(t, err)
+	for range 20 {
+		_, err := sub.NextMsg(5 * time.Second)
+		require.NoError(t, err)
+	}
+	require.NoError(t, b.Close(testContext(t))) // after what the connection had to report
+	require.Equal(t, 1, strings.Count(log.String(), "could not decode headers"), log.String())
 }
