@@ -72,6 +72,34 @@ func TestHugeFooter(t *testing.T) {
 	}
 }
 
+// A page that stands for any number of values in a few bytes is refused before memory is taken for it.
+func TestHugePage(t *testing.T) {
+	good := content(t, modeltest.Table(t, modeltest.Options{Rows: 60, Seed: 4}), batch.Parquet)
+	at := len(good) - 8 - int(binary.LittleEndian.Uint32(good[len(good)-8:]))
+	var meta format.FileMetaData
+	require.NoError(t, thrift.Unmarshal(new(thrift.CompactProtocol), good[at:len(good)-8], &meta))
+	const rows = 17 << 20
+	nulls := append(binary.AppendUvarint(nil, rows<<1), 0)
+	page := append(binary.LittleEndian.AppendUint32(nil, uint32(len(nulls))), nulls...)
+	header, err := thrift.Marshal(new(thrift.CompactProtocol), &format.PageHeader{Type: format.DataPage, CompressedPageSize: int32(len(page)), UncompressedPageSize: int32(len(page)),
+		DataPageHeader: thrift.New(format.DataPageHeader{NumValues: rows, DefinitionLevelEncoding: format.RLE, RepetitionLevelEncoding: format.RLE})})
+	require.NoError(t, err)
+	group := &meta.RowGroups[0]
+	for i := range group.Columns {
+		c := &group.Columns[i]
+		*c = format.ColumnChunk{MetaData: c.MetaData}
+		c.MetaData.Codec, c.MetaData.NumValues, c.MetaData.DataPageOffset, c.MetaData.DictionaryPageOffset = format.Uncompressed, rows, 4, 0
+		c.MetaData.TotalCompressedSize = int64(len(header) + len(page))
+	}
+	group.NumRows, meta.NumRows, meta.RowGroups = rows, rows, meta.RowGroups[:1]
+	footer, err := thrift.Marshal(new(thrift.CompactProtocol), &meta)
+	require.NoError(t, err)
+	bad := append(append(append([]byte("PAR1"), header...), page...), footer...)
+	bad = append(binary.LittleEndian.AppendUint32(bad, uint32(len(footer))), "PAR1"...)
+	_, err = batch.Run(t.Context(), batch.Job{Bundle: bundle(t), Input: file(t, "in", bad), InputFormat: batch.Parquet, Folder: folder(t), Output: "out"})
+	require.ErrorContains(t, err, "and 17825792 values: more than")
+}
+
 // A file that is one row without an end is refused before it fills the memory.
 func TestRowWithoutAnEnd(t *testing.T) {
 	b := bundle(t)

@@ -189,7 +189,11 @@ func (c *columnar) enter(group parquet.RowGroup) error {
 	chunks := group.ColumnChunks()
 	for i := range c.columns {
 		r := &c.columns[i]
-		r.pages = chunks[r.leaf].Pages()
+		chunk, ok := chunks[r.leaf].(*parquet.FileColumnChunk)
+		if !ok {
+			return fmt.Errorf("column %q of row group %d is no part of a file", r.name, c.group)
+		}
+		r.pages = chunk.PagesFrom(newPages(c.source))
 		if c.at > 0 {
 			if err := r.pages.SeekToRow(c.at); err != nil {
 				return c.failed(fmt.Errorf("row %d of row group %d: %w", c.at, c.group, err))
