@@ -121,10 +121,15 @@ func responses() object {
 		"504": "The caller's deadline has passed.",
 	} {
 		header := object{"Request-Id": ref("headers", "Request-Id")}
-		if code == "429" {
+		if code == "429" || code == "503" {
 			header["Retry-After"] = ref("headers", "Retry-After")
 		}
-		out["E"+code] = object{"description": text, "headers": header, "content": content(schema("Error"))}
+		if code != "404" { // /predict has no other path
+			out["E"+code] = object{"description": text, "headers": header, "content": content(schema("Error"))}
+		}
+		if code == "422" { // which the protocol calls 400
+			continue
+		}
 		if code == "400" {
 			text = "The request can't be understood, or a row has faults, all of which are named."
 		}

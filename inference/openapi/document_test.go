@@ -138,6 +138,7 @@ func TestRecordSaysWhatTheSpecSays(t *testing.T) {
 			Schemas struct {
 				Record struct {
 					Required   []string
+					Order      []string `json:"x-order"`
 					Properties map[string]struct {
 						Type             []string
 						Minimum, Maximum *float64
@@ -155,6 +156,7 @@ func TestRecordSaysWhatTheSpecSays(t *testing.T) {
 	c := b.Spec.Columns
 	require.Len(t, record.Properties, len(c.Numeric)+len(c.Categorical)+1)
 	require.Len(t, record.Required, len(c.Numeric)+len(c.Categorical))
+	require.Equal(t, append([]string{c.ID}, record.Required...), record.Order, "the columns in the spec's order, the id first")
 	require.NotContains(t, record.Required, c.ID)
 	for _, n := range c.Numeric {
 		p := record.Properties[n.Name]
@@ -162,8 +164,19 @@ func TestRecordSaysWhatTheSpecSays(t *testing.T) {
 		require.Equal(t, n.Max, p.Maximum, n.Name)
 		require.Contains(t, p.Type, "null")
 	}
+	example := openapi.Example(b)
 	for _, k := range c.Categorical {
 		require.Len(t, record.Properties[k.Name].Enum, len(k.Values)+1, k.Name)
+		counts := map[string]int{}
+		for _, g := range b.Golden {
+			var row map[string]any
+			require.NoError(t, json.Unmarshal(g.Record, &row))
+			word, _ := row[k.Name].(string)
+			counts[word]++
+		}
+		for _, v := range k.Values {
+			require.GreaterOrEqual(t, counts[example[k.Name].(string)], counts[v], "%s: the example has what is most common", k.Name)
+		}
 	}
 	require.Equal(t, []string{"Yes", "No"}, doc.Components.Schemas.Answer.Properties.Label.Enum)
 }

@@ -1,8 +1,11 @@
 package openapi
 
 import (
+	"cmp"
+	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 
 	"telco-churn-mlops/inference/openinference"
 	"telco-churn-mlops/model"
@@ -75,25 +78,26 @@ func record(b *model.Bundle) object {
 	if b == nil {
 		return object{"type": "object", "description": "No version is loaded: what a record is made of is not known yet."}
 	}
-	columns, required := object{}, []string{}
+	columns, required, order := object{}, []string{}, []string{}
 	c := &b.Spec.Columns
 	if c.ID != "" {
+		order = append(order, c.ID)
 		columns[c.ID] = object{"type": []any{"string", "null"}, "description": "Whom the record is about. A rollout sends the same one to the same version."}
 	}
 	for _, n := range c.Numeric {
-		columns[n.Name] = number(n)
+		columns[n.Name], order = number(n), append(order, n.Name)
 		if !n.Optional {
 			required = append(required, n.Name)
 		}
 	}
 	for _, k := range c.Categorical {
-		columns[k.Name] = category(k)
+		columns[k.Name], order = category(k), append(order, k.Name)
 		if !k.Optional {
 			required = append(required, k.Name)
 		}
 	}
 	s := properties("A record of the model's columns. null is a missing value.", required, columns)
-	s["examples"] = []any{Example(b)}
+	s["examples"], s["x-order"] = []any{Example(b)}, order
 	return s
 }
 
@@ -127,8 +131,34 @@ func category(k spec.Categorical) object {
 	return s
 }
 
-// Example returns a record that the model takes, made of what is typical and of nobody's own data: the median of each number within its range, and the first
-// of each category's values. It has an id where the spec has a column for it. b may be nil.
+// manyGolden is from how many golden rows on what is most common among them tells of nobody in particular.
+const manyGolden = 20
+
+// common returns the words of each column by how often the golden rows have them, none where there are few rows.
+func common(b *model.Bundle) map[string]map[string]int {
+	counts := map[string]map[string]int{}
+	if len(b.Golden) < manyGolden {
+		return counts
+	}
+	for _, g := range b.Golden {
+		var row map[string]any
+		if json.Unmarshal(g.Record, &row) != nil {
+			continue // it was verified: only an example is at stake
+		}
+		for column, value := range row {
+			if word, ok := value.(string); ok {
+				if counts[column] == nil {
+					counts[column] = map[string]int{}
+				}
+				counts[column][word]++
+			}
+		}
+	}
+	return counts
+}
+
+// Example returns a record that the model takes, made of what is typical and of nobody's own data: the median of each number within its range, and of
+// each category the value that is most common among the bundle's golden rows, else the first. It has an id where the spec has a column for it. b may be nil.
 func Example(b *model.Bundle) map[string]any {
 	out := object{}
 	if b == nil {
@@ -157,6 +187,7 @@ func Example(b *model.Bundle) map[string]any {
 			out[n.Name] = v >= 0.5
 		}
 	}
+	counts := common(b)
 	for _, k := range c.Categorical {
 		values := k.Values
 		if len(values) == 0 {
@@ -164,7 +195,7 @@ func Example(b *model.Bundle) map[string]any {
 		}
 		out[k.Name] = nil
 		if len(values) > 0 {
-			out[k.Name] = values[0]
+			out[k.Name] = slices.MaxFunc(values, func(a, b string) int { return cmp.Compare(counts[k.Name][a], counts[k.Name][b]) })
 		}
 	}
 	return out

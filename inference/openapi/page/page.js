@@ -12,9 +12,13 @@
 
   const types = (schema) => [].concat(schema.type || []);
 
+  // round is a number as a person reads it.
+  const round = (x) => String(Number(x.toPrecision(4)));
+
   // hint says what a column takes.
   const hint = (schema, required) => {
-    const words = [types(schema).filter((t) => t !== "null").join(" or ")];
+    const kinds = types(schema).filter((t) => t !== "null").map((t) => ({ string: "text", integer: "whole number", boolean: "true or false" })[t] || t);
+    const words = [schema.enum ? "one of " + schema.enum.filter((v) => v !== null).length : kinds.join(" or ")];
     if (schema.minimum !== undefined && schema.maximum !== undefined) words.push(schema.minimum + " to " + schema.maximum);
     else if (schema.minimum !== undefined) words.push("at least " + schema.minimum);
     else if (schema.maximum !== undefined) words.push("at most " + schema.maximum);
@@ -57,8 +61,7 @@
     const required = new Set(schema.required || []);
     example = (schema.examples || [{}])[0];
     const fields = byId("fields");
-    // The order of the columns in the document is by name; required ones come first here.
-    const names = Object.keys(schema.properties || {}).sort((a, b) => required.has(b) - required.has(a) || a.localeCompare(b));
+    const names = schema["x-order"] || Object.keys(schema.properties || {});
     columns = names.map((name, i) => {
       const s = schema.properties[name];
       const field = make("div");
@@ -72,7 +75,7 @@
       return { name, schema: s, control: c, note };
     });
     fill(example);
-    byId("form").hidden = false;
+    byId("form").hidden = byId("all").hidden = false;
     byId("title").textContent = doc.info.title;
     document.title = doc.info.title;
     byId("version").textContent = "version " + doc.info.version + " in Production.";
@@ -100,10 +103,12 @@
   const showScore = (body) => {
     const score = byId("score"), reasons = byId("reasons"), bars = byId("bars");
     for (const e of [score, reasons, bars]) e.replaceChildren();
+    byId("legend").hidden = true;
     if (!body || typeof body.churn_probability !== "number") return;
-    score.textContent = body.label + ": probability " + body.churn_probability.toFixed(4) + ", threshold " + body.threshold;
+    score.textContent = body.label + ": probability " + body.churn_probability.toFixed(4) + ", threshold " + round(body.threshold);
     const why = body.explanation;
     if (!why) return;
+    byId("legend").hidden = false;
     for (const r of why.reasons) reasons.append(make("li", r));
     const amounts = Object.entries(why.contributions).sort((a, b) => Math.abs(b[1]) - Math.abs(a[1]));
     const most = amounts.length ? Math.abs(amounts[0][1]) : 0;
@@ -115,6 +120,9 @@
     }
   };
 
+  // quoted is a word of a shell.
+  const quoted = (text) => "'" + text.replaceAll("'", "'\\''") + "'";
+
   const send = async (event) => {
     event.preventDefault();
     const record = {};
@@ -123,16 +131,20 @@
     for (const name of ["explain", "strict"]) if (byId(name).checked) query.set(name, "true");
     const url = "predict" + (query.size ? "?" + query : "");
     const body = JSON.stringify(record, null, 2);
-    byId("request").textContent = "POST /" + url + "\nContent-Type: application/json\n\n" + body;
+    const headers = { "Content-Type": "application/json" };
+    const id = byId("request-id").value.trim();
+    if (id !== "") headers["Request-Id"] = id;
+    byId("request").textContent = ["curl", quoted(new URL(url, location.href).href), ...Object.entries(headers).map(([k, v]) => "-H " + quoted(k + ": " + v)), "-d"].join(" ") + " " + quoted(body);
     const button = document.querySelector("button[type=submit]");
     button.disabled = true;
     try {
-      const answer = await fetch(url, { method: "POST", headers: { "Content-Type": "application/json" }, body });
+      const answer = await fetch(url, { method: "POST", headers, body });
       const text = await answer.text();
       let parsed = null;
       try { parsed = JSON.parse(text); } catch { /* shown as it is */ }
       byId("status").textContent = "Response: " + answer.status;
-      byId("response").textContent = parsed === null ? text : JSON.stringify(parsed, null, 2);
+      const said = ["Request-Id", "Model-Version", "Prediction-Id", "Rollout-Revision", "Retry-After"].filter((k) => answer.headers.has(k)).map((k) => k + ": " + answer.headers.get(k) + "\n");
+      byId("response").textContent = said.join("") + "\n" + (parsed === null ? text : JSON.stringify(parsed, null, 2));
       showFaults(parsed);
       showScore(parsed);
     } catch (err) {
