@@ -88,12 +88,15 @@ func (p Places) Input(ctx context.Context, uri string) (*Input, error) {
 	return &Input{Source: source, Name: uri, close: f.Close}, nil
 }
 
+// noFolder says why a scorer takes no path, and by which flag it would.
+const noFolder = "this scorer has no data folder (its --data-root)"
+
 func (p Places) open(path string) (*os.File, error) {
 	switch {
 	case p.Anywhere:
 		return os.Open(path)
 	case p.Root == nil:
-		return nil, fmt.Errorf("%w: %s: no data folder is set up", ErrRefused, path)
+		return nil, fmt.Errorf("%w: %s: %s", ErrRefused, path, noFolder)
 	}
 	name, err := p.below(path)
 	if err != nil {
@@ -284,7 +287,7 @@ func (p Places) local(path string) (*Output, error) {
 		return &Output{Folder: root, Name: filepath.Base(path), Format: format, NoFormat: unsaid}, nil
 	}
 	if p.Root == nil {
-		return nil, fmt.Errorf("output: %w: %s: no data folder is set up", ErrRefused, path)
+		return nil, fmt.Errorf("output: %w: %s: %s", ErrRefused, path, noFolder)
 	}
 	name, err := p.below(path)
 	if err != nil {
