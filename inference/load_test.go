@@ -258,6 +258,7 @@ func TestServingOutlivesNATSAndARestart(t *testing.T) {
 		code, health := i.get(t, "/health")
 		return code == http.StatusOK && strings.Contains(health, `"nats":"down"`)
 	}, "ready with NATS down")
+	require.Zero(t, metric(t, i, "churn_inference_nats_connected"))
 	i.stop()
 
 	c2 := w.config(t, "one")
@@ -269,6 +270,7 @@ func TestServingOutlivesNATSAndARestart(t *testing.T) {
 	w.server.Resume(t)
 	w.promote(t, w.upload(t, 2))
 	j.serves(t, 2, record)
+	require.Equal(t, 1, metric(t, j, "churn_inference_nats_connected"))
 	j.stop()
 	loaded := read[*events.ModelLoaded](t, w, events.Fleet)
 	last := loaded[len(loaded)-2:]

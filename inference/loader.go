@@ -134,6 +134,9 @@ func (l *loader) onCaughtUp() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.caughtUp = true
+	if l.promoted == 0 {
+		l.log.Info("no version of the model was promoted yet: requests are answered with 503 until one is", "model", l.cfg.Model)
+	}
 	l.offer()
 	l.stage()
 }

@@ -145,6 +145,12 @@ func (m *metrics) watch(reg prometheus.Registerer, s *Service) error {
 		name, help string
 		value      func() float64
 	}{
+		{"inference_nats_connected", "1 while the connection to NATS stands, else 0.", func() float64 {
+			if s.link.up() {
+				return 1
+			}
+			return 0
+		}},
 		{"inference_in_flight", "Requests in work, HTTP and NATS together.", func() float64 { return float64(s.gate.inFlight()) }},
 		{"inference_body_bytes", "Bytes that the bodies of HTTP requests hold.", func() float64 { return float64(s.bodies.held.Load()) }},
 		{"inference_answer_bytes", "Bytes of large HTTP answers that their clients have not taken yet.", func() float64 { return float64(s.bodies.unsent.Load()) }},

@@ -1,11 +1,13 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,6 +27,8 @@ const (
 	// for a batch of 512 and the artifact store for a window of 16, 5 s each), so that an ack is never given up while somebody waits for it,
 	// and so short that what a stream without a leader leaves unanswered stays far below 4000.
 	PublishAckTimeout = 10 * time.Second
+
+	defaultTellEvery = 10 * time.Second // of Config.TellEvery
 
 	reconnectWait   = 200 * time.Millisecond
 	reconnectJitter = 100 * time.Millisecond
@@ -48,6 +52,8 @@ type Config struct {
 	StoreBytes int64
 	// PredictionsMaxAge is the age limit of PREDICTIONS; 0 means DefaultPredictionsMaxAge.
 	PredictionsMaxAge time.Duration
+	// TellEvery is how often Connect warns that there is no connection yet; 0 means 10 s.
+	TellEvery time.Duration
 	// Log and Metrics may be nil. Several buses may share one Metrics.
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
@@ -182,15 +188,23 @@ func (b *Bus) dial(ctx context.Context) error {
 	if nc.IsConnected() {
 		return nil
 	}
-	select {
-	case <-up:
-		return nil
-	case err = <-refused:
-	case <-b.closed:
-		err = nc.LastError()
-	case <-ctx.Done():
-		if err = nc.LastError(); err == nil {
-			err = context.Cause(ctx)
+	every := b.cfg.TellEvery
+	if every == 0 {
+		every = defaultTellEvery
+	}
+	tell := time.NewTicker(every)
+	defer tell.Stop()
+	for err == nil {
+		select {
+		case <-up:
+			return nil
+		case <-tell.C:
+			b.log.Warn("no connection to NATS yet", "url", hosts(b.cfg.URL), "err", nc.LastError())
+		case err = <-refused:
+		case <-b.closed:
+			err = cmp.Or(nc.LastError(), nats.ErrConnectionClosed)
+		case <-ctx.Done():
+			err = cmp.Or(nc.LastError(), context.Cause(ctx))
 		}
 	}
 	nc.Close()
@@ -212,6 +226,16 @@ func (b *Bus) credentials() []nats.Option {
 		opts = append(opts, nats.UserCredentials(b.cfg.CredsFile))
 	}
 	return opts
+}
+
+// hosts returns where the servers of a URL are, without what it may hold of credentials.
+func hosts(servers string) string {
+	var out []string
+	for _, server := range strings.Split(servers, ",") {
+		server = strings.TrimSpace(server)
+		out = append(out, server[strings.LastIndexAny(server, "@/")+1:])
+	}
+	return strings.Join(out, ",")
 }
 
 func isAuth(err error) bool {

@@ -64,8 +64,11 @@ func TestConnectWaitsForTheServer(t *testing.T) {
 
 	short, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 	defer cancel()
-	_, err = bus.Connect(short, bus.Config{URL: url})
+	var log bytes.Buffer
+	_, err = bus.Connect(short, bus.Config{URL: fmt.Sprintf("nats://who:secret@127.0.0.1:%d", port), TellEvery: 50 * time.Millisecond, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	require.ErrorContains(t, err, "connect to NATS")
+	require.Contains(t, log.String(), fmt.Sprintf(`level=WARN msg="no connection to NATS yet" component=bus url=127.0.0.1:%d`, port))
+	require.NotContains(t, log.String(), "secret")
 
 	got := make(chan error, 1)
 	go func() {
