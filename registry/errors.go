@@ -28,7 +28,7 @@ var (
 	// ErrNoTarget (Invalid) is returned if there is no version to go back to.
 	ErrNoTarget = errors.New("no earlier Production to go back to")
 	// ErrNoRollout (Conflict) is returned for the end of a rollout where none runs.
-	ErrNoRollout = errors.New("there is no rollout")
+	ErrNoRollout = errors.New("no rollout runs")
 	// ErrProtected (Invalid) is returned for a change that would take a model's Production away, or that its spec does not leave open.
 	ErrProtected = errors.New("protected")
 )

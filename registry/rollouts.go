@@ -336,7 +336,7 @@ func runningRollout(c *Catalog, name string, a RolloutAct) (Model, Rollout, erro
 	o, ok := c.Rollout(m.Key)
 	switch {
 	case !ok || !c.InForce(m.Key, o):
-		return m, Rollout{}, fault.New(fault.Conflict, "no rollout of model %s runs: %w", quoted(m.Name), ErrNoRollout)
+		return m, Rollout{}, fault.New(fault.Conflict, "model %s: %w", quoted(m.Name), ErrNoRollout)
 	case a.Revision > 0 && a.Revision != o.Revision:
 		return m, Rollout{}, fault.New(fault.Conflict, "the %s of version %d of model %s is at revision %d, expected was %d", o.Mode, o.Version, quoted(m.Name),
 			o.Revision, a.Revision)

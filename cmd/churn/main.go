@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -27,7 +28,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "churn:", err)
 		os.Exit(2)
 	}
-	command, err := parser.Parse(os.Args[1:])
+	command, err := parser.Parse(asked(os.Args[1:]))
 	parser.FatalIfErrorf(err)
 	if c.NoColor {
 		color.NoColor = true
@@ -40,6 +41,14 @@ func main() {
 		fmt.Fprintln(os.Stderr, color.RedString("churn:"), told)
 	}
 	os.Exit(code)
+}
+
+// asked makes "help" and "help COMMAND" what --help is.
+func asked(args []string) []string {
+	if len(args) == 0 || args[0] != "help" {
+		return args
+	}
+	return append(slices.Clone(args[1:]), "--help")
 }
 
 // stopped is why a context ended: a signal asked for it.

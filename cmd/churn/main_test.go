@@ -59,6 +59,8 @@ func TestServicesAreCommands(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, command, parsed.Command())
 	}
+	require.Equal(t, []string{"rollout", "start", "--help"}, asked([]string{"help", "rollout", "start"}))
+	require.Equal(t, []string{"predict", "help"}, asked([]string{"predict", "help"}))
 	parsed, err := parser.Parse([]string{"drift"})
 	require.NoError(t, err)
 	require.True(t, services[parsed.Command()])

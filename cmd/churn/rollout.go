@@ -99,7 +99,11 @@ type rolloutPromoteCmd struct {
 // Run promotes the candidate.
 func (c rolloutPromoteCmd) Run(r *run) error {
 	return change{remote: c.remote, Model: c.Model}.do(r, func(ctx context.Context, b *bus.Bus) (registry.Promotion, error) {
-		return registry.PromoteRollout(ctx, b, c.Model, registry.RolloutAct{Revision: c.Revision, Reason: c.Reason, Actor: actor(c.Actor)})
+		p, err := registry.PromoteRollout(ctx, b, c.Model, registry.RolloutAct{Revision: c.Revision, Reason: c.Reason, Actor: actor(c.Actor)})
+		if errors.Is(err, registry.ErrNotPassed) {
+			err = fmt.Errorf("%w (churn promote VERSION --force with --reason promotes it against the gates, and records that)", err)
+		}
+		return p, err
 	})
 }
 

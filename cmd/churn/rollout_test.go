@@ -46,7 +46,7 @@ func TestRolloutCommands(t *testing.T) {
 	}
 	require.Contains(t, must(), "telco-churn: version 1 is Production and watched: 0 records in")
 	_, err := do("abort")
-	require.ErrorContains(t, err, "no rollout of model telco-churn runs")
+	require.ErrorContains(t, err, "model telco-churn: no rollout runs")
 	_, err = do("start", "2")
 	require.ErrorContains(t, err, "it has no verdict yet (--force with --reason tries it against the gates, and records that)")
 	_, err = do("start", "2", "--force", "--reason", "try", "--watch", "requests=many")
@@ -84,7 +84,7 @@ func TestRolloutCommands(t *testing.T) {
 		Scores: make([]uint64, events.ScoreBins), ProductionScores: make([]uint64, events.ScoreBins)})
 	require.Contains(t, must("show"), "200 rows scored, 2 could not be; 3 have another label than version 1 gave; scores differ by 0.0000 in the mean and 0.0000 at most, PSI 0.0450\n")
 	_, err = do("promote")
-	require.ErrorContains(t, err, "did not pass the gates")
+	require.ErrorContains(t, err, "(churn promote VERSION --force with --reason promotes it against the gates, and records that)")
 	must("abort")
 	must("start", "2", "--force", "--reason", "try")
 	require.Equal(t, "telco-churn version 2 is Production (it was version 1), cause manual\n", must("promote", "--actor", "op"))

@@ -38,7 +38,7 @@ var watched = map[events.Stream][]events.Type{
 // dataset that can't be read is an error while the model has no Production, and else a warning on the screen: serving goes on without it.
 func (st *stack) newWatch(ctx context.Context, out io.Writer, data string) (w *watch, err error) {
 	settings := st.process.settings
-	settings.Name, settings.Log = "screen", st.process.log.With("component", "screen")
+	settings.Name, settings.Log = "screen", st.process.log
 	b, err := settings.Bus(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("screen: connect to NATS: %w", err)
