@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -274,7 +275,8 @@ func (c scoreCmd) request(r *run, b *bus.Bus) error {
 	if c.MaxFaults != batch.AnyFaults {
 		p.MaxFaults = &c.MaxFaults
 	}
-	if _, err := b.Publish(r.ctx, events.New(c.Model, b.Source(), job, time.Now(), p)); err != nil {
+	asked, err := b.Publish(r.ctx, events.New(c.Model, b.Source(), job, time.Now(), p))
+	if err != nil {
 		return err
 	}
 	if !c.Wait {
@@ -284,14 +286,39 @@ func (c scoreCmd) request(r *run, b *bus.Bus) error {
 		_, err := fmt.Fprintf(r.out, "job %s asked for\n", job)
 		return err
 	}
-	return c.await(r, b, job)
+	return c.await(r, b, job, asked.Sequence)
 }
 
-func (c scoreCmd) await(r *run, b *bus.Bus, job string) error {
+// buried returns why a request, by its sequence, became a dead letter, or "" once ctx ended.
+func buried(ctx context.Context, b *bus.Bus, sequence uint64) (reason string) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	// Whoever may not read the dead letters waits for the job's own events alone.
+	_ = b.Follow(ctx, bus.FollowConfig{Name: "score", Stream: events.Dead, Filters: []string{events.DeadPrefix + "." + string(events.Scoring) + ".>"}, Raw: true},
+		func(_ context.Context, m bus.Message) error {
+			var d events.DeadLetter
+			if json.Unmarshal(m.Data, &d) == nil && d.Sequence == sequence {
+				reason = d.Reason
+				stop()
+			}
+			return nil
+		})
+	return reason
+}
+
+func (c scoreCmd) await(r *run, b *bus.Bus, job string, sequence uint64) error {
 	ctx, cancel := context.WithTimeoutCause(r.ctx, c.Timeout, fmt.Errorf("job %s is not done within %s", job, c.Timeout))
 	defer cancel()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	letter := make(chan string, 1)
+	go func() {
+		reason := buried(ctx, b, sequence)
+		if reason != "" {
+			stop()
+		}
+		letter <- reason
+	}()
 	var completed *events.ScoreCompleted
 	var failed *events.ScoreFailed
 	filters := []string{events.WildcardOf(events.TypeScoreCompleted), events.WildcardOf(events.TypeScoreFailed)}
@@ -313,9 +340,13 @@ func (c scoreCmd) await(r *run, b *bus.Bus, job string) error {
 		}
 		return nil
 	})
+	stop()
+	dead := <-letter
 	switch {
 	case failed != nil:
 		return fmt.Errorf("job %s failed: %s", job, failed.Reason)
+	case completed == nil && dead != "":
+		return fmt.Errorf("job %s became a dead letter (churn dead list): %s", job, dead)
 	case completed == nil && err == nil:
 		return context.Cause(ctx)
 	case completed == nil:

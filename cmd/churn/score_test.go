@@ -16,6 +16,7 @@ import (
 	"telco-churn-mlops/events"
 	"telco-churn-mlops/internal/artifact"
 	"telco-churn-mlops/internal/artifact/objstore"
+	"telco-churn-mlops/internal/bus"
 	"telco-churn-mlops/internal/bus/bustest"
 	"telco-churn-mlops/model/modeltest"
 )
@@ -96,6 +97,16 @@ func TestScoreWithABundle(t *testing.T) {
 		require.Error(t, err, bad)
 		require.Equal(t, 1, codeOf(t, err))
 	}
+}
+
+// Who waits for a job that ends its scorers is told that it became a dead letter.
+func TestWaitForADeadLetter(t *testing.T) {
+	server := bustest.Start(t)
+	b := server.Connect(t)
+	require.NoError(t, b.Provision(t.Context()))
+	require.NoError(t, b.DeadLetter(t.Context(), bus.Message{Stream: events.Scoring, Sequence: 1, Subject: "score.requested.telco-churn", Time: time.Now()}, "scorer", "poison"))
+	_, _, err := churn(t, "score", "--queue", "--nats", server.URL(), "--in", "a.csv", "--out", "b.csv", "--job-id", "a", "--wait", "--timeout", "1m")
+	require.ErrorContains(t, err, "job a became a dead letter (churn dead list): poison")
 }
 
 // A scorer does what is asked for, and a version is found by the events.

@@ -87,7 +87,7 @@ func score(ctx context.Context, j *Job, out *output) (err error) {
 		if out.state.Rows == 0 && out.state.Output == 0 { // nothing was begun that a next run could go on with
 			err = errors.Join(err, out.discard())
 		}
-		return err
+		return fmt.Errorf("input: %w", err)
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
 	w, err := newWriter(j, in, out)
