@@ -277,6 +277,13 @@ func TestComposeVariables(t *testing.T) {
 		listed = append(listed, expand(word)...)
 	}
 	settings := settingInHelp.FindAllString(run(t, c.Services["trainer"].command(t, "trainer", "--help")...), -1)
+	settings = append(settings, settingInHelp.FindAllString(run(t, c.Services["scorer"].command(t, "scorer", "--help")...), -1)...)
+	settings = append(settings, settingInHelp.FindAllString(run(t, c.Services["inference-1"].command(t, "--help")...), -1)...)
+	for _, instance := range []string{"inference-1", "inference-2"} {
+		for _, setting := range []string{"CHURN_IN_FLIGHT", "CHURN_MAX_RECORDS", "CHURN_PREDICTION_LOG", "CHURN_DRAIN_DELAY"} {
+			require.NotEmpty(t, c.Services[instance].Environment[setting], "%s has no effect on %s", setting, instance)
+		}
+	}
 	for _, v := range variables {
 		require.Contains(t, listed, v)
 		if v != "VERSION" && !strings.HasPrefix(v, "CHURN_STACK_") {
