@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"telco-churn-mlops/inference/batch/columnar"
 	"telco-churn-mlops/model/dataset"
 )
 
@@ -211,8 +212,8 @@ type writer struct {
 	job   *Job
 	out   *output
 	saved time.Time
-	group *groupWriter // of a Parquet output
-	text  *encoder     // of what workers could not encode
+	group *columnar.Writer // of a Parquet output
+	text  *encoder         // of what workers could not encode
 	buf   []byte
 	tick  time.Time
 	total int64
@@ -222,7 +223,7 @@ func newWriter(j *Job, in input, out *output) (*writer, error) {
 	w := &writer{job: j, out: out, saved: time.Now(), total: in.total(), text: newEncoder(j)}
 	if j.OutputFormat == Parquet {
 		var err error
-		w.group, err = newGroupWriter(j)
+		w.group, err = newParquetWriter(j)
 		if err != nil {
 			return nil, err
 		}
@@ -232,7 +233,7 @@ func newWriter(j *Job, in input, out *output) (*writer, error) {
 	}
 	switch j.OutputFormat {
 	case Parquet:
-		return w, out.write([]byte(parquetMagic))
+		return w, out.write([]byte(columnar.Magic))
 	case CSV:
 		return w, out.write(w.text.header())
 	}
@@ -260,10 +261,10 @@ func (w *writer) take(t *task) error {
 	s.Offset, s.Rows, s.Lines = t.end, s.Rows+t.rows.Records, s.Lines+t.rows.Lines
 	s.Scored, s.Faulty, s.Warnings = s.Scored+int64(len(t.score)), s.Faulty+t.rows.Faulty, s.Warnings+t.rows.Warnings
 	if w.group != nil {
-		if err := w.group.add(t, before); err != nil {
+		if err := w.group.Add(t.table.numbered(before)); err != nil {
 			return err
 		}
-		if w.group.rows >= w.job.groupRows {
+		if w.group.Rows() >= w.job.groupRows {
 			if err := w.flush(); err != nil {
 				return err
 			}
@@ -307,7 +308,7 @@ func (w *writer) pause() error {
 
 // flush ends a row group.
 func (w *writer) flush() error {
-	body, group, err := w.group.end(w.out.state.Output)
+	body, group, err := w.group.End(w.out.state.Output)
 	if err != nil {
 		return err
 	}
@@ -320,12 +321,12 @@ func (w *writer) flush() error {
 // end writes what is left, and says that all is done.
 func (w *writer) end() error {
 	if w.group != nil {
-		if w.group.rows > 0 {
+		if w.group.Rows() > 0 {
 			if err := w.flush(); err != nil {
 				return err
 			}
 		}
-		footer, err := w.group.footer(w.out.groups)
+		footer, err := w.group.Footer(w.out.groups)
 		if err != nil {
 			return err
 		}

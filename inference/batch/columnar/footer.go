@@ -1,4 +1,4 @@
-package batch
+package columnar
 
 import (
 	"encoding/binary"
@@ -20,7 +20,7 @@ const (
 
 // checkFooter refuses a footer beyond these bounds. What is wrong with it otherwise the library says.
 func checkFooter(r io.ReaderAt, size int64) error {
-	const tail = 4 + int64(len(parquetMagic))
+	const tail = 4 + int64(len(Magic))
 	if size < tail {
 		return nil
 	}
@@ -29,7 +29,7 @@ func checkFooter(r io.ReaderAt, size int64) error {
 		return err
 	}
 	n := int64(binary.LittleEndian.Uint32(end[:]))
-	if n > size-tail || string(end[4:]) != parquetMagic {
+	if n > size-tail || string(end[4:]) != Magic {
 		return nil
 	}
 	if n > maxFooter {

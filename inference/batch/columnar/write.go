@@ -1,24 +1,33 @@
-package batch
+package columnar
 
 import (
 	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
 )
 
-// parquetMagic begins and ends a Parquet file.
-const parquetMagic = "PAR1"
+// Magic begins and ends a Parquet file.
+const Magic = "PAR1"
 
-// rowGroup is the values of some rows, by column of the output.
-type rowGroup struct {
-	columns [][]parquet.Value
-	numbers []int64 // that stand for ids, counted within the block; nil where there are ids
+// Kind is what the values of a column are.
+type Kind int
+
+const (
+	Text    Kind = iota // texts, each its own
+	Word                // a few texts, again and again
+	Integer             // 64 bits, a few values
+	Double
+)
+
+// Column is a column of a file that is written.
+type Column struct {
+	Name string
+	Kind Kind
 }
 
 // ordered is a node of a schema whose columns keep their order; that of the library sorts them by name.
@@ -29,25 +38,24 @@ type ordered struct {
 
 func (o ordered) Fields() []parquet.Field { return o.fields }
 
-// schemaOf returns the output's schema: texts, but for the probability (a double) and the version (a 64-bit integer).
-func schemaOf(names []string) *parquet.Schema {
+func schemaOf(columns []Column) *parquet.Schema {
 	group := parquet.Group{}
-	for _, name := range names {
+	for _, c := range columns {
 		node := parquet.Encoded(parquet.String(), &parquet.Plain)
-		switch name {
-		case columnProbability:
+		switch c.Kind {
+		case Double:
 			node = parquet.Leaf(parquet.DoubleType)
-		case columnVersion:
+		case Integer:
 			node = parquet.Encoded(parquet.Int(64), &parquet.RLEDictionary)
-		case columnLabel:
+		case Word:
 			node = parquet.Encoded(parquet.String(), &parquet.RLEDictionary)
 		}
-		group[name] = parquet.Compressed(node, &parquet.Snappy)
+		group[c.Name] = parquet.Compressed(node, &parquet.Snappy)
 	}
 	root := ordered{Node: group}
-	for _, name := range names {
+	for _, c := range columns {
 		for _, f := range group.Fields() {
-			if f.Name() == name {
+			if f.Name() == c.Name {
 				root.fields = append(root.fields, f)
 			}
 		}
@@ -55,51 +63,51 @@ func schemaOf(names []string) *parquet.Schema {
 	return parquet.NewSchema("scores", root)
 }
 
-// groupWriter encodes row groups. Each is made as a file of its own in memory, of which the group's bytes are taken: so a group depends on its rows
+// Writer encodes row groups. Each is made as a file of its own in memory, of which the group's bytes are taken: so a group depends on its rows
 // alone, and a file can be continued.
-type groupWriter struct {
-	job    *Job
+type Writer struct {
 	schema *parquet.Schema
 	buf    bytes.Buffer
 	w      *parquet.GenericWriter[any]
 	rows   int
 }
 
-func newGroupWriter(j *Job) (*groupWriter, error) {
-	g := &groupWriter{job: j, schema: schemaOf(j.header())}
-	if got := len(g.schema.Columns()); got != len(j.header()) {
-		return nil, fmt.Errorf("schema of the output has %d columns, want %d", got, len(j.header()))
+// NewWriter makes one for columns of different names, in this order.
+func NewWriter(columns []Column) (*Writer, error) {
+	g := &Writer{schema: schemaOf(columns)}
+	if got := len(g.schema.Columns()); got != len(columns) {
+		return nil, fmt.Errorf("schema of the output has %d columns, want %d", got, len(columns))
 	}
 	g.open()
 	return g, nil
 }
 
-func (g *groupWriter) open() {
+func (g *Writer) open() {
 	g.buf.Reset()
 	g.rows = 0
 	g.w = parquet.NewGenericWriter[any](&g.buf, g.schema, parquet.CreatedBy("churn", "1", ""))
 }
 
-// add adds a block; before is how many records came before it.
-func (g *groupWriter) add(t *task, before int64) error {
-	for i, n := range t.table.numbers {
-		t.table.columns[0][i] = parquet.ByteArrayValue(strconv.AppendInt(nil, before+n, 10))
-	}
-	columns := g.w.ColumnWriters()
-	for c, values := range t.table.columns {
+// Add adds rows to the group, as many values of each column.
+func (g *Writer) Add(columns [][]parquet.Value) error {
+	to := g.w.ColumnWriters()
+	for c, values := range columns {
 		for i := range values {
 			values[i] = values[i].Level(0, 0, c)
 		}
-		if n, err := columns[c].WriteRowValues(values); err != nil || n != len(values) {
+		if n, err := to[c].WriteRowValues(values); err != nil || n != len(values) {
 			return fmt.Errorf("encode column %d: %d of %d values: %w", c, n, len(values), err)
 		}
 	}
-	g.rows += len(t.score)
+	g.rows += len(columns[0])
 	return nil
 }
 
-// end returns the bytes of the group, as they stand at an offset of the file, and its description for the footer.
-func (g *groupWriter) end(at int64) (body, description []byte, err error) {
+// Rows is how many rows the group has.
+func (g *Writer) Rows() int { return g.rows }
+
+// End returns the bytes of the group, as they stand at an offset of the file, and its description for the footer.
+func (g *Writer) End(at int64) (body, description []byte, err error) {
 	if err := g.w.Close(); err != nil {
 		return nil, nil, fmt.Errorf("encode row group: %w", err)
 	}
@@ -111,7 +119,7 @@ func (g *groupWriter) end(at int64) (body, description []byte, err error) {
 		return nil, nil, fmt.Errorf("encode row group: there are %d", len(meta.RowGroups))
 	}
 	group := &meta.RowGroups[0]
-	end, shift := int64(0), at-int64(len(parquetMagic))
+	end, shift := int64(0), at-int64(len(Magic))
 	for i := range group.Columns {
 		c := &group.Columns[i]
 		first := c.MetaData.DataPageOffset
@@ -128,14 +136,14 @@ func (g *groupWriter) end(at int64) (body, description []byte, err error) {
 	if description, err = thrift.Marshal(new(thrift.CompactProtocol), group); err != nil {
 		return nil, nil, fmt.Errorf("encode row group: %w", err)
 	}
-	body = append([]byte(nil), g.buf.Bytes()[len(parquetMagic):end]...)
+	body = append([]byte(nil), g.buf.Bytes()[len(Magic):end]...)
 	g.open()
 	return body, description, nil
 }
 
 // metadata reads the footer of a file in memory.
 func metadata(file []byte) (*format.FileMetaData, error) {
-	const tail = 4 + len(parquetMagic)
+	const tail = 4 + len(Magic)
 	if len(file) < tail {
 		return nil, errors.New("file too short")
 	}
@@ -150,8 +158,8 @@ func metadata(file []byte) (*format.FileMetaData, error) {
 	return &meta, nil
 }
 
-// footer returns the end of the file over groups in their order.
-func (g *groupWriter) footer(groups [][]byte) ([]byte, error) {
+// Footer returns the end of the file over groups in their order.
+func (g *Writer) Footer(groups [][]byte) ([]byte, error) {
 	g.open()
 	if err := g.w.Close(); err != nil {
 		return nil, fmt.Errorf("encode footer: %w", err)
@@ -173,5 +181,5 @@ func (g *groupWriter) footer(groups [][]byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode footer: %w", err)
 	}
-	return append(binary.LittleEndian.AppendUint32(raw, uint32(len(raw))), parquetMagic...), nil
+	return append(binary.LittleEndian.AppendUint32(raw, uint32(len(raw))), Magic...), nil
 }

@@ -1,4 +1,6 @@
-package batch
+// Package columnar reads the records of a Parquet file in order, and writes Parquet row group by row group, so that a file can be continued. It bounds what a
+// file may have, as whoever made it may mean harm. It knows nothing of jobs and their files.
+package columnar
 
 import (
 	"errors"
@@ -15,9 +17,9 @@ import (
 	"telco-churn-mlops/model/dataset"
 )
 
-// columnar is a Parquet file. Its pages are decoded in their order by the reading goroutine, each once: to have several decode parts of one row
+// Reader reads a Parquet file. Its pages are decoded in their order by the reading goroutine, each once: to have several decode parts of one row
 // group each would have to read all pages before its own in files without a page index, which most writers leave out.
-type columnar struct {
+type Reader struct {
 	source  *watched
 	file    *parquet.File
 	parser  *dataset.ColumnParser
@@ -41,13 +43,13 @@ type columnReader struct {
 	buf      []parquet.Value
 }
 
-// openParquet reads the footer. A column that is needed and is not there, or has a type that no record of a request could have, is refused by its name.
-func openParquet(j *Job, row int64) (_ input, err error) {
+// Open reads the footer of a file and stands before a row. Next will decode so many rows at once. A column that is needed and is not there, or has a type that no record of a request could have, is refused by its name.
+func Open(r io.ReaderAt, size int64, schema *dataset.Schema, o dataset.LayoutOptions, block, row int64) (_ *Reader, err error) {
 	defer damaged(&err)
-	source := &watched{r: j.Input}
+	source := &watched{r: r}
 	var file *parquet.File
-	if err = checkFooter(source, j.Input.Size()); err == nil {
-		file, err = parquet.OpenFile(source, j.Input.Size(), parquet.SkipBloomFilters(true))
+	if err = checkFooter(source, size); err == nil {
+		file, err = parquet.OpenFile(source, size, parquet.SkipBloomFilters(true))
 	}
 	if failed := source.failed(); failed != nil {
 		return nil, fmt.Errorf("read input: %w", failed)
@@ -55,12 +57,12 @@ func openParquet(j *Job, row int64) (_ input, err error) {
 	if err != nil {
 		return nil, &dataset.DataError{Message: fmt.Sprintf("the file is not valid Parquet: %s", err)}
 	}
-	c := &columnar{source: source, file: file, block: int64(j.block), row: row}
+	c := &Reader{source: source, file: file, block: block, row: row}
 	var names []string
 	for _, column := range file.Root().Columns() {
 		names = append(names, column.Name())
 	}
-	if c.parser, err = dataset.NewColumnParser(j.Bundle.Schema, names, dataset.LayoutOptions{RequireID: !j.RowID, Keep: j.Columns}); err != nil {
+	if c.parser, err = dataset.NewColumnParser(schema, names, o); err != nil {
 		return nil, err
 	}
 	var faults []dataset.Fault
@@ -147,37 +149,38 @@ func newColumnReader(column *parquet.Column, place int) (columnReader, error) {
 	return r, nil
 }
 
-// next decodes the next rows, none of another row group.
-func (c *columnar) next() (t *task, err error) {
+// Next decodes the next rows, none of another row group, and says how many come before those behind them. Behind the last one it returns io.EOF. Content that can't be
+// read is a *dataset.DataError; a source that can't is another error.
+func (c *Reader) Next() (rows *dataset.Rows, end int64, err error) {
 	defer damaged(&err)
 	groups := c.file.RowGroups()
 	for c.group < len(groups) && c.at == groups[c.group].NumRows() {
 		if err := c.leave(); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		c.group, c.at = c.group+1, 0
 	}
 	if c.group == len(groups) {
-		return nil, io.EOF
+		return nil, 0, io.EOF
 	}
 	if !c.open {
 		if err := c.enter(groups[c.group]); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 	}
 	n := min(c.block, groups[c.group].NumRows()-c.at)
 	c.parser.Begin(int(n))
 	for i := range c.columns {
 		if err := c.columns[i].read(c.parser, int(n)); err != nil {
-			return nil, c.failed(fmt.Errorf("column %q of rows %d to %d: %w", c.columns[i].name, c.row+1, c.row+n, err))
+			return nil, 0, c.failed(fmt.Errorf("column %q of rows %d to %d: %w", c.columns[i].name, c.row+1, c.row+n, err))
 		}
 	}
 	c.at, c.row = c.at+n, c.row+n
-	return &task{rows: c.parser.End(), end: c.row}, nil
+	return c.parser.End(), c.row, nil
 }
 
 // failed tells a source that can't be read, which a second try may heal, from content that can't.
-func (c *columnar) failed(err error) error {
+func (c *Reader) failed(err error) error {
 	if failed := c.source.failed(); failed != nil {
 		return fmt.Errorf("read input: %w", failed)
 	}
@@ -185,7 +188,7 @@ func (c *columnar) failed(err error) error {
 }
 
 // enter opens the columns of a row group at the row where it stands.
-func (c *columnar) enter(group parquet.RowGroup) error {
+func (c *Reader) enter(group parquet.RowGroup) error {
 	chunks := group.ColumnChunks()
 	for i := range c.columns {
 		r := &c.columns[i]
@@ -205,7 +208,7 @@ func (c *columnar) enter(group parquet.RowGroup) error {
 }
 
 // leave closes them.
-func (c *columnar) leave() error {
+func (c *Reader) leave() error {
 	var errs []error
 	for i := range c.columns {
 		r := &c.columns[i]
@@ -219,18 +222,11 @@ func (c *columnar) leave() error {
 	return errors.Join(errs...)
 }
 
-func (c *columnar) Close() error { return c.leave() }
+// Close gives the columns up. The source is the caller's.
+func (c *Reader) Close() error { return c.leave() }
 
-func (c *columnar) total() int64 { return c.file.NumRows() }
-
-func (c *columnar) decoder() (decoder, error) { return decoded{}, nil }
-
-// decoded is for blocks that come decoded.
-type decoded struct{}
-
-func (decoded) decode(t *task) (*dataset.Rows, error) { return t.rows, nil }
-
-func (decoded) Close() error { return nil }
+// Total is how many rows the file says to have.
+func (c *Reader) Total() int64 { return c.file.NumRows() }
 
 // drop gives the page up, with the memory that values are views of.
 func (r *columnReader) drop() {
