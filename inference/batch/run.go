@@ -47,7 +47,7 @@ type task struct {
 }
 
 // Run does the job, or what is left of it. It blocks; when ctx ends it leaves a checkpoint and returns the cause. An error of the input's content
-// is a *dataset.DataError or one of this package's; the files that were begun stay for the next run.
+// is a *dataset.DataError or one of this package's; the files that were begun stay for the next run, and the Result, if it is not nil, holds how many rows were done.
 func Run(ctx context.Context, j Job) (*Result, error) {
 	if err := j.complete(); err != nil {
 		return nil, fmt.Errorf("score: %w: %w", ErrInvalid, err)
@@ -57,7 +57,7 @@ func Run(ctx context.Context, j Job) (*Result, error) {
 	}
 	r, err := run(ctx, &j)
 	if err != nil {
-		return nil, fmt.Errorf("score %s: %w", j.Output, err)
+		return r, fmt.Errorf("score %s: %w", j.Output, err)
 	}
 	return r, nil
 }
@@ -70,7 +70,8 @@ func run(ctx context.Context, j *Job) (_ *Result, err error) {
 	defer func() { err = errors.Join(err, out.close()) }()
 	if !out.state.Done {
 		if err := score(ctx, j, out); err != nil {
-			return nil, err
+			s := &out.state
+			return &Result{Rows: s.Rows, Scored: s.Scored, Faulty: s.Faulty, Warnings: s.Warnings, Resumed: out.resumed}, err
 		}
 	}
 	if !j.Hold {

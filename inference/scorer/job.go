@@ -79,7 +79,11 @@ func (s *Service) handle(ctx context.Context, m bus.Message) error {
 		return err
 	case err != nil:
 		log.Error("job failed", "err", err)
-		return s.end(ctx, m.Event.Model, outcomeFailed, &events.ScoreFailed{JobID: req.JobID, Reason: err.Error(), Worker: s.cfg.Instance})
+		failed := &events.ScoreFailed{JobID: req.JobID, Reason: err.Error(), Worker: s.cfg.Instance}
+		if r != nil {
+			failed.Rows = uint64(r.Scored)
+		}
+		return s.end(ctx, m.Event.Model, outcomeFailed, failed)
 	}
 	completed.DurationMS = s.cfg.Now().Sub(began).Milliseconds()
 	s.step("scored")
@@ -172,7 +176,7 @@ func (s *Service) score(ctx context.Context, name string, req *events.ScoreReque
 	}
 	r, err := batch.Run(ctx, j)
 	if err != nil {
-		return nil, nil, err
+		return nil, r, err
 	}
 	uri, faults, err := out.Store(ctx, req.Output, r)
 	if err != nil {

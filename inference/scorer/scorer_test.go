@@ -354,6 +354,8 @@ func TestFailures(t *testing.T) {
 	require.NoError(t, os.Symlink(filepath.Dir(secret), filepath.Join(w.root, "folder")))
 	require.NoError(t, os.WriteFile(filepath.Join(w.root, "lacking.csv"), bytes.Replace(raw, []byte("tenure"), []byte("other"), 1), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(w.root, "broken.csv"), append(bytes.Clone(raw), "a,b\n"...), 0o600))
+	many := w.rows(t, "many.csv", 4000) // of which the first rows are written before the fault is read
+	require.NoError(t, os.WriteFile(filepath.Join(w.root, "late.csv"), append(bytes.Clone(many), "a,b\n"...), 0o600))
 	none := int64(0)
 	w.run(t, "one", nil)
 	for i, tt := range []struct {
@@ -378,6 +380,7 @@ func TestFailures(t *testing.T) {
 		{"a column is missing", events.ScoreRequested{Input: "lacking.csv", Output: "o.csv"}, "tenure"},
 		{"a column to copy is missing", events.ScoreRequested{Input: "in.csv", Output: "o.csv", Columns: []string{"region"}}, "region"},
 		{"faults", events.ScoreRequested{Input: "broken.csv", Output: "o.csv", MaxFaults: &none}, "row 61"},
+		{"a fault far behind", events.ScoreRequested{Input: "late.csv", Output: "o.csv", MaxFaults: &none}, "row 4001"},
 		{"a copied column that is an output's", events.ScoreRequested{Input: "in.csv", Output: "o.csv", Columns: []string{"label"}}, "label"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -388,6 +391,7 @@ func TestFailures(t *testing.T) {
 				require.Empty(t, completed)
 				if len(failed) == 1 {
 					require.Contains(t, failed[0].Reason, tt.want)
+					require.Equal(t, tt.req.Input == "late.csv", failed[0].Rows > 0)
 				}
 				return len(failed) == 1
 			}, "the job failed")

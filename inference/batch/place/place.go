@@ -156,9 +156,30 @@ type changing struct{ *s3.Object }
 // Is is false: an object is no file.
 func (changing) Is(os.FileInfo) bool { return false }
 
-// Check returns batch.ErrChanged if the object is another one now.
-func (c changing) Check() error {
-	err := c.Object.Check()
+// Check returns batch.ErrChanged if the object is another one now, and so do readers.
+func (c changing) Check() error { return changed(c.Object.Check()) }
+
+// ReadAt reads at any place.
+func (c changing) ReadAt(p []byte, off int64) (int, error) {
+	n, err := c.Object.ReadAt(p, off)
+	return n, changed(err)
+}
+
+// Open returns a reader from an offset.
+func (c changing) Open(offset int64) (io.ReadCloser, error) {
+	r, err := c.Object.Open(offset)
+	return changingReader{r}, changed(err)
+}
+
+type changingReader struct{ io.ReadCloser }
+
+// Read reads on.
+func (r changingReader) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	return n, changed(err)
+}
+
+func changed(err error) error {
 	if errors.Is(err, s3.ErrChanged) {
 		return fmt.Errorf("%w: %w", batch.ErrChanged, err)
 	}
