@@ -83,7 +83,7 @@ func errDeadline() *RequestError {
 // parseFlag reads a yes or no of the request; where names the place for the error.
 func parseFlag[T string | []byte](v T, in, name string) (bool, *RequestError) {
 	switch string(v) {
-	case "", "false":
+	case "false":
 		return false, nil
 	case "true":
 		return true, nil

@@ -240,6 +240,7 @@ func TestHTTPRefusals(t *testing.T) {
 		{"unseen category is a warning", http.MethodPost, "/predict", string(unseen), 200, `"warnings":[{"loc":["body","Contract"]`},
 		{"unseen category is refused", http.MethodPost, "/predict?strict=true", string(unseen), 422, `"value_error.set"`},
 		{"the case of an option's name does not matter, as over NATS", http.MethodPost, "/predict?x=1&Strict=true&strict=false", string(unseen), 422, `"value_error.set"`},
+		{"strict without a value would be a wish that nobody hears", http.MethodPost, "/predict?strict", string(unseen), 422, `["query","strict"]`},
 		{"strict is no word", http.MethodPost, "/predict?strict=perhaps", string(unseen), 422, `["query","strict"]`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -262,7 +263,7 @@ func TestHTTPRefusals(t *testing.T) {
 	_, metrics := i.get(t, "/metrics")
 	for _, line := range []string{
 		`churn_http_requests_total{code="405",method="GET",route="/predict"} 1`,
-		`churn_http_requests_total{code="422",method="POST",route="/predict"} 4`,
+		`churn_http_requests_total{code="422",method="POST",route="/predict"} 5`,
 		`churn_http_requests_total{code="404",method="POST",route="other"} 1`,
 		`churn_predictions_total{model="telco-churn",outcome="refused",transport="http",version="1"} 4`,
 		`churn_prediction_warnings_total{rule="value_error.set"} 1`,

@@ -111,6 +111,7 @@ func TestErrorsOfTheEngine(t *testing.T) {
 		{"deadline of its own", inferPath, func(e *engine) { e.fails = &openinference.Error{Code: 504, Text: "too late"} }, 504, "too late", ""},
 		{"our fault", inferPath, func(e *engine) { e.fails = errors.New("oh") }, 500, "internal error", ""},
 		{"query", inferPath + "?explain=perhaps", nil, 400, "explain in the query", ""},
+		{"query without a value", inferPath + "?explain", nil, 400, "explain in the query", ""},
 		{"no path", "/v2/models", nil, 404, "nothing at this path", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {

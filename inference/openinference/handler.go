@@ -212,11 +212,11 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 
 // queryBool reads ?name=true.
 func queryBool(r *http.Request, name string) (bool, error) {
-	text := r.URL.Query().Get(name)
-	if text == "" {
+	query := r.URL.Query()
+	if !query.Has(name) {
 		return false, nil
 	}
-	v, err := strconv.ParseBool(text)
+	v, err := strconv.ParseBool(query.Get(name))
 	if err != nil {
 		return false, bad("%s in the query must be true or false", name)
 	}
