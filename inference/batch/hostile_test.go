@@ -46,6 +46,7 @@ func TestDamagedParquet(t *testing.T) {
 
 // A footer that asks for memory beyond measure is refused before it is followed.
 func TestHugeFooter(t *testing.T) {
+	b := bundle(t)
 	good := content(t, modeltest.Table(t, modeltest.Options{Rows: 60, Seed: 4}), batch.Parquet)
 	at := len(good) - 8 - int(binary.LittleEndian.Uint32(good[len(good)-8:]))
 	for want, change := range map[string]func(*format.FileMetaData){
@@ -67,7 +68,7 @@ func TestHugeFooter(t *testing.T) {
 		footer, err := thrift.Marshal(new(thrift.CompactProtocol), &meta)
 		require.NoError(t, err)
 		bad := append(binary.LittleEndian.AppendUint32(append(bytes.Clone(good[:at]), footer...), uint32(len(footer))), "PAR1"...)
-		_, err = batch.Run(t.Context(), batch.Job{Bundle: bundle(t), Input: file(t, "in", bad), InputFormat: batch.Parquet, Folder: folder(t), Output: "out"})
+		_, err = batch.Run(t.Context(), batch.Job{Bundle: b, Input: file(t, "in", bad), InputFormat: batch.Parquet, Folder: folder(t), Output: "out"})
 		require.ErrorContains(t, err, want)
 	}
 }

@@ -38,7 +38,7 @@ func TestInputInTheOutputsPlace(t *testing.T) {
 // What somebody else did to the files of a work is found out before it goes on, or says that it is done.
 func TestTouchedOutput(t *testing.T) {
 	b := bundle(t)
-	raw := content(t, modeltest.Table(t, modeltest.Options{Rows: 130, Seed: 9}), batch.CSV)
+	raw := content(t, modeltest.Table(t, modeltest.Options{Rows: 80, Seed: 9}), batch.CSV)
 	flip := func(t *testing.T, root *os.Root, name string) {
 		t.Helper()
 		p := mustRead(t, root, name)
@@ -72,7 +72,7 @@ func TestTouchedOutput(t *testing.T) {
 			begun := j
 			begun.Hold = tt.done
 			batch.EachBlock(&begun, func(p batch.Progress) {
-				if p.Rows > 60 && !tt.done {
+				if p.Rows > 30 && !tt.done {
 					cancel()
 				}
 			})
