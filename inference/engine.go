@@ -55,7 +55,7 @@ type work struct {
 	serving     *serving
 	first       *Predictor // that reads every record: Production, or the version that was named
 	rows        []scored
-	problems    []Problem
+	faults      faultList
 	faulty      int // records of a partial list that were not answered
 	tallies     [3]tally
 	current     arm        // of the version that is at work
@@ -145,10 +145,7 @@ func (s *Service) work(rq *request, w *work, out sink) (err *RequestError) {
 	if err := s.each(rq, w, out); err != nil {
 		return err
 	}
-	if len(w.problems) > 0 {
-		return unprocessable(w.problems...)
-	}
-	return nil
+	return w.faults.err()
 }
 
 // each answers one record after the other. It is long because the order of its steps is the point: read, route, score, judge, explain, write.
@@ -173,7 +170,7 @@ func (s *Service) each(rq *request, w *work, out sink) *RequestError {
 		var x *explain.Explanation
 		if len(faults) == 0 {
 			answered := false
-			if named == armProduction && len(w.problems) == 0 && !w.tallies[armCanary].slow {
+			if named == armProduction && w.faults.none() && !w.tallies[armCanary].slow {
 				if c, a := w.serving.route(sc.row.ID); a == armCanary {
 					r.by, r.arm, w.current = c, a, a
 					if from, x, answered = s.tryCandidate(rq, w, &r, sc, warned, index, &second); !answered {
@@ -191,12 +188,12 @@ func (s *Service) each(rq *request, w *work, out sink) *RequestError {
 		switch {
 		case len(faults) > 0 && rq.partial && w.list:
 			w.faulty++
-			out.fault(faults)
+			out.fault(w.faults.ofRecord(faults, index))
 			continue
 		case len(faults) > 0:
-			w.problems = append(w.problems, faults...)
+			w.faults.add(faults)
 			continue
-		case len(w.problems) > 0: // refused already: what is still wanted are the faults of the others
+		case !w.faults.none(): // refused already: what is still wanted are the faults of the others
 			continue
 		case !(r.probability >= 0 && r.probability <= 1):
 			w.tallies[w.current].failed = true

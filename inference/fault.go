@@ -22,6 +22,7 @@ type RequestError struct {
 	Code     int
 	Text     string
 	Problems []Problem
+	More     int // faults beside Problems, which are only counted
 }
 
 // Error returns the text, or the first problem and how many there are.
@@ -32,13 +33,16 @@ func (e *RequestError) Error() string {
 	case len(e.Problems) == 1:
 		return fmt.Sprintf("%v: %s", e.Problems[0].Loc, e.Problems[0].Msg)
 	}
-	return fmt.Sprintf("%v: %s (and %d more)", e.Problems[0].Loc, e.Problems[0].Msg, len(e.Problems)-1)
+	return fmt.Sprintf("%v: %s (and %d more)", e.Problems[0].Loc, e.Problems[0].Msg, len(e.Problems)-1+e.More)
 }
 
 // Body returns the JSON that goes to the client: {"detail": list} or {"detail": text}.
 func (e *RequestError) Body() []byte {
 	var detail any = e.Text
-	if len(e.Problems) > 0 {
+	switch {
+	case e.More > 0:
+		detail = append(slices.Clip(e.Problems), moreFaults(-1, e.More))
+	case len(e.Problems) > 0:
 		detail = e.Problems
 	}
 	b, err := json.Marshal(map[string]any{"detail": detail})
@@ -82,10 +86,51 @@ func shorter(err *RequestError) *RequestError {
 	case err == nil:
 		return errAnswerTooLarge()
 	case len(err.Problems) > fewFaults+1:
-		more := Problem{Loc: location(-1, ""), Type: "too_long", Msg: fmt.Sprintf("and %d more faults, for which a NATS message has no room", len(err.Problems)-fewFaults)}
+		more := Problem{Loc: location(-1, ""), Type: "too_long", Msg: fmt.Sprintf("and %d more faults, for which a NATS message has no room", len(err.Problems)-fewFaults+err.More)}
 		return &RequestError{Code: err.Code, Problems: append(slices.Clip(err.Problems[:fewFaults]), more)}
 	}
-	return &RequestError{Code: err.Code, Text: fmt.Sprintf("the request has %d faults, for which a NATS message has no room", len(err.Problems))}
+	return &RequestError{Code: err.Code, Text: fmt.Sprintf("the request has %d faults, for which a NATS message has no room", len(err.Problems)+err.More)}
+}
+
+// mostFaults is how many faults of one request are named. Each takes memory until the request is answered, and a list of records that hold nothing has
+// many for its size.
+const mostFaults = 1000
+
+// faultList is what is wrong with the records of a request. Its zero value is empty.
+type faultList struct {
+	named  []Problem
+	more   int // beside them
+	beside int // faults of the records of a partial list
+}
+
+func (l *faultList) none() bool { return len(l.named) == 0 }
+
+// add takes the faults of one record.
+func (l *faultList) add(faults []Problem) {
+	n := min(len(faults), mostFaults-len(l.named))
+	l.named = append(l.named, faults[:n]...)
+	l.more += len(faults) - n
+}
+
+// err returns the faults as an error, nil for none.
+func (l *faultList) err() *RequestError {
+	if l.none() {
+		return nil
+	}
+	return &RequestError{Code: http.StatusUnprocessableEntity, Problems: l.named, More: l.more}
+}
+
+// ofRecord returns which faults of a record stand in its place in a partial list: all, until the list has mostFaults of them, and then the first.
+func (l *faultList) ofRecord(faults []Problem, index int) []Problem {
+	if l.beside += len(faults); l.beside <= mostFaults || len(faults) == 1 {
+		return faults
+	}
+	return []Problem{faults[0], moreFaults(index, len(faults)-1)}
+}
+
+// moreFaults says how many faults are not named.
+func moreFaults(index, n int) Problem {
+	return Problem{Loc: location(index, ""), Type: "too_long", Msg: fmt.Sprintf("and %d more faults", n)}
 }
 
 func unprocessable(problems ...Problem) *RequestError {

@@ -180,11 +180,37 @@ func TestAnswersThatNobodyReadsAreBound(t *testing.T) {
 	require.Equal(t, 2, metric(t, i, `churn_requests_rejected_total{reason="answers"}`))
 	require.Equal(t, 1, i.predict(t, good).Version, "small ones go on")
 	read()
-	code, _, _ := i.send(t, "/predict", list)
-	require.Equal(t, http.StatusUnprocessableEntity, code)
 	code, _, out := i.send(t, inferPath, []byte(large))
 	require.Equal(t, http.StatusOK, code, out)
 	bustest.Eventually(t, func() bool { return metric(t, i, "churn_inference_answer_bytes") == 0 }, "what was read is not held")
+}
+
+// TestFaultsAreNamedUpToANumber sends a list that has more of them than bytes.
+func TestFaultsAreNamedUpToANumber(t *testing.T) {
+	_, i, _ := answering(t, nil)
+	type refusal struct{ Detail []inference.Problem }
+	var one, all refusal
+	_, _, out := i.send(t, "/predict", []byte("{}"))
+	decodeJSON(t, []byte(out), &one)
+	list := []byte("[" + strings.Repeat("{},", 999) + "{}]")
+	code, _, out := i.send(t, "/predict", list)
+	require.Equal(t, http.StatusUnprocessableEntity, code)
+	decodeJSON(t, []byte(out), &all)
+	require.Len(t, all.Detail, 1001)
+	each := len(one.Detail)
+	require.Greater(t, each, 2)
+	require.Equal(t, inference.Problem{Loc: []any{"body"}, Msg: fmt.Sprintf("and %d more faults", 1000*each-1000), Type: "too_long"}, all.Detail[1000])
+
+	var parts []struct{ Error refusal }
+	code, _, out = i.send(t, "/predict?partial=true", list)
+	require.Equal(t, http.StatusOK, code, out)
+	decodeJSON(t, []byte(out), &parts)
+	require.Len(t, parts, 1000)
+	require.Len(t, parts[0].Error.Detail, each)
+	last := parts[999].Error.Detail
+	require.Len(t, last, 2)
+	require.Equal(t, fmt.Sprintf("and %d more faults", each-1), last[1].Msg)
+	require.Equal(t, []any{"body", 999.0}, last[1].Loc)
 }
 
 // TestRefusedRequestsAreReadFirst goes on with the connection after requests that are refused for something else than their large body.

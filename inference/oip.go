@@ -134,6 +134,7 @@ func oipError(err *RequestError) *openinference.Error {
 		}
 		e.Faults = append(e.Faults, f)
 	}
+	e.More = err.More
 	return e
 }
 

@@ -182,15 +182,15 @@ func (p *Predictor) Predict(body []byte, o Options) (*Batch, error) {
 	sc := p.scorer()
 	defer p.release(sc)
 	b := &Batch{List: list, Answers: make([]Answer, 0, len(records))}
-	var problems []Problem
+	var all faultList
 	for i, record := range records {
 		var r scored
 		warned, faults := p.read(sc, record, indexIn(list, i), o.Strict)
 		if len(faults) == 0 {
 			faults = p.score(sc, sc.row, warned, indexIn(list, i), o.Strict, &r)
 		}
-		problems = append(problems, faults...)
-		if len(problems) > 0 {
+		all.add(faults)
+		if !all.none() {
 			continue
 		}
 		label := p.bundle.Schema.Negative()
@@ -202,8 +202,8 @@ func (p *Predictor) Predict(body []byte, o Options) (*Batch, error) {
 			Threshold: p.bundle.Manifest.Threshold, EntityID: strings.Clone(sc.row.ID), Record: record, Warnings: r.warnings,
 		})
 	}
-	if len(problems) > 0 {
-		return nil, unprocessable(problems...)
+	if err := all.err(); err != nil {
+		return nil, err
 	}
 	return b, nil
 }

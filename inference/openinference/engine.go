@@ -92,6 +92,7 @@ type Error struct {
 	// Text is what the client reads; where it is "", the faults are.
 	Text   string
 	Faults []Fault
+	More   int // faults beside Faults, which are only counted
 }
 
 // shownFaults bounds the faults in an error's text.
@@ -110,7 +111,7 @@ func (e *Error) Error() string {
 	var b strings.Builder
 	for i, f := range e.Faults {
 		if i == shownFaults {
-			fmt.Fprintf(&b, "; and %d more", len(e.Faults)-i)
+			fmt.Fprintf(&b, "; and %d more", len(e.Faults)-i+e.More)
 			break
 		}
 		if i > 0 {
