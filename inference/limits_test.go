@@ -408,7 +408,7 @@ func TestVersionsCanBeNamedOverNATS(t *testing.T) {
 func TestStopTellsReadiness(t *testing.T) {
 	var health *app.Health
 	w, i, good := answering(t, func(c *inference.Config) { health = c.Health })
-	require.True(t, health.Ready())
+	bustest.Eventually(t, health.Ready, "the instance that answers is ready")
 	i.stop()
 	require.False(t, health.Ready())
 	require.Equal(t, app.Check{Detail: "the instance is stopping"}, health.Checks()["running"])
