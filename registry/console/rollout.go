@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -22,7 +23,10 @@ type rolloutView struct {
 	Now       *registry.RolloutStatus
 	Last      *registry.Rollout
 	Instances []registry.RolloutInstance
-	May       bool // the viewer may end it
+	// Found is what a running shadow found so far, nil before its first evaluation; Unread says why it can't be shown.
+	Found  *events.ShadowEvaluated
+	Unread string
+	May    bool // the viewer may end it
 }
 
 // rollout returns the view of a model or, with a version over 0, of what concerns that one; nil where there is nothing to tell.
@@ -48,7 +52,24 @@ func (p *site) rollout(r *request, key string, version int) *rolloutView {
 	if v.Running == nil && v.Now == nil && v.Last == nil {
 		return nil
 	}
+	if v.Running != nil && v.Running.Mode == events.RolloutShadow {
+		v.Found, v.Unread = p.found(r, key, v.Running.Revision)
+	}
 	return v
+}
+
+// found returns the newest evaluation of the shadow that began with a revision.
+func (p *site) found(r *request, key string, revision int) (*events.ShadowEvaluated, string) {
+	ctx, cancel := context.WithTimeout(r.Context(), pageRefresh)
+	defer cancel()
+	last, ok, err := p.s.Bus().LastValid(ctx, events.TypeShadowEvaluated, key)
+	if err != nil {
+		return nil, err.Error()
+	}
+	if e, is := last.Event.Payload.(*events.ShadowEvaluated); ok && is && e.Revision == revision {
+		return e, ""
+	}
+	return nil, ""
 }
 
 // Plan is the running rollout's as a spec writes it.
@@ -88,8 +109,11 @@ func (p *site) rolloutAct(r *request, promote bool) (actView, error) {
 	v.Expected = o.Revision
 	if !promote {
 		v.Title, v.Button = fmt.Sprintf("Stop the %s of version %d?", o.Mode, o.Version), "Stop it"
-		v.Changes = append(v.Changes, fmt.Sprintf("Version %d answers everybody again; Production does not change.", o.Production),
-			fmt.Sprintf("Version %d stays in its stage, and no gate tries it again.", o.Version))
+		ends := fmt.Sprintf("Version %d answers everybody again; Production does not change.", o.Production)
+		if o.Mode == events.RolloutShadow {
+			ends = fmt.Sprintf("Version %d scores nothing any more; version %d answers as it did.", o.Version, o.Production)
+		}
+		v.Changes = append(v.Changes, ends, fmt.Sprintf("Version %d stays in its stage, and no gate tries it again.", o.Version))
 		return v, nil
 	}
 	v.Title, v.Button = fmt.Sprintf("Promote version %d now?", o.Version), fmt.Sprintf("Promote version %d", o.Version)

@@ -80,6 +80,13 @@ func TestARolloutIsBegunShownAndEndedByForms(t *testing.T) {
 	require.Equal(t, http.StatusOK, code)
 	code, _, _ = r.post(path, form(t, page))
 	require.Equal(t, http.StatusSeeOther, code)
+	_, page = r.get("/models/" + churn)
+	require.NotContains(t, page, "found so far")
+	r.publish("found", &events.ShadowEvaluated{Revision: 3, Version: 2, Production: 1, PredictionsSequence: 200, Rows: 217, Flips: 31, PSI: 0.045,
+		Scores: make([]uint64, events.ScoreBins), ProductionScores: make([]uint64, events.ScoreBins)})
+	r.shows("/models/"+churn, `data-name="Answers">217<`, `data-name="Other labels">31<`)
+	_, page = r.get("/models/" + churn + "/rollout/abort")
+	require.Contains(t, page, "Version 2 scores nothing any more; version 1 answers as it did.")
 	_, page = r.get("/models/" + churn + "/rollout/promote")
 	now := form(t, page)
 	code, _, page = r.post("/models/"+churn+"/rollout/promote", now)
