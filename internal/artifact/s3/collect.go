@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/url"
 	"path"
@@ -73,9 +74,8 @@ func (s *Store) delete(ctx context.Context, d artifact.Digest, unlessNewer time.
 	claim := s.claims(d) + rand.Text()
 	claimed, cancel := context.WithTimeout(ctx, claimTime)
 	defer cancel()
-	_, err = s.core.Client.PutObject(claimed, s.cfg.Bucket, claim, strings.NewReader(""), 0, minio.PutObjectOptions{})
-	if err != nil {
-		return fmt.Errorf("claim: %w", translate(err))
+	if err := s.write(claimed, claim, func() io.Reader { return strings.NewReader("") }, 0, minio.PutObjectOptions{}); err != nil {
+		return fmt.Errorf("claim: %w", err)
 	}
 	defer func() {
 		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)

@@ -6,7 +6,11 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -121,4 +125,36 @@ func TestCredentialsOfTheEnvironment(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", secretKey)
 	_, err := Open(t.Context(), cfg)
 	require.NoError(t, err)
+}
+
+// TestAFolderThatGoesIsNoObstacle has every first put of a key refused as a gateway over a file system does while it removes the folder of the last object.
+func TestAFolderThatGoesIsNoObstacle(t *testing.T) {
+	cfg, _ := startServer(t)
+	gateway, err := url.Parse("http://" + cfg.Endpoint)
+	require.NoError(t, err)
+	through, refused := httputil.NewSingleHostReverseProxy(gateway), map[string]bool{}
+	var mu sync.Mutex
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		first := r.Method == http.MethodPut && strings.Contains(r.URL.Path, "sha256") && !refused[r.URL.Path]
+		if first {
+			refused[r.URL.Path] = true
+		}
+		mu.Unlock()
+		if !first {
+			through.ServeHTTP(w, r)
+			return
+		}
+		w.WriteHeader(http.StatusConflict)
+		_, _ = io.WriteString(w, "<Error><Code>ExistingObjectIsDirectory</Code><Message>Existing Object is a directory.</Message></Error>")
+	}))
+	defer front.Close()
+	cfg.Endpoint = front.Listener.Addr().String()
+	s := open(t, cfg)
+	ref, err := artifact.PutBytes(t.Context(), s, artifacttest.Content(1000))
+	require.NoError(t, err)
+	require.NoError(t, artifact.Verify(t.Context(), s, ref.Digest))
+	require.NoError(t, s.Delete(t.Context(), ref.Digest, time.Now().Add(time.Hour)))
+	require.Zero(t, stored(t, s))
+	require.Len(t, refused, 2, "the object and the claim of its deletion")
 }

@@ -115,16 +115,28 @@ func (s *Store) put(ctx context.Context, spool *artifact.Spool) error {
 		return err
 	}
 	for {
-		_, err = s.core.Client.PutObject(ctx, s.cfg.Bucket, s.key(ref.Digest), spool.NewReader(), ref.Size, minio.PutObjectOptions{
+		err = s.write(ctx, s.key(ref.Digest), func() io.Reader { return spool.NewReader() }, ref.Size, minio.PutObjectOptions{
 			ContentType: "application/octet-stream",
 			PartSize:    uint64(s.cfg.PartSize),
 			NumThreads:  partThreads,
 		})
 		if err != nil {
-			return translate(err)
+			return err
 		}
 		if stays, err := s.survives(ctx, ref.Digest); stays || err != nil {
 			return err
+		}
+	}
+}
+
+// write stores one object. Gateways over a file system remove a folder with its last object, and tell a put that comes at this moment that a folder
+// stands in its place. None ever does, as no key of the store goes on from another: the put is repeated.
+func (s *Store) write(ctx context.Context, key string, content func() io.Reader, size int64, o minio.PutObjectOptions) error {
+	const most = 10
+	for try := 1; ; try++ {
+		_, err := s.core.Client.PutObject(ctx, s.cfg.Bucket, key, content(), size, o)
+		if try == most || minio.ToErrorResponse(err).Code != "ExistingObjectIsDirectory" {
+			return translate(err)
 		}
 	}
 }
