@@ -15,6 +15,9 @@ import (
 	"telco-churn-mlops/internal/bus"
 )
 
+// mostInFlight bounds the in-flight bound: a queue of so many places is made at the start.
+const mostInFlight = 1 << 20
+
 // Defaults of Config.
 const (
 	DefaultModel       = "telco-churn"
@@ -115,7 +118,7 @@ func (c Config) Validate() error {
 	}
 	rule(c.Instance != "", "instance is required")
 	rule(c.Addr != "", "address is required")
-	rule(c.InFlight > 0, "in-flight bound must be positive, is %d", c.InFlight)
+	rule(c.InFlight > 0 && c.InFlight <= mostInFlight, "in-flight bound must be 1 to %d, is %d", mostInFlight, c.InFlight)
 	rule(c.LogQueue > 0, "log queue must be positive, is %d", c.LogQueue)
 	rule(c.LogBytes > 0, "log bytes must be positive, is %d", c.LogBytes)
 	rule(c.MaxBody > 0, "largest body must be positive, is %d", c.MaxBody)

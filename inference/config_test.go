@@ -23,6 +23,8 @@ func TestConfigNamesEveryBrokenRule(t *testing.T) {
 	require.ErrorContains(t, c.Validate(), "a bus with a store")
 	c.Bus, c.Store = w.bus, w.store
 	require.NoError(t, c.Validate())
+	c.InFlight = 1 << 40
+	require.ErrorContains(t, c.Validate(), "in-flight bound must be 1 to 1048576, is 1099511627776")
 }
 
 func TestBusyPortIsAnErrorAtOnceThatNamesTheFlag(t *testing.T) {
