@@ -37,6 +37,7 @@ func (l *lines) String() string {
 
 // TestFastServerLogsNothingOfARequest sends what is no HTTP in several ways, with something in it that must not get out.
 func TestFastServerLogsNothingOfARequest(t *testing.T) {
+	t.Parallel()
 	const secret = "s3cr3t"
 	ln, err := app.Listen("127.0.0.1:0", "")
 	require.NoError(t, err)
