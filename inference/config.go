@@ -33,8 +33,9 @@ const (
 	DefaultStopTimeout = 15 * time.Second
 )
 
-// GarbageRoom is for [app.RoomForGarbage] in a process that only serves, in bytes: what a second or so of full load over NATS leaves behind.
-const GarbageRoom = 64 << 20
+// GarbageRoom is for [app.RoomForGarbage] in a process that only serves, in bytes: what a second or so of full load leaves behind, and as much for the
+// prediction log when the stream is slow for a moment.
+const GarbageRoom = 96 << 20
 
 // Config says what one instance serves and how. Dial, or Bus with Store, is required, and so are Log, Metrics, Health and Instance; the
 // rest has its default in DefaultConfig.

@@ -10,10 +10,10 @@ import (
 // leastPercent is the runtime's own GOGC, below which nothing goes here.
 const leastPercent = 100
 
-// RoomForGarbage makes the collector wait until so many bytes of garbage have come together, where the runtime alone would go by what is live: a
-// server with little state and much traffic collects many times a second otherwise, and spends a tenth of its processor on it. A heap that is
-// larger than room is collected as ever, when it has doubled, and GOMEMLIMIT goes before all of it. It does nothing where the environment sets GOGC. Call
-// it once, at the start of a program.
+// RoomForGarbage lets the heap grow to room bytes, what is live included, before the garbage in it is collected, where the runtime alone would go by
+// what is live: a server with little state and much traffic collects many times a second otherwise, and spends a tenth of its processor on it, and its
+// memory follows each backlog. A heap of which more than half of room is live is collected as ever, when it has doubled, and GOMEMLIMIT goes before
+// all of it. It does nothing where the environment sets GOGC. Call it once, at the start of a program.
 func RoomForGarbage(room uint64) {
 	if os.Getenv("GOGC") == "" {
 		(&collector{room: room}).tune()
@@ -48,7 +48,8 @@ func liveHeap() (sum uint64) {
 	return sum
 }
 
-// percentFor returns the GOGC that leaves room beside so many live bytes. A heap that was not collected yet begins at 4 MiB for each hundred.
+// percentFor returns the GOGC that lets so many live bytes grow to room. A heap that was not collected yet counts as 4 MiB, as it does in the runtime.
 func percentFor(room, live uint64) int {
-	return int(max(leastPercent, room*100/max(live, 4<<20)))
+	live = max(live, 4<<20)
+	return int(max(leastPercent, (max(room, live)-live)*100/live))
 }
