@@ -167,12 +167,13 @@ func (s *slot) exchange(p *Predictor) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := s.now()
-	s.compose(&serving{production: p, others: succeed(p, before.production, before.others), since: s.book.now()})
+	// Who has the first answer of a version finds it in /health; but it is not ready before it answers.
 	s.servable()
 	s.health.Note("version", p.promotion.Version)
 	s.health.Note("digest", p.promotion.Digest)
 	s.health.Note("promotion_sequence", p.promotion.Sequence)
 	s.health.Note("load_failed", nil)
+	s.compose(&serving{production: p, others: succeed(p, before.production, before.others), since: s.book.now()})
 	s.health.Set("model", true, fmt.Sprintf("version %d", p.promotion.Version))
 }
 
